@@ -1,0 +1,39 @@
+/*
+ * A daemon's metrics as Prometheus text, on its own loopback port:
+ * GET /metrics and GET /healthz, served by libmicrohttpd in its own thread.
+ */
+#ifndef MILLRACE_METRICS_H
+#define MILLRACE_METRICS_H
+
+#include <stdint.h>
+
+#include <millrace/error.h>
+
+
+typedef struct mr_metric_s  mr_metric_t;
+
+typedef enum {
+    MR_METRIC_COUNTER,
+    MR_METRIC_GAUGE
+} mr_metric_type_t;
+
+
+/*
+ * Register a metric, or find the one of the same name and labels.  `name`
+ * follows Prometheus' conventions (millrace_writer_events_stored_total);
+ * `labels` is the inside of the braces (`partition="3"`) or "".  All strings
+ * are copied.  The registry lives as long as the process; NULL on out of
+ * memory, and every function below accepts NULL.  Any thread.
+ */
+mr_metric_t *mr_metric(mr_metric_type_t type, const char *name,
+    const char *labels, const char *help);
+
+void mr_metric_add(mr_metric_t *metric, int64_t value);
+void mr_metric_set(mr_metric_t *metric, double value);
+
+
+/* Serve on "address:port"; fails with MR_ERROR_SYSTEM when it is taken. */
+int mr_metrics_start(const char *listen, mr_error_t *err);
+void mr_metrics_stop(void);
+
+#endif /* MILLRACE_METRICS_H */
