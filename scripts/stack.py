@@ -1,0 +1,703 @@
+#!/usr/bin/env python3
+"""The parts of a running Millrace: started, watched, killed, stopped.
+
+One piece of code for `make up`, `make down`, `make run` and the tests; only
+the standard library.  A stack is a directory:
+
+    DIRECTORY/<part>.pid, <part>.log   one a process
+    DIRECTORY/conf/                    made from the files in conf/
+    DIRECTORY/data/                    Kafka's log, MongoDB's files
+
+Parts: kafka, mongod, millrace-setup (one shot), millrace-query,
+millrace-writer, millrace-stats, nginx; the prefix "millrace-" may be left
+out.  A second writer, stats or query is "millrace-writer-2" and so on.
+
+In a test:
+
+    with Stack(tmp_path, build='build-asan') as stack:   # free ports
+        stack.start()                         # everything, until ready
+        httpx.post(stack.url + '/events', ...)
+        stack.kill('writer')                  # SIGKILL
+        stack.start('writer')
+        assert stack.problems() == []
+
+    Stack(path).start('kafka')                # just one part
+
+    stack.options = {'writer': {'flush_interval': '50ms'}}   # millrace.conf
+    stack.kafka_properties = {'message.max.bytes': '2000000'}
+    stack.nginx_changes = {'10s': '1s'}       # text of conf/nginx.conf
+    stack.nginx_template = '...'              # instead of conf/nginx.conf
+    stack.environment = {'MILLRACE_LOG': 'debug'}
+    stack.configure(); stack.signal('nginx', signal.SIGHUP)  # reload
+
+Attributes: ports (dict), url, query_url, brokers, mongo_uri, directory.
+A stack made in Python is tied to its process: when that ends, in whatever
+way, a guard process kills what is left.  `make up` starts an untied one.
+
+On the command line:
+
+    scripts/stack.py [-d run] [-b build] up|down|status
+    scripts/stack.py [-d run] [-b build] start|stop|kill|restart PART...
+"""
+
+import argparse
+import glob
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import stackconf  # noqa: E402
+import wire  # noqa: E402
+
+REPO = stackconf.REPO
+CACHE = os.path.join(REPO, '.cache')
+HOST = '127.0.0.1'
+
+# In the order in which they are started; stopped in the reverse order.
+ORDER = ('kafka', 'mongod', 'millrace-setup', 'millrace-query',
+         'millrace-writer', 'millrace-stats', 'nginx')
+
+DAEMONS = ('writer', 'stats', 'query')
+
+# Seconds: until ready, and from SIGTERM to SIGKILL.
+START = {'kafka': 90, 'mongod': 60, 'nginx': 20}
+STOP = {'kafka': 30, 'mongod': 30, 'nginx': 30}
+START_DEFAULT = 30
+STOP_DEFAULT = 20
+
+TROUBLE = re.compile(
+    r'\[(alert|crit|emerg)\]|Sanitizer|runtime error: |Assertion .* failed')
+
+
+class StackError(Exception):
+    """Something could not be started or stopped; says which and why."""
+
+
+def free_port(taken=()):
+    """A port that nobody has.
+
+    Below the kernel's range for outgoing connections: from that range a
+    client's connection could take a server's port while the server is down.
+    """
+    with open('/proc/sys/net/ipv4/ip_local_port_range') as f:
+        low = int(f.read().split()[0])
+    for _ in range(1000):
+        port = random.randrange(10000, low) if low > 12000 else 0
+        with socket.socket() as sock:
+            try:
+                sock.bind((HOST, port))
+            except OSError:
+                continue
+            port = sock.getsockname()[1]
+            if port not in taken:
+                return port
+    raise StackError('no free port found')
+
+
+def fixed_ports():
+    """The default ports, each changeable through the environment."""
+    ports = {}
+    for name, (variable, default) in stackconf.PORTS.items():
+        text = os.environ.get(variable, str(default))
+        if not text.isdigit() or not 0 < int(text) < 65536:
+            raise StackError(f'{variable}={text}: a port is 1 to 65535')
+        ports[name] = int(text)
+    return ports
+
+
+def wait_for(condition, seconds, what):
+    """Poll until condition() is true; StackError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    pause = 0.01
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise StackError(f'{what}: not within {seconds:g} s')
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)
+
+
+def http_status(url, timeout=2.0):
+    """The status that a GET answers; 0 when there is no answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def _alive(pid):
+    """Is there such a process, other than a zombie?"""
+    try:
+        with open(f'/proc/{pid}/stat') as f:
+            return f.read().rpartition(')')[2].split()[0] not in 'ZX'
+    except OSError:
+        return False
+
+
+def _cwd(pid):
+    try:
+        return os.readlink(f'/proc/{pid}/cwd')
+    except OSError:
+        return None
+
+
+class Stack:
+
+    def __init__(self, directory, build='build', ports=None, options=None,
+                 heap='384m', mongo_cache=0.25, tied=True):
+        self.directory = os.path.realpath(directory)
+        self.build = os.path.join(REPO, build)
+        self.ports = {} if ports is None else dict(ports)
+        self.options = {} if options is None else options
+        self.heap = heap
+        self.mongo_cache = mongo_cache
+        self.kafka_properties = {}
+        self.nginx_changes = {}
+        self.nginx_template = None
+        self.environment = {}
+        self.children = {}
+        self.guard = None
+        for name in stackconf.PORTS:
+            if name not in self.ports:
+                self.ports[name] = free_port(self.ports.values())
+        for sub in ('conf', 'data/kafka', 'data/mongod', 'data/nginx'):
+            os.makedirs(os.path.join(self.directory, sub), exist_ok=True)
+        if tied:
+            self._start_guard()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Stop everything, and the guard."""
+        self.stop()
+        if self.guard is not None:
+            self.guard.stdin.close()
+            self.guard.wait()
+            self.guard = None
+
+    # Addresses and paths.
+
+    @property
+    def url(self):
+        return f'http://{HOST}:{self.ports["nginx"]}'
+
+    @property
+    def query_url(self):
+        return f'http://{HOST}:{self.ports["query"]}'
+
+    @property
+    def brokers(self):
+        return f'{HOST}:{self.ports["kafka"]}'
+
+    @property
+    def mongo_uri(self):
+        return stackconf.mongo_uri(self.ports)
+
+    @property
+    def conf(self):
+        """The daemons' configuration file."""
+        return self.path('conf/millrace.conf')
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def log(self, part):
+        return self.path(part_name(part) + '.log')
+
+    def log_text(self, part):
+        try:
+            with open(self.log(part), errors='replace') as f:
+                return f.read()
+        except FileNotFoundError:
+            return ''
+
+    # What runs.
+
+    def pid(self, part):
+        """The part's process id, or None when it does not run."""
+        try:
+            with open(self.path(part_name(part) + '.pid')) as f:
+                pid = int(f.read())
+        except (FileNotFoundError, ValueError):
+            return None
+        child = self.children.get(part_name(part))
+        if child is not None and child.pid == pid:
+            child.poll()
+        # Every part works in the stack's directory: a pid that was given
+        # to another program since is recognised by that.
+        if not _alive(pid) or _cwd(pid) != self.directory:
+            return None
+        return pid
+
+    def running(self, part):
+        return self.pid(part) is not None
+
+    def parts(self):
+        """Names of all parts that have been started, in order."""
+        files = glob.glob(self.path('*.pid'))
+        names = [os.path.basename(f)[:-4] for f in files]
+        return sorted(names, key=_rank)
+
+    def problems(self):
+        """Lines in the logs that no healthy run has."""
+        found = []
+        for log in sorted(glob.glob(self.path('*.log'))):
+            if log.endswith('access.log'):
+                continue
+            with open(log, errors='replace') as f:
+                found += [f'{os.path.basename(log)}: {line.rstrip()}'
+                          for line in f if TROUBLE.search(line)]
+        return found
+
+    def ready(self):
+        """Does /readyz say yes?"""
+        return http_status(self.url + '/readyz') == 200
+
+    # Starting.
+
+    def configure(self):
+        """Write DIRECTORY/conf from conf/ and this stack's settings."""
+        module = os.path.join(self.build, 'ngx_http_millrace_module.so')
+        text = stackconf.nginx(self.ports, module, self.nginx_template)
+        text = stackconf.replace(text, self.nginx_changes, 'conf/nginx.conf')
+        properties = {'log.dirs': self.path('data/kafka')}
+        properties.update(self.kafka_properties)
+        files = {
+            'nginx.conf': text,
+            'kafka.properties': stackconf.kafka(self.ports, properties),
+            'mongod.conf': stackconf.mongod(self.ports, self.mongo_cache),
+            'millrace.conf': stackconf.millrace(self.ports, self.options),
+        }
+        for name, content in files.items():
+            with open(self.path('conf/' + name), 'w') as f:
+                f.write(content)
+
+    def start(self, *parts, wait=True):
+        """Start what does not run yet (all parts when none is named).
+
+        Returns when all of it is ready; with wait=False at once.
+        """
+        names = [part_name(part) for part in parts] or list(ORDER)
+        names.sort(key=_rank)
+        self.configure()
+        waiting = []
+        for name in names:
+            if name == 'millrace-setup':
+                self._wait_all(waiting)
+                waiting = []
+                self._setup()
+            elif not self.running(name):
+                start = self._spawn(name)
+                waiting.append((name, start))
+        if wait:
+            self._wait_all(waiting)
+            if not parts:
+                wait_for(self.ready, 30, f'{self.url}/readyz')
+
+    def restart(self, *parts):
+        self.stop(*parts)
+        self.start(*parts)
+
+    def _wait_all(self, waiting):
+        for name, start in waiting:
+            self._wait_ready(name, start)
+
+    def _setup(self):
+        log = self.log('setup')
+        with open(log, 'ab') as out:
+            done = subprocess.run(
+                [self._binary('millrace-setup'), '-c', self.conf],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                cwd=self.directory, env=self._environment(), timeout=180)
+        if done.returncode != 0:
+            raise StackError(f'millrace-setup failed with '
+                             f'{done.returncode}:\n{_tail(log)}')
+
+    def _binary(self, name):
+        path = os.path.join(self.build, name)
+        if not os.path.exists(path):
+            raise StackError(f'{path} is not built: make '
+                             f'BUILD={os.path.basename(self.build)}')
+        return path
+
+    def _environment(self, extra=None):
+        env = dict(os.environ)
+        env.pop('MILLRACE_RUN_ONCE', None)
+        env.setdefault('ASAN_OPTIONS', 'detect_stack_use_after_return=1')
+        env.setdefault('UBSAN_OPTIONS', 'print_stacktrace=1')
+        env.setdefault('LSAN_OPTIONS', 'suppressions=' + os.path.join(
+            REPO, 'tests', 'lsan.supp') + ':print_suppressions=0')
+        env.update(self.environment)
+        env.update(extra or {})
+        return env
+
+    def _command(self, name):
+        """The command of a part, and what it adds to the environment."""
+        if name == 'kafka':
+            quick = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'] \
+                if self.guard is not None else []
+            return _java(f'-Xmx{self.heap}', *quick) + [
+                'kafka.Kafka', self.path('conf/kafka.properties')], {}
+        if name == 'mongod':
+            return [os.path.join(CACHE, 'mongod', 'mongod'), '--quiet',
+                    '--config', self.path('conf/mongod.conf')], {}
+        if name == 'nginx':
+            # A sanitized module needs a sanitized nginx.
+            own = os.path.join(self.build, 'nginx')
+            binary = own if os.access(own, os.X_OK) and os.path.isfile(own) \
+                else _system_nginx()
+            return [binary, '-p', self.directory + '/', '-e', 'nginx.log',
+                    '-c', self.path('conf/nginx.conf'),
+                    '-g', 'daemon off;'], {}
+        kind, number = _daemon(name)
+        extra = {}
+        if number > 1:
+            # A further one of a kind has addresses of its own.
+            kinds = ('metrics', 'listen') if kind == 'query' else ('metrics',)
+            for key in kinds:
+                port = self._port(f'{kind}_{key}_{number}')
+                extra[f'MILLRACE_{kind}_{key}'.upper()] = f'{HOST}:{port}'
+        return [self._binary(f'millrace-{kind}'), '-c', self.conf], extra
+
+    def _port(self, name):
+        if name not in self.ports:
+            self.ports[name] = free_port(self.ports.values())
+        return self.ports[name]
+
+    def _listens(self, name):
+        """Keys of `ports` that the part listens on."""
+        if name == 'kafka':
+            return ('kafka', 'controller')
+        if name in ('mongod', 'nginx'):
+            return (name,)
+        kind, number = _daemon(name)
+        if number > 1:
+            return ()
+        return ('query', 'query_metrics') if kind == 'query' \
+            else (kind + '_metrics',)
+
+    def _check_ports(self, name):
+        for key in self._listens(name):
+            with socket.socket() as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    sock.bind((HOST, self.ports[key]))
+                except OSError:
+                    raise StackError(
+                        f'port {self.ports[key]}, which {name} needs, is '
+                        f'taken by another program; set '
+                        f'{stackconf.PORTS[key][0]} to a free one, as in '
+                        f'{stackconf.PORTS[key][0]}='
+                        f'{free_port()} make up') from None
+
+    def _spawn(self, name):
+        self._check_ports(name)
+        if name == 'kafka':
+            self._format_kafka()
+        command, extra = self._command(name)
+        log = self.log(name)
+        with open(log, 'ab') as out:
+            # A session of its own: Ctrl-C in a terminal does not reach it,
+            # and all its processes can be signalled as one group.
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                cwd=self.directory, env=self._environment(extra),
+                start_new_session=True)
+        self.children[name] = child
+        with open(self.path(name + '.pid'), 'w') as f:
+            f.write(f'{child.pid}\n')
+        return time.monotonic()
+
+    def _format_kafka(self):
+        if os.path.exists(self.path('data/kafka/meta.properties')):
+            return
+        done = subprocess.run(
+            _java('-Xmx128m', '-XX:TieredStopAtLevel=1') + [
+                'kafka.tools.StorageTool', 'format',
+                '-t', 'bWlsbHJhY2UtbG9jYWwtMQ',
+                '-c', self.path('conf/kafka.properties')],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, cwd=self.directory, timeout=120)
+        if done.returncode != 0:
+            raise StackError('formatting Kafka\'s storage failed:\n'
+                             + done.stdout.decode(errors='replace'))
+
+    def _wait_ready(self, name, start):
+        seconds = START.get(name, START_DEFAULT)
+        deadline = start + seconds
+
+        def ready():
+            if not self.running(name):
+                raise StackError(f'{name} ended while it was starting:\n'
+                                 + _tail(self.log(name)))
+            return self._is_ready(name)
+
+        try:
+            wait_for(ready, max(deadline - time.monotonic(), 1), name)
+        except StackError as error:
+            if 'ended' in str(error):
+                raise
+            raise StackError(f'{error}; the end of {self.log(name)}:\n'
+                             + _tail(self.log(name))) from None
+
+    def _is_ready(self, name):
+        if name == 'nginx':
+            return http_status(self.url + '/healthz') == 200
+        try:
+            if name == 'kafka':
+                return bool(wire.kafka_brokers(self.ports['kafka']))
+            if name == 'mongod':
+                return self._mongod_ready()
+        except (OSError, ValueError, LookupError):
+            return False
+        kind, number = _daemon(name)
+        suffix = f'_{number}' if number > 1 else ''
+        port = self.ports[f'{kind}_metrics{suffix}']
+        return http_status(f'http://{HOST}:{port}/healthz') == 200
+
+    def _mongod_ready(self):
+        port = self.ports['mongod']
+        if wire.mongod_is_primary(port):
+            return True
+        marker = self.path('data/mongod.port')
+        before = None
+        if os.path.exists(marker):
+            with open(marker) as f:
+                before = int(f.read())
+        if before != port:
+            # The port is part of the replica set's configuration.
+            wire.mongod_initiate(port, force=before is not None)
+            with open(marker, 'w') as f:
+                f.write(f'{port}\n')
+        return False
+
+    # Stopping.
+
+    def stop(self, *parts):
+        """Stop in the reverse order; {part: exit status or None}."""
+        names = [part_name(part) for part in parts] or self.parts()
+        names.sort(key=_rank, reverse=True)
+        status = {}
+        for name in names:
+            ask = signal.SIGQUIT if name == 'nginx' else signal.SIGTERM
+            if self.running(name):
+                self.signal(name, signal.SIGCONT)
+                self.signal(name, ask)
+            status[name] = self._finish(
+                name, STOP.get(name, STOP_DEFAULT))
+        return status
+
+    def kill(self, part):
+        """SIGKILL for all processes of the part; returns once they are gone."""
+        return self._finish(part_name(part), 0)
+
+    def signal(self, part, number):
+        """Signal the part's (main) process."""
+        pid = self.pid(part)
+        if pid is None:
+            raise StackError(f'{part_name(part)} does not run')
+        os.kill(pid, number)
+
+    def wait_exit(self, part, seconds=20):
+        """Wait until the part has ended by itself; its exit status."""
+        name = part_name(part)
+        wait_for(lambda: not self.running(name), seconds, f'{name} ending')
+        return self._finish(name, 0)
+
+    def group(self, part):
+        """All processes of a part, orphans included."""
+        try:
+            with open(self.path(part_name(part) + '.pid')) as f:
+                leader = int(f.read())
+        except (FileNotFoundError, ValueError):
+            return []
+        return [pid for pid in _processes(self.directory)
+                if _session(pid) == leader]
+
+    def _finish(self, name, seconds):
+        deadline = time.monotonic() + seconds
+        while seconds and self.group(name) and time.monotonic() < deadline:
+            self._reap(name)
+            time.sleep(0.02)
+        late = self.group(name)
+        for pid in late:
+            _kill(pid)
+        wait_for(lambda: self._reap(name) or not self.group(name), 30,
+                 f'{name} ending after SIGKILL')
+        if late and seconds:
+            print(f'stack: {name} did not stop within {seconds} s and was '
+                  f'killed', file=sys.stderr)
+        try:
+            os.unlink(self.path(name + '.pid'))
+        except FileNotFoundError:
+            pass
+        child = self.children.pop(name, None)
+        return child.wait() if child is not None else None
+
+    def _reap(self, name):
+        child = self.children.get(name)
+        if child is not None:
+            child.poll()
+        return False
+
+    def _start_guard(self):
+        # It reads a pipe whose other end only this process holds, so its
+        # end is noticed even after SIGKILL.
+        self.guard = subprocess.Popen(
+            [sys.executable, os.path.abspath(__file__), '--guard',
+             self.directory], stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            cwd='/', start_new_session=True)
+
+
+def part_name(part):
+    """The full name of a part; StackError for one that there is not."""
+    name = part if part.startswith('millrace-') else f'millrace-{part}'
+    if part in ('kafka', 'mongod', 'nginx'):
+        return part
+    if re.fullmatch(r'millrace-(setup|(writer|stats|query)(-[2-9])?)', name):
+        return name
+    raise StackError(f'there is no part "{part}"; parts: ' + ', '.join(ORDER))
+
+
+def _daemon(name):
+    kind, _, number = name[len('millrace-'):].partition('-')
+    return kind, int(number or 1)
+
+
+def _rank(name):
+    base = re.sub(r'-\d+$', '', name)
+    return (ORDER.index(base) if base in ORDER else len(ORDER), name)
+
+
+def _java(*flags):
+    jars = os.path.join(CACHE, 'kafka', '*')
+    simple = '-Dorg.slf4j.simpleLogger.'
+    return ['java', *flags, '-cp', jars, simple + 'showDateTime=true',
+            simple + 'dateTimeFormat=yyyy-MM-dd\'T\'HH:mm:ss.SSSXXX',
+            simple + 'defaultLogLevel=warn', simple + 'log.kafka=info']
+
+
+def _system_nginx():
+    for folder in os.environ.get('PATH', '').split(':') + ['/usr/sbin']:
+        path = os.path.join(folder, 'nginx')
+        if os.access(path, os.X_OK):
+            return path
+    raise StackError('nginx is not installed: make deps')
+
+
+def _tail(path, lines=20):
+    with open(path, errors='replace') as f:
+        return ''.join(f.readlines()[-lines:])
+
+
+def _processes(directory):
+    """All processes whose working directory this is."""
+    pids = [int(name) for name in os.listdir('/proc') if name.isdigit()]
+    return [pid for pid in pids if _cwd(pid) == directory and _alive(pid)]
+
+
+def _session(pid):
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _guard(directory):
+    sys.stdin.buffer.read()
+    for _ in range(100):
+        pids = _processes(directory)
+        if not pids:
+            return
+        for pid in pids:
+            _kill(pid)
+        time.sleep(0.05)
+
+
+def _recorded_ports(directory):
+    try:
+        with open(os.path.join(directory, 'ports.json')) as f:
+            return json.load(f)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def background(directory, build):
+    """The stack of `make up`: fixed ports, not tied to this process."""
+    ports = fixed_ports()
+    stack = Stack(directory, build, ports=ports, tied=False,
+                  heap=os.environ.get('KAFKA_HEAP', '512m'),
+                  mongo_cache=float(os.environ.get('MONGOD_CACHE_GB', '2')))
+    before = _recorded_ports(stack.directory)
+    if before not in (None, ports) \
+            and any(stack.running(part) for part in stack.parts()):
+        raise StackError('it runs already, with other ports: make down first')
+    with open(stack.path('ports.json'), 'w') as f:
+        json.dump(ports, f)
+    return stack
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description='Start and stop the parts of Millrace.')
+    parser.add_argument('-d', '--directory', default='run')
+    parser.add_argument('-b', '--build', default='build')
+    parser.add_argument('action', choices=(
+        'up', 'down', 'status', 'start', 'stop', 'kill', 'restart'))
+    parser.add_argument('parts', nargs='*')
+    args = parser.parse_args()
+    stack = background(args.directory, args.build)
+    if args.action in ('start', 'stop', 'kill', 'restart') and not args.parts:
+        parser.error(f'{args.action} needs the name of a part')
+    if args.action == 'up':
+        stack.start()
+        print(f'Millrace is up at {stack.url}/')
+    elif args.action == 'down':
+        stack.stop()
+    elif args.action == 'status':
+        for name in ORDER:
+            if name != 'millrace-setup':
+                print(f'{name:16} {stack.pid(name) or "down"}')
+    elif args.action == 'kill':
+        for part in args.parts:
+            stack.kill(part)
+    else:
+        getattr(stack, args.action)(*args.parts)
+    return 0
+
+
+if __name__ == '__main__':
+    if sys.argv[1:2] == ['--guard']:
+        _guard(sys.argv[2])
+        sys.exit(0)
+    try:
+        sys.exit(main())
+    except (StackError, stackconf.ConfError) as failure:
+        sys.exit(f'stack: {failure}')
