@@ -1,0 +1,228 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include <millrace/hash.h>
+
+#include "chunk.h"
+
+
+#define CHUNK_MEMORY ((size_t) 256 * 1024 * 1024)
+
+
+struct mr_chunk_s {
+    mr_arena_t arena;
+    mr_entry_t *entries;
+    size_t count;
+    size_t max;
+    uint32_t *slots; /* index into entries plus 1, or 0 */
+    size_t mask;
+};
+
+
+static uint64_t chunk_hash(const mr_window_key_t *key);
+static uint32_t *chunk_slot(
+    mr_chunk_t *chunk, const mr_window_key_t *key, uint64_t hash);
+
+
+mr_chunk_t *
+mr_chunk_create(size_t max)
+{
+    size_t size;
+    mr_chunk_t *chunk;
+
+    chunk = calloc(1, sizeof(mr_chunk_t));
+    if (chunk == NULL) {
+        return NULL;
+    }
+
+    size = 16;
+    while (size < max * 2) {
+        size *= 2;
+    }
+
+    chunk->max = max;
+    chunk->mask = size - 1;
+    chunk->entries = calloc(max, sizeof(mr_entry_t));
+    chunk->slots = calloc(size, sizeof(uint32_t));
+
+    if (chunk->entries == NULL || chunk->slots == NULL) {
+        mr_chunk_destroy(chunk);
+        return NULL;
+    }
+
+    return chunk;
+}
+
+
+void
+mr_chunk_destroy(mr_chunk_t *chunk)
+{
+    if (chunk == NULL) {
+        return;
+    }
+
+    mr_arena_free(&chunk->arena);
+    free(chunk->entries);
+    free(chunk->slots);
+    free(chunk);
+}
+
+
+void
+mr_chunk_reset(mr_chunk_t *chunk)
+{
+    mr_arena_reset(&chunk->arena);
+
+    if (chunk->count > 0) {
+        memset(chunk->slots, 0, (chunk->mask + 1) * sizeof(uint32_t));
+    }
+
+    chunk->count = 0;
+}
+
+
+mr_arena_t *
+mr_chunk_arena(mr_chunk_t *chunk)
+{
+    return &chunk->arena;
+}
+
+
+bool
+mr_chunk_full(const mr_chunk_t *chunk)
+{
+    return chunk->count >= chunk->max || chunk->arena.used >= CHUNK_MEMORY;
+}
+
+
+size_t
+mr_chunk_count(const mr_chunk_t *chunk)
+{
+    return chunk->count;
+}
+
+
+mr_entry_t *
+mr_chunk_at(mr_chunk_t *chunk, size_t i)
+{
+    return &chunk->entries[i];
+}
+
+
+mr_entry_t *
+mr_chunk_find(mr_chunk_t *chunk, const mr_window_key_t *key)
+{
+    uint32_t *slot;
+
+    slot = chunk_slot(chunk, key, chunk_hash(key));
+
+    return *slot ? &chunk->entries[*slot - 1] : NULL;
+}
+
+
+mr_entry_t *
+mr_chunk_add(mr_chunk_t *chunk, const mr_window_key_t *key)
+{
+    uint32_t *slot;
+    uint64_t hash;
+    mr_str_t event_type;
+    mr_entry_t *entry;
+
+    hash = chunk_hash(key);
+    slot = chunk_slot(chunk, key, hash);
+
+    if (*slot) {
+        return &chunk->entries[*slot - 1];
+    }
+
+    if (chunk->count == chunk->max
+        || mr_arena_copy(&chunk->arena, key->event_type, &event_type) != 0)
+    {
+        return NULL;
+    }
+
+    entry = &chunk->entries[chunk->count];
+    memset(entry, 0, sizeof(mr_entry_t));
+
+    entry->key = *key;
+    entry->key.event_type = event_type;
+    entry->hash = hash;
+
+    chunk->count++;
+    *slot = (uint32_t) chunk->count;
+
+    return entry;
+}
+
+
+static uint64_t
+chunk_hash(const mr_window_key_t *key)
+{
+    uint64_t number;
+
+    number = (uint64_t) key->start * MR_WIDTHS + (uint64_t) key->width;
+    number *= UINT64_C(0x9e3779b97f4a7c15);
+
+    return mr_hash(key->event_type).lo ^ (number ^ (number >> 32));
+}
+
+
+/* The slot that holds the key, or the empty one where it belongs. */
+static uint32_t *
+chunk_slot(mr_chunk_t *chunk, const mr_window_key_t *key, uint64_t hash)
+{
+    size_t i;
+    const mr_entry_t *entry;
+
+    for (i = hash & chunk->mask; chunk->slots[i] != 0;
+         i = (i + 1) & chunk->mask) {
+        entry = &chunk->entries[chunk->slots[i] - 1];
+
+        if (entry->hash == hash && entry->key.width == key->width
+            && entry->key.start == key->start
+            && mr_str_eq(entry->key.event_type, key->event_type))
+        {
+            break;
+        }
+    }
+
+    return &chunk->slots[i];
+}
+
+
+void
+mr_entry_link(mr_entry_t *entry, mr_partial_t *partial)
+{
+    mr_partial_t **link;
+
+    link = &entry->partials;
+
+    while (*link != NULL && (*link)->partition < partial->partition) {
+        link = &(*link)->next;
+    }
+
+    if (*link != NULL && (*link)->partition == partial->partition) {
+        partial->next = (*link)->next;
+
+    } else {
+        partial->next = *link;
+    }
+
+    *link = partial;
+}
+
+
+bool
+mr_entry_has(const mr_entry_t *entry, int32_t partition)
+{
+    const mr_partial_t *part;
+
+    for (part = entry->partials; part != NULL; part = part->next) {
+
+        if (part->partition == partition) {
+            return true;
+        }
+    }
+
+    return false;
+}
