@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <millrace/error.h>
+#include <millrace/str.h>
 
 
 typedef struct mr_metric_s  mr_metric_t;
@@ -28,11 +29,29 @@ typedef enum {
 mr_metric_t *mr_metric(mr_metric_type_t type, const char *name,
     const char *labels, const char *help);
 
+/* Any thread, without a lock. */
 void mr_metric_add(mr_metric_t *metric, int64_t value);
 void mr_metric_set(mr_metric_t *metric, double value);
 
+/*
+ * Append name="value" to the labels in `buf`, after a comma where something
+ * stands there already, with the value escaped as the format wants it.
+ * -1, with `buf` as it was, if it does not fit.
+ */
+int mr_metric_label(char *buf, size_t size, const char *name,
+    const char *value);
 
-/* Serve on "address:port"; fails with MR_ERROR_SYSTEM when it is taken. */
+
+/*
+ * Append the registry to `buf` in text format 0.0.4, sorted by name and
+ * labels.  -1 on out of memory.  Any thread.
+ */
+int mr_metrics_write(mr_buf_t *buf);
+
+/*
+ * Serve on "address:port", once a process; fails with MR_ERROR_SYSTEM when
+ * it is taken.  Main thread.
+ */
 int mr_metrics_start(const char *listen, mr_error_t *err);
 void mr_metrics_stop(void);
 

@@ -22,7 +22,8 @@
 /* A librdkafka property, passed through as it is. */
 typedef struct {
     char  *name;
-    char  *value;
+    char  *value;   /* may be a secret: never logged */
+    char  *where;   /* "file:line", or the environment variable's name */
 } mr_property_t;
 
 
@@ -114,8 +115,8 @@ void mr_options_document(void);
 
 /*
  * The command line that all daemons share: [-c FILE] [-t] [-h] [-V].  -t
- * checks the configuration and exits.  Returns the exit status, or -1 to go
- * on with *ret_options set.
+ * checks the configuration and exits.  Every start makes the same checks.
+ * Returns the exit status, or -1 to go on with *ret_options set.
  */
 int mr_options_command_line(int argc, char **argv, const char *program,
     mr_options_t *ret_options);

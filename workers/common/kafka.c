@@ -1,0 +1,157 @@
+#include <string.h>
+
+#include "check.h"
+#include "kafka.h"
+#include "log.h"
+
+
+static int mr_kafka_check_type(
+    const mr_options_t *options, rd_kafka_type_t type, mr_error_t *err);
+static int mr_kafka_properties(
+    const mr_options_t *options, rd_kafka_conf_t *conf, mr_error_t *err);
+static void mr_kafka_log(
+    const rd_kafka_t *rk, int level, const char *facility, const char *message);
+
+
+int
+mr_kafka_check(const mr_options_t *options, mr_error_t *err)
+{
+    if (mr_kafka_check_type(options, RD_KAFKA_PRODUCER, err) == -1
+        || mr_kafka_check_type(options, RD_KAFKA_CONSUMER, err) == -1)
+    {
+        return -1;
+    }
+
+    return 0;
+}
+
+
+int
+mr_kafka_conf(const mr_options_t *options, const char *client_id,
+    rd_kafka_conf_t **ret_conf, mr_error_t *err)
+{
+    rd_kafka_conf_t *conf;
+
+    conf = rd_kafka_conf_new();
+
+    if (mr_kafka_properties(options, conf, err) == -1
+        || mr_kafka_conf_set(
+               conf, "bootstrap.servers", options->kafka.brokers, err)
+               == -1
+        || mr_kafka_conf_set(conf, "client.id", client_id, err) == -1)
+    {
+        rd_kafka_conf_destroy(conf);
+        return -1;
+    }
+
+    rd_kafka_conf_set_log_cb(conf, mr_kafka_log);
+
+    *ret_conf = conf;
+
+    return 0;
+}
+
+
+int
+mr_kafka_conf_set(
+    rd_kafka_conf_t *conf, const char *name, const char *value, mr_error_t *err)
+{
+    char why[160];
+
+    if (rd_kafka_conf_set(conf, name, value, why, sizeof(why))
+        != RD_KAFKA_CONF_OK) {
+        return mr_error_set(
+            err, MR_ERROR_CONFIG, NULL, "[kafka] %s: %s", name, why);
+    }
+
+    return 0;
+}
+
+
+/*
+ * Some combinations, and files such as certificates, are judged only when a
+ * client is made of the configuration.  This one knows no broker, so that it
+ * connects to nothing.
+ */
+static int
+mr_kafka_check_type(
+    const mr_options_t *options, rd_kafka_type_t type, mr_error_t *err)
+{
+    char why[192];
+    rd_kafka_t *client;
+    rd_kafka_conf_t *conf;
+
+    conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_log_cb(conf, mr_kafka_log);
+
+    if (mr_kafka_properties(options, conf, err) == -1
+        || mr_kafka_conf_set(conf, "client.id", "millrace-check", err) == -1
+        /* It would warn of every property that is for the other type. */
+        || mr_kafka_conf_set(conf, "log_level", "3", err) == -1
+        || (type == RD_KAFKA_CONSUMER
+            && mr_kafka_conf_set(conf, "group.id", "check", err) == -1)
+        || (type == RD_KAFKA_PRODUCER
+            && (mr_kafka_conf_set(conf, "acks", "all", err) == -1
+                || mr_kafka_conf_set(conf, "enable.idempotence", "true", err)
+                       == -1)))
+    {
+        rd_kafka_conf_destroy(conf);
+        return -1;
+    }
+
+    client = rd_kafka_new(type, conf, why, sizeof(why));
+
+    if (client == NULL) {
+        rd_kafka_conf_destroy(conf);
+        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "[kafka] the properties do not work together: %s", why);
+    }
+
+    rd_kafka_destroy(client);
+
+    return 0;
+}
+
+
+static int
+mr_kafka_properties(
+    const mr_options_t *options, rd_kafka_conf_t *conf, mr_error_t *err)
+{
+    char why[160];
+    size_t i;
+    const mr_property_t *property;
+
+    for (i = 0; i < options->kafka.n_properties; i++) {
+
+        property = &options->kafka.properties[i];
+
+        if (rd_kafka_conf_set(
+                conf, property->name, property->value, why, sizeof(why))
+            != RD_KAFKA_CONF_OK)
+        {
+            return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+                "%s: [kafka] %s: %s", property->where, property->name, why);
+        }
+    }
+
+    return 0;
+}
+
+
+/* Called by librdkafka's threads too, with its locks held: only log. */
+static void
+mr_kafka_log(
+    const rd_kafka_t *rk, int level, const char *facility, const char *message)
+{
+    mr_log_level_t ours;
+
+    (void) rk;
+
+    /* syslog's levels */
+    ours = level <= 3   ? MR_LOG_ERROR
+           : level == 4 ? MR_LOG_WARN
+           : level <= 6 ? MR_LOG_INFO
+                        : MR_LOG_DEBUG;
+
+    mr_log(ours, "kafka %s: %s", facility, message);
+}

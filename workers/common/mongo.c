@@ -1,0 +1,436 @@
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <millrace/time.h>
+
+#include "check.h"
+#include "log.h"
+#include "mongo.h"
+
+
+struct mr_mongo_s {
+    char *database;
+    mongoc_uri_t *uri;
+    mongoc_client_pool_t *pool;
+    mongoc_write_concern_t *write_concern;
+    mongoc_read_concern_t *read_concern;
+
+    /* A client of its own for mr_mongo_ping(): short, exact time-outs. */
+    pthread_mutex_t ping_mutex;
+    mongoc_client_t *ping_client;
+    int64_t ping_timeout;
+};
+
+
+static int mr_mongo_uri(
+    const mr_options_t *options, mongoc_uri_t **ret_uri, mr_error_t *err);
+static int mr_mongo_uri_check(const mongoc_uri_t *uri, mr_error_t *err);
+static mongoc_client_pool_t *mr_mongo_pool(const mr_options_t *options,
+    const mongoc_uri_t *uri, const char *appname, mr_error_t *err);
+static mongoc_client_t *mr_mongo_ping_client(
+    mr_mongo_t *mongo, int64_t timeout, mr_error_t *err);
+static void mr_mongo_log(mongoc_log_level_t level, const char *domain,
+    const char *message, void *data);
+
+
+int
+mr_mongo_check(const mr_options_t *options, mr_error_t *err)
+{
+    mongoc_uri_t *uri;
+    mongoc_client_pool_t *pool;
+
+    mongoc_init();
+    mongoc_log_set_handler(mr_mongo_log, NULL);
+
+    if (mr_mongo_uri(options, &uri, err) == -1) {
+        return -1;
+    }
+
+    pool = mr_mongo_pool(options, uri, "millrace-check", err);
+    mongoc_uri_destroy(uri);
+
+    if (pool == NULL) {
+        return -1;
+    }
+
+    mongoc_client_pool_destroy(pool);
+
+    return 0;
+}
+
+
+int
+mr_mongo_open(const mr_options_t *options, const char *appname,
+    mr_mongo_t **ret_mongo, mr_error_t *err)
+{
+    mr_mongo_t *mongo;
+
+    mongoc_init();
+    mongoc_log_set_handler(mr_mongo_log, NULL);
+
+    mongo = calloc(1, sizeof(mr_mongo_t));
+
+    if (mongo == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    pthread_mutex_init(&mongo->ping_mutex, NULL);
+
+    mongo->database = strdup(options->mongodb.database);
+
+    if (mongo->database == NULL) {
+        mr_mongo_close(mongo);
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    if (mr_mongo_uri(options, &mongo->uri, err) == -1) {
+        mr_mongo_close(mongo);
+        return -1;
+    }
+
+    (void) mongoc_uri_set_appname(mongo->uri, appname);
+
+    mongo->pool = mr_mongo_pool(options, mongo->uri, appname, err);
+
+    if (mongo->pool == NULL) {
+        mr_mongo_close(mongo);
+        return -1;
+    }
+
+    mongo->write_concern = mongoc_write_concern_new();
+    mongoc_write_concern_set_wmajority(mongo->write_concern, 0);
+    mongoc_write_concern_set_journal(mongo->write_concern, true);
+
+    mongo->read_concern = mongoc_read_concern_new();
+    mongoc_read_concern_set_level(
+        mongo->read_concern, MONGOC_READ_CONCERN_LEVEL_MAJORITY);
+
+    *ret_mongo = mongo;
+
+    return 0;
+}
+
+
+void
+mr_mongo_close(mr_mongo_t *mongo)
+{
+    if (mongo == NULL) {
+        return;
+    }
+
+    mongoc_client_destroy(mongo->ping_client);
+    mongoc_read_concern_destroy(mongo->read_concern);
+    mongoc_write_concern_destroy(mongo->write_concern);
+
+    if (mongo->pool != NULL) {
+        mongoc_client_pool_destroy(mongo->pool);
+    }
+
+    if (mongo->uri != NULL) {
+        mongoc_uri_destroy(mongo->uri);
+    }
+
+    pthread_mutex_destroy(&mongo->ping_mutex);
+    free(mongo->database);
+    free(mongo);
+
+    mongoc_cleanup();
+}
+
+
+mongoc_client_t *
+mr_mongo_pop(mr_mongo_t *mongo)
+{
+    mongoc_client_t *client;
+
+    /* A waitQueueTimeoutMS in the URI makes it give up: wait on. */
+    do {
+        client = mongoc_client_pool_pop(mongo->pool);
+    } while (client == NULL);
+
+    return client;
+}
+
+
+void
+mr_mongo_push(mr_mongo_t *mongo, mongoc_client_t *client)
+{
+    mongoc_client_pool_push(mongo->pool, client);
+}
+
+
+const char *
+mr_mongo_database(const mr_mongo_t *mongo)
+{
+    return mongo->database;
+}
+
+
+mongoc_collection_t *
+mr_mongo_collection(
+    mr_mongo_t *mongo, mongoc_client_t *client, const char *name)
+{
+    mongoc_collection_t *collection;
+
+    collection = mongoc_client_get_collection(client, mongo->database, name);
+
+    mongoc_collection_set_write_concern(collection, mongo->write_concern);
+    mongoc_collection_set_read_concern(collection, mongo->read_concern);
+
+    return collection;
+}
+
+
+int
+mr_mongo_ping(mr_mongo_t *mongo, int64_t timeout, mr_error_t *err)
+{
+    int rc;
+    bool ok;
+    bson_t ping;
+    bson_error_t error;
+    mongoc_client_t *client;
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += timeout / 1000;
+    until.tv_nsec += (timeout % 1000) * 1000000;
+
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+
+    if (pthread_mutex_timedlock(&mongo->ping_mutex, &until) != 0) {
+        return mr_error_set(err, MR_ERROR_TIMEOUT, NULL,
+            "MongoDB did not answer within %lld ms", (long long) timeout);
+    }
+
+    client = mr_mongo_ping_client(mongo, timeout, err);
+
+    if (client == NULL) {
+        pthread_mutex_unlock(&mongo->ping_mutex);
+        return -1;
+    }
+
+    bson_init(&ping);
+    BSON_APPEND_INT32(&ping, "ping", 1);
+
+    rc = 0;
+    ok = mongoc_client_command_simple(
+        client, "admin", &ping, NULL, NULL, &error);
+
+    if (!ok) {
+        rc = mr_mongo_error(err, "cannot reach MongoDB's primary", &error);
+
+        /*
+         * A client of this kind waits some seconds before it asks a server
+         * again that has failed; a new one asks at once.
+         */
+        mongoc_client_destroy(client);
+        mongo->ping_client = NULL;
+    }
+
+    pthread_mutex_unlock(&mongo->ping_mutex);
+    bson_destroy(&ping);
+
+    return rc;
+}
+
+
+int
+mr_mongo_error(mr_error_t *err, const char *what, const bson_error_t *error)
+{
+    return mr_error_set(err, MR_ERROR_MONGODB, NULL,
+        "%s: %s (domain %u, code %u)", what, error->message, error->domain,
+        error->code);
+}
+
+
+static int
+mr_mongo_uri(
+    const mr_options_t *options, mongoc_uri_t **ret_uri, mr_error_t *err)
+{
+    int secret;
+    bson_error_t error;
+    mongoc_uri_t *uri;
+
+    uri = mongoc_uri_new_with_error(options->mongodb.uri, &error);
+
+    if (uri == NULL) {
+
+        /* The library's own message may repeat a piece of the URI. */
+        secret = strchr(options->mongodb.uri, '@') != NULL
+                 || strcasestr(options->mongodb.uri, "password") != NULL;
+
+        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "[mongodb] uri is no connection string%s%s; expected "
+            "mongodb://[user:password@]host[:port][,...]/[?option=value&...] "
+            "with %%XX for special characters of user and password",
+            secret ? "" : ": ", secret ? "" : error.message);
+    }
+
+    if (mr_mongo_uri_check(uri, err) == -1) {
+        mongoc_uri_destroy(uri);
+        return -1;
+    }
+
+    /*
+     * The library's default is 300 s, as long as a consumer may keep Kafka
+     * waiting: a stopped primary would cost the writer its partitions.
+     */
+    if (!mongoc_uri_has_option(uri, MONGOC_URI_SOCKETTIMEOUTMS)) {
+        mongoc_uri_set_option_as_int32(uri, MONGOC_URI_SOCKETTIMEOUTMS,
+            (int32_t) options->mongodb.timeout);
+    }
+
+    *ret_uri = uri;
+
+    return 0;
+}
+
+
+/* What the promise rests on may be repeated in the URI, but not changed. */
+static int
+mr_mongo_uri_check(const mongoc_uri_t *uri, mr_error_t *err)
+{
+    const char *level;
+    const mongoc_read_prefs_t *prefs;
+    const mongoc_write_concern_t *concern;
+
+    concern = mongoc_uri_get_write_concern(uri);
+
+    if (mongoc_write_concern_get_w(concern) != MONGOC_WRITE_CONCERN_W_DEFAULT
+        && !mongoc_write_concern_get_wmajority(concern))
+    {
+        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "[mongodb] uri: w must be majority or left out: events are "
+            "acknowledged for good only by a majority");
+    }
+
+    if (mongoc_write_concern_journal_is_set(concern)
+        && !mongoc_write_concern_get_journal(concern))
+    {
+        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "[mongodb] uri: journal must be true or left out: a write that "
+            "is not journaled can be lost");
+    }
+
+    level = mongoc_read_concern_get_level(mongoc_uri_get_read_concern(uri));
+
+    if (level != NULL && strcmp(level, MONGOC_READ_CONCERN_LEVEL_MAJORITY) != 0)
+    {
+        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "[mongodb] uri: readConcernLevel must be majority or left out: "
+            "what is read must not be rolled back");
+    }
+
+    prefs = mongoc_uri_get_read_prefs_t(uri);
+
+    if (mongoc_read_prefs_get_mode(prefs) != MONGOC_READ_PRIMARY) {
+        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "[mongodb] uri: readPreference must be primary or left out: a "
+            "secondary may be behind");
+    }
+
+    return 0;
+}
+
+
+static mongoc_client_pool_t *
+mr_mongo_pool(const mr_options_t *options, const mongoc_uri_t *uri,
+    const char *appname, mr_error_t *err)
+{
+    bson_error_t error;
+    mongoc_client_pool_t *pool;
+
+    pool = mongoc_client_pool_new_with_error(uri, &error);
+
+    if (pool == NULL) {
+        (void) mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "[mongodb] uri cannot be used: %s", error.message);
+        return NULL;
+    }
+
+    mongoc_client_pool_max_size(pool, (uint32_t) options->mongodb.pool);
+    mongoc_client_pool_set_error_api(pool, MONGOC_ERROR_API_VERSION_2);
+
+    /* Fails only when the URI itself has set one, which is as good. */
+    (void) mongoc_client_pool_set_appname(pool, appname);
+
+    return pool;
+}
+
+
+static mongoc_client_t *
+mr_mongo_ping_client(mr_mongo_t *mongo, int64_t timeout, mr_error_t *err)
+{
+    int32_t half;
+    bson_error_t error;
+    mongoc_uri_t *uri;
+
+    if (mongo->ping_client != NULL && mongo->ping_timeout == timeout) {
+        return mongo->ping_client;
+    }
+
+    mongoc_client_destroy(mongo->ping_client);
+    mongo->ping_client = NULL;
+
+    /* One half to find the primary, the other for its answer. */
+    half = timeout < 2 ? 1 : (int32_t) (timeout / 2);
+
+    uri = mongoc_uri_copy(mongo->uri);
+    mongoc_uri_set_option_as_int32(uri, MONGOC_URI_CONNECTTIMEOUTMS, half);
+    mongoc_uri_set_option_as_int32(uri, MONGOC_URI_SOCKETTIMEOUTMS, half);
+    mongoc_uri_set_option_as_int32(
+        uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, half);
+    mongoc_uri_set_option_as_bool(uri, MONGOC_URI_SERVERSELECTIONTRYONCE, true);
+
+    mongo->ping_client = mongoc_client_new_from_uri_with_error(uri, &error);
+    mongo->ping_timeout = timeout;
+    mongoc_uri_destroy(uri);
+
+    if (mongo->ping_client == NULL) {
+        (void) mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "[mongodb] uri cannot be used: %s", error.message);
+        return NULL;
+    }
+
+    mongoc_client_set_error_api(mongo->ping_client, MONGOC_ERROR_API_VERSION_2);
+
+    return mongo->ping_client;
+}
+
+
+static void
+mr_mongo_log(mongoc_log_level_t level, const char *domain, const char *message,
+    void *data)
+{
+    mr_log_level_t ours;
+
+    (void) data;
+
+    switch (level) {
+
+    case MONGOC_LOG_LEVEL_ERROR:
+    case MONGOC_LOG_LEVEL_CRITICAL:
+        ours = MR_LOG_ERROR;
+        break;
+
+    case MONGOC_LOG_LEVEL_WARNING:
+        ours = MR_LOG_WARN;
+        break;
+
+    case MONGOC_LOG_LEVEL_MESSAGE:
+    case MONGOC_LOG_LEVEL_INFO:
+        ours = MR_LOG_INFO;
+        break;
+
+    default:
+        ours = MR_LOG_DEBUG;
+        break;
+    }
+
+    mr_log(ours, "%s: %s", domain, message);
+}
