@@ -279,7 +279,11 @@ class Stack:
         module = os.path.join(self.build, 'ngx_http_millrace_module.so')
         text = stackconf.nginx(self.ports, module, self.nginx_template)
         text = stackconf.replace(text, self.nginx_changes, 'conf/nginx.conf')
-        properties = {'log.dirs': self.path('data/kafka')}
+        properties = {}
+        if self.guard is not None:
+            # After a SIGKILL the broker waits for its own old session.
+            properties = {'broker.session.timeout.ms': '4000',
+                          'broker.heartbeat.interval.ms': '500'}
         properties.update(self.kafka_properties)
         files = {
             'nginx.conf': text,
@@ -342,7 +346,9 @@ class Stack:
     def _environment(self, extra=None):
         env = dict(os.environ)
         env.pop('MILLRACE_RUN_ONCE', None)
-        env.setdefault('ASAN_OPTIONS', 'detect_stack_use_after_return=1')
+        # Every dynamic module of nginx defines the same three globals.
+        env.setdefault('ASAN_OPTIONS', 'detect_odr_violation=0:'
+                       'detect_stack_use_after_return=1')
         env.setdefault('UBSAN_OPTIONS', 'print_stacktrace=1')
         env.setdefault('LSAN_OPTIONS', 'suppressions=' + os.path.join(
             REPO, 'tests', 'lsan.supp') + ':print_suppressions=0')
