@@ -1,0 +1,139 @@
+/*
+ * MongoDB as the statistics daemon sees it; docs/data-model.md is the schema.
+ * The only files of this daemon that know libmongoc are store*.c.
+ *
+ * A store belongs to one thread.  It has one causally consistent session, so
+ * that a change of the primary cannot show it less than it has seen.  Every
+ * call blocks until the server answers or a time-out of the driver passes,
+ * and fails with MR_ERROR_MONGODB unless it says otherwise; after a failure
+ * call mr_store_reset() before going on.
+ */
+#ifndef MILLRACE_STATS_STORE_H
+#define MILLRACE_STATS_STORE_H
+
+#include <millrace/error.h>
+
+#include "chunk.h"
+#include "lease.h"
+
+
+typedef struct mr_store_s mr_store_t;
+typedef struct mr_changes_s mr_changes_t;
+
+
+/* How far one partition is stored (the ledger) or merged (the state). */
+typedef struct {
+    int32_t partition;
+    int64_t flush;
+    int64_t as_of; /* ledger only; 0: nothing is known yet */
+} mr_progress_t;
+
+/* Sorted by partition; grown as needed, freed by mr_progress_free(). */
+typedef struct {
+    mr_progress_t *list;
+    size_t n;
+    size_t cap;
+} mr_progress_list_t;
+
+#define MR_PROGRESS_INIT                                                       \
+    {                                                                          \
+        NULL, 0, 0                                                             \
+    }
+
+/* Find a partition, or add it with flush 0; NULL on out of memory. */
+mr_progress_t *mr_progress_at(mr_progress_list_t *progress, int32_t partition);
+void mr_progress_free(mr_progress_list_t *progress);
+
+
+/* Windows to write, publish or mark; the caller owns the array. */
+typedef struct {
+    mr_merged_t **list;
+    size_t n;
+} mr_merged_list_t;
+
+
+int mr_store_open(
+    const mr_options_t *options, mr_store_t **ret_store, mr_error_t *err);
+void mr_store_close(mr_store_t *store);
+void mr_store_reset(mr_store_t *store);
+
+/* Whether a primary answers within `timeout` ms. */
+int mr_store_ping(mr_store_t *store, int64_t timeout, mr_error_t *err);
+
+
+/*
+ * Take or renew the lease for `owner`: one compare-and-swap by the server's
+ * clock, which must be answered within half of `duration`.
+ */
+int mr_store_lease(mr_store_t *store, const char *owner, int64_t duration,
+    mr_lease_answer_t *ret_answer, mr_error_t *err);
+
+/* Give the lease up, if it still is `owner`'s of that term. */
+int mr_store_release(
+    mr_store_t *store, const char *owner, int64_t term, mr_error_t *err);
+
+
+/* The ledgers of the topic that there are; *progress is replaced. */
+int mr_store_ledger(
+    mr_store_t *store, mr_progress_list_t *progress, mr_error_t *err);
+
+/*
+ * The state of the last merge; empty and 0 when there is none or when it
+ * makes no sense.  *progress is replaced.
+ */
+int mr_store_state(mr_store_t *store, mr_progress_list_t *progress,
+    int64_t *ret_as_of, mr_error_t *err);
+
+/*
+ * Store the state; `as_of` 0 leaves the field out.  Fails with
+ * MR_ERROR_FENCED if a member of a later term has stored one.
+ */
+int mr_store_set_state(mr_store_t *store, int64_t term,
+    const mr_progress_list_t *progress, int64_t as_of, mr_error_t *err);
+
+
+/*
+ * Walk the partials of a partition that were changed after `flush`, in the
+ * order of their flushes.
+ */
+int mr_store_changes(mr_store_t *store, int32_t partition, int64_t flush,
+    mr_changes_t **ret_changes, mr_error_t *err);
+
+/*
+ * The next one: *ret_partial and the key's text live in `arena`, and
+ * *ret_partial is NULL after the last.
+ */
+int mr_changes_next(mr_changes_t *changes, mr_arena_t *arena,
+    mr_window_key_t *ret_key, mr_partial_t **ret_partial, mr_error_t *err);
+void mr_changes_close(mr_changes_t *changes);
+
+
+/*
+ * Complete the chunk's entries [first, first + n): read the partials of the
+ * given partitions that are not there yet, and the windows as stored.
+ */
+int mr_store_read(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
+    const mr_progress_list_t *partitions, mr_error_t *err);
+
+/*
+ * Write new revisions, each on the condition that the revision before it is
+ * what is stored.  Fails with MR_ERROR_FENCED when one was not: others may
+ * have been written.
+ */
+int mr_store_write(
+    mr_store_t *store, const mr_merged_list_t *windows, mr_error_t *err);
+
+/* Note that Kafka has acknowledged these very revisions. */
+int mr_store_published(
+    mr_store_t *store, const mr_merged_list_t *windows, mr_error_t *err);
+
+/*
+ * Read at most `windows->n` windows that are dirty, or that are to be closed
+ * at `now`, into the caller's array; sets windows->n.
+ */
+int mr_store_dirty(mr_store_t *store, mr_arena_t *arena,
+    mr_merged_list_t *windows, mr_error_t *err);
+int mr_store_closing(mr_store_t *store, mr_arena_t *arena, int64_t now,
+    mr_merged_list_t *windows, mr_error_t *err);
+
+#endif /* MILLRACE_STATS_STORE_H */

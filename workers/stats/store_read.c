@@ -1,0 +1,388 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_private.h"
+
+
+/* Ids of one query: well within a 16 MiB document. */
+#define IDS_MAX 8192
+
+
+struct mr_changes_s {
+    mongoc_cursor_t *cursor;
+};
+
+
+typedef struct {
+    bson_t filter;
+    bson_t in;
+    bson_t array;
+    uint32_t n;
+} ids_t;
+
+
+typedef int (*read_pt)(mr_chunk_t *chunk, const bson_t *doc);
+
+
+static int read_batch(mr_store_t *store, mongoc_collection_t *collection,
+    ids_t *ids, mr_chunk_t *chunk, read_pt handler, mr_error_t *err);
+static int read_partial(mr_chunk_t *chunk, const bson_t *doc);
+static int read_window(mr_chunk_t *chunk, const bson_t *doc);
+static int read_list(mr_store_t *store, const bson_t *filter, bson_t *opts,
+    mr_arena_t *arena, mr_merged_list_t *windows, mr_error_t *err);
+static void ids_init(ids_t *ids);
+static void ids_add(ids_t *ids, const mr_window_key_t *key, int32_t partition);
+static const bson_t *ids_end(ids_t *ids);
+
+
+int
+mr_store_changes(mr_store_t *store, int32_t partition, int64_t flush,
+    mr_changes_t **ret_changes, mr_error_t *err)
+{
+    bson_t *filter, opts, sort;
+    mr_changes_t *changes;
+
+    changes = malloc(sizeof(mr_changes_t));
+    if (changes == NULL) {
+        return mr_store_memory(err);
+    }
+
+    if (mr_store_opts(store, &opts, err) != 0) {
+        free(changes);
+        return -1;
+    }
+
+    filter = BCON_NEW("partition", BCON_INT32(partition), "flush", "{", "$gt",
+        BCON_INT64(flush), "}");
+
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "sort", &sort);
+    BSON_APPEND_INT32(&sort, "partition", 1);
+    BSON_APPEND_INT32(&sort, "flush", 1);
+    bson_append_document_end(&opts, &sort);
+
+    changes->cursor =
+        mongoc_collection_find_with_opts(store->partials, filter, &opts, NULL);
+
+    bson_destroy(filter);
+    bson_destroy(&opts);
+
+    *ret_changes = changes;
+
+    return 0;
+}
+
+
+int
+mr_changes_next(mr_changes_t *changes, mr_arena_t *arena,
+    mr_window_key_t *ret_key, mr_partial_t **ret_partial, mr_error_t *err)
+{
+    int rc;
+    const bson_t *doc;
+    bson_error_t error;
+
+    while (mongoc_cursor_next(changes->cursor, &doc)) {
+        rc = mr_bson_partial(doc, arena, ret_key, ret_partial);
+
+        if (rc == -1) {
+            return mr_store_memory(err);
+        }
+
+        if (rc == 0) {
+            return 0;
+        }
+    }
+
+    if (mongoc_cursor_error(changes->cursor, &error)) {
+        return mr_mongo_error(err, "cannot read the changes", &error);
+    }
+
+    *ret_partial = NULL;
+
+    return 0;
+}
+
+
+void
+mr_changes_close(mr_changes_t *changes)
+{
+    if (changes != NULL) {
+        mongoc_cursor_destroy(changes->cursor);
+        free(changes);
+    }
+}
+
+
+int
+mr_store_read(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
+    const mr_progress_list_t *partitions, mr_error_t *err)
+{
+    int rc;
+    size_t i, p;
+    ids_t ids;
+    int32_t partition;
+    mr_entry_t *entry;
+
+    rc = 0;
+    ids_init(&ids);
+
+    for (i = first; i < first + n && rc == 0; i++) {
+        entry = mr_chunk_at(chunk, i);
+
+        for (p = 0; p < partitions->n && rc == 0; p++) {
+            partition = partitions->list[p].partition;
+
+            if (mr_entry_has(entry, partition)) {
+                continue;
+            }
+
+            ids_add(&ids, &entry->key, partition);
+
+            if (ids.n == IDS_MAX) {
+                rc = read_batch(
+                    store, store->partials, &ids, chunk, read_partial, err);
+                ids_init(&ids);
+            }
+        }
+    }
+
+    if (rc == 0) {
+        rc = read_batch(store, store->partials, &ids, chunk, read_partial, err);
+
+    } else {
+        bson_destroy((bson_t *) ids_end(&ids));
+    }
+
+    if (rc != 0) {
+        return -1;
+    }
+
+    ids_init(&ids);
+
+    for (i = first; i < first + n; i++) {
+        ids_add(&ids, &mr_chunk_at(chunk, i)->key, -1);
+    }
+
+    return read_batch(store, store->windows, &ids, chunk, read_window, err);
+}
+
+
+/* Ends the ids. */
+static int
+read_batch(mr_store_t *store, mongoc_collection_t *collection, ids_t *ids,
+    mr_chunk_t *chunk, read_pt handler, mr_error_t *err)
+{
+    int rc;
+    bson_t opts;
+    const bson_t *doc, *filter;
+    bson_error_t error;
+    mongoc_cursor_t *cursor;
+
+    filter = ids_end(ids);
+
+    if (ids->n == 0) {
+        bson_destroy(&ids->filter);
+        return 0;
+    }
+
+    if (mr_store_opts(store, &opts, err) != 0) {
+        bson_destroy(&ids->filter);
+        return -1;
+    }
+
+    /* All in one answer as a rule, rather than 101 documents first. */
+    BSON_APPEND_INT32(&opts, "batchSize", (int32_t) ids->n + 1);
+
+    cursor = mongoc_collection_find_with_opts(collection, filter, &opts, NULL);
+
+    rc = 0;
+
+    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
+
+        if (handler(chunk, doc) == -1) {
+            rc = mr_store_memory(err);
+        }
+    }
+
+    if (rc == 0 && mongoc_cursor_error(cursor, &error)) {
+        rc = mr_mongo_error(err, "cannot read the windows", &error);
+    }
+
+    mongoc_cursor_destroy(cursor);
+    bson_destroy(&opts);
+    bson_destroy(&ids->filter);
+
+    return rc;
+}
+
+
+static int
+read_partial(mr_chunk_t *chunk, const bson_t *doc)
+{
+    int rc;
+    mr_entry_t *entry;
+    mr_partial_t *part;
+    mr_window_key_t key;
+
+    rc = mr_bson_partial(doc, mr_chunk_arena(chunk), &key, &part);
+
+    if (rc == 0) {
+        entry = mr_chunk_find(chunk, &key);
+
+        if (entry != NULL) {
+            mr_entry_link(entry, part);
+        }
+    }
+
+    return rc;
+}
+
+
+static int
+read_window(mr_chunk_t *chunk, const bson_t *doc)
+{
+    int rc;
+    mr_entry_t *entry;
+    mr_merged_t *window;
+
+    rc = mr_bson_window(doc, mr_chunk_arena(chunk), &window);
+
+    if (rc == 0) {
+        entry = mr_chunk_find(chunk, &window->key);
+
+        if (entry != NULL) {
+            entry->stored = window;
+        }
+    }
+
+    return rc;
+}
+
+
+int
+mr_store_dirty(mr_store_t *store, mr_arena_t *arena, mr_merged_list_t *windows,
+    mr_error_t *err)
+{
+    int rc;
+    bson_t *filter, opts;
+
+    if (mr_store_opts(store, &opts, err) != 0) {
+        return -1;
+    }
+
+    filter = BCON_NEW("dirty", BCON_BOOL(true));
+    rc = read_list(store, filter, &opts, arena, windows, err);
+
+    bson_destroy(filter);
+    bson_destroy(&opts);
+
+    return rc;
+}
+
+
+int
+mr_store_closing(mr_store_t *store, mr_arena_t *arena, int64_t now,
+    mr_merged_list_t *windows, mr_error_t *err)
+{
+    int rc;
+    bson_t *filter, opts, sort;
+
+    if (mr_store_opts(store, &opts, err) != 0) {
+        return -1;
+    }
+
+    filter = BCON_NEW("final", BCON_BOOL(false), "closes", "{", "$lte",
+        BCON_DATE_TIME(now), "}");
+
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "sort", &sort);
+    BSON_APPEND_INT32(&sort, "closes", 1);
+    bson_append_document_end(&opts, &sort);
+
+    rc = read_list(store, filter, &opts, arena, windows, err);
+
+    bson_destroy(filter);
+    bson_destroy(&opts);
+
+    return rc;
+}
+
+
+static int
+read_list(mr_store_t *store, const bson_t *filter, bson_t *opts,
+    mr_arena_t *arena, mr_merged_list_t *windows, mr_error_t *err)
+{
+    int rc;
+    size_t n, max;
+    const bson_t *doc;
+    bson_error_t error;
+    mongoc_cursor_t *cursor;
+
+    n = 0;
+    max = windows->n;
+
+    BSON_APPEND_INT64(opts, "limit", (int64_t) max);
+    BSON_APPEND_INT32(opts, "batchSize", (int32_t) max + 1);
+
+    cursor =
+        mongoc_collection_find_with_opts(store->windows, filter, opts, NULL);
+
+    rc = 0;
+
+    while (n < max && mongoc_cursor_next(cursor, &doc)) {
+        rc = mr_bson_window(doc, arena, &windows->list[n]);
+
+        if (rc == -1) {
+            rc = mr_store_memory(err);
+            break;
+        }
+
+        if (rc == 0) {
+            n++;
+        }
+
+        rc = 0;
+    }
+
+    if (rc == 0 && mongoc_cursor_error(cursor, &error)) {
+        rc = mr_mongo_error(err, "cannot read the windows", &error);
+    }
+
+    mongoc_cursor_destroy(cursor);
+
+    if (rc == 0) {
+        windows->n = n;
+    }
+
+    return rc;
+}
+
+
+static void
+ids_init(ids_t *ids)
+{
+    ids->n = 0;
+    bson_init(&ids->filter);
+    BSON_APPEND_DOCUMENT_BEGIN(&ids->filter, "_id", &ids->in);
+    BSON_APPEND_ARRAY_BEGIN(&ids->in, "$in", &ids->array);
+}
+
+
+static void
+ids_add(ids_t *ids, const mr_window_key_t *key, int32_t partition)
+{
+    char text[16];
+    const char *name;
+
+    bson_uint32_to_string(ids->n, &name, text, sizeof(text));
+    mr_bson_append_id(&ids->array, name, key, partition);
+    ids->n++;
+}
+
+
+static const bson_t *
+ids_end(ids_t *ids)
+{
+    bson_append_array_end(&ids->in, &ids->array);
+    bson_append_document_end(&ids->filter, &ids->in);
+
+    return &ids->filter;
+}
