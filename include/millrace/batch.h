@@ -34,6 +34,7 @@ typedef enum {
 typedef struct {
     size_t       index;   /* of the item returned last, from 0 */
     mr_format_t  format;
+    const char  *begin;
     const char  *pos;
     const char  *end;
     unsigned     state;
