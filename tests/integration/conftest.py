@@ -1,0 +1,109 @@
+"""
+Fixtures of the integration tests; tests/README.md is the tour.
+
+MILLRACE_BUILD names the build directory to be tested (default: build), and
+MILLRACE_SEED repeats a run of the tests that draw at random.
+"""
+
+import os
+import random
+import time
+
+import httpx
+import pytest
+
+from harness.audit import audit
+from harness.pipeline import Pipeline
+from harness.sender import Sender, SentLog
+from harness.snapshot import take
+
+BUILD = os.environ.get("MILLRACE_BUILD", "build")
+SEED = os.environ.get("MILLRACE_SEED")
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory):
+    """
+    The whole pipeline on free ports.  The run fails if a log of it holds an
+    alert or a sanitizer's report, or if a process ended by itself.
+    """
+
+    stack = Pipeline(tmp_path_factory.mktemp("stack"), build=BUILD)
+
+    try:
+        stack.start()
+        yield stack
+        problems = stack.deaths()
+        status = stack.stop()
+        problems += [f"{part} ended with status {code} when it was stopped"
+                     for part, code in status.items()
+                     if part.startswith(("millrace", "nginx"))
+                     and code not in (0, None)]
+        problems += stack.problems()
+        assert not problems, "\n".join(problems)
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def stack(pipeline):
+    """The pipeline with all its parts running, also at the test's end."""
+
+    pipeline.revive()
+    yield pipeline
+    deaths = pipeline.deaths()
+    assert not deaths, "\n".join(deaths)
+
+
+@pytest.fixture(scope="session")
+def log():
+    """What was sent to the pipeline and answered, by the sender's account."""
+
+    return SentLog()
+
+
+@pytest.fixture
+def sender(stack, log):
+    with Sender(stack.url, log) as sender:
+        yield sender
+
+
+@pytest.fixture
+def client(stack):
+    """A client for everything but POST /events, which goes by `sender`."""
+
+    with httpx.Client(base_url=stack.url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def check_all(stack, log):
+    """
+    A function that waits until the pipeline is at rest and audits everything
+    that was sent since it was started; returns the snapshot.
+    """
+
+    def check(seconds=60):
+        stack.settle(seconds)
+        shot = take(stack, log)
+        violations = audit(shot)
+        assert not violations, "\n".join(violations)
+        return shot
+
+    return check
+
+
+@pytest.fixture
+def seed():
+    """A seed; pytest shows it when the test fails."""
+
+    value = int(SEED) if SEED else random.SystemRandom().getrandbits(32)
+    print(f"MILLRACE_SEED={value}")
+    return value
+
+
+@pytest.fixture
+def name(request):
+    """A word that no other test of this run uses: for users and types."""
+
+    return f"{request.node.name[5:40]}-{time.time_ns() % 10**9}-"

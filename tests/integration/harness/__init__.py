@@ -1,0 +1,1 @@
+"""What the integration tests share; tests/README.md is the tour."""

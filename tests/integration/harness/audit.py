@@ -1,0 +1,579 @@
+"""
+The auditor: judges a Snapshot and says in sentences what is wrong.  Every
+check starts from what the sender knows or from what Kafka holds, never from
+what Millrace believes of itself.
+"""
+
+import math
+from collections import Counter, defaultdict
+
+from . import values
+from .bsondoc import Date, Long
+from .partition import partition_of
+
+WIDTHS = {1: "1s", 60: "1m", 3600: "1h", 86400: "1d"}
+KEEP = {1: 3_600_000, 60: 35 * 86_400_000, 3600: None, 86400: None}  # ms
+SPANS = [10_000, 600_000, 86_400_000, 30 * 86_400_000]               # ms
+BLOCK_EVENTS, BLOCK_SIZE = 1024, 4 * 1024 * 1024
+SHOWN = 5  # violations of one check that are spelt out
+
+
+# What must be there.
+
+def versions(shot):
+    """
+    identity -> [contents that were sent under it], and the identities that
+    must be stored because a sending of them was acknowledged.
+    """
+
+    contents, must = defaultdict(list), set()
+
+    for entry in sorted(shot.sent, key=lambda e: e.number):
+        if entry.may_be_stored():
+            who = values.identity(entry.event)
+            contents[who].append(entry.event)
+            if entry.acked:
+                must.add(who)
+
+    for _, _, _, value, valid in shot.foreign:
+        if valid:
+            event = values.normal(values.parse(value))
+            contents[values.identity(event)].append(event)
+            must.add(values.identity(event))
+
+    return contents, must
+
+
+def truth(shot):
+    """
+    The events that should be counted, by the sender's log: all that were
+    acknowledged, and of the unanswered ones those that came to be stored.
+    """
+
+    contents, must = versions(shot)
+    stored = {values.identity(e): e for e in shot.ascending}
+
+    for who, events in contents.items():
+        if who in must and all(values.same(e, events[0]) for e in events):
+            yield events[0]
+        elif who in stored or who in must:
+            # Sent with different contents: any of them may have been first.
+            yield next((e for e in events
+                        if values.same(e, stored.get(who))), events[0])
+
+
+def judged(shot):
+    """
+    The log's own verdict: (record, "dead" | "repeated" | "kept", event) for
+    every record, by the definition of a repeat: a valid record of the same
+    identity within W offsets before it in its partition.
+    """
+
+    foreign = {(p, o): valid for p, o, _, _, valid in shot.foreign}
+    by_raw = {e.raw: e.event for e in shot.sent if e.may_be_stored()}
+    latest = defaultdict(dict)
+
+    for record in shot.records:
+        where = record.partition, record.offset
+        if not foreign.get(where, True):
+            yield record, "dead", None
+            continue
+
+        event = by_raw.get(record.value)
+        if event is None:
+            try:
+                event = values.normal(values.parse(record.value))
+            except (ValueError, KeyError, AttributeError):
+                yield record, "dead", None
+                continue
+
+        seen = latest[record.partition]
+        who = values.identity(event)
+        before = seen.get(who)
+        seen[who] = record.offset
+        repeat = before is not None and record.offset - before <= shot.window
+        yield record, "repeated" if repeat else "kept", event
+
+
+# Checks.
+
+def check_sender(shot):
+    """Every 202'd event is answered once by GET /events; nothing unsent is."""
+
+    contents, must = versions(shot)
+    answered = Counter(values.identity(e) for e in shot.ascending)
+
+    for who in must - answered.keys():
+        yield f"{who} got a 202 and is not in GET /events"
+
+    for who, n in answered.items():
+        if n > 1:
+            yield f"{who} is in GET /events {n} times"
+
+    for event in shot.ascending:
+        sent = contents.get(values.identity(event))
+        if sent is None:
+            yield f"{values.identity(event)} was never sent, but is answered"
+        elif not any(values.same(event, e) for e in sent):
+            yield f"sent {sent[0]!r}, answered {event!r}"[:1000]
+
+
+def check_pages(shot):
+    """Both orders hold the same events, each in its order."""
+
+    if not values.same(shot.ascending, shot.descending[::-1]):
+        n, m = len(shot.ascending), len(shot.descending)
+        where = next((i for i, (a, b) in enumerate(
+            zip(shot.ascending, reversed(shot.descending)))
+            if not values.same(a, b)), min(n, m))
+        yield (f"ascending ({n} events) and descending ({m}) are not each "
+               f"other's mirror from event {where} on")
+
+    for i in range(1, len(shot.ascending)):
+        a, b = shot.ascending[i - 1:i + 1]
+        if values.order(a) >= values.order(b):
+            yield f"events {i - 1} and {i} are out of order: {a} {b}"[:1000]
+
+
+def check_log(shot):
+    """Kafka holds every 202'd sending, as sent, keyed and placed by user."""
+
+    foreign = {(p, o): (k, v) for p, o, k, v, _ in shot.foreign}
+    sent = {e.raw: e for e in shot.sent}
+    copies = Counter()
+
+    for record in shot.records:
+        where = f"record {record.partition}:{record.offset}"
+
+        if (record.partition, record.offset) in foreign:
+            if foreign.pop((record.partition, record.offset)) != (
+                    record.key, record.value):
+                yield f"{where} is not what the test wrote there"
+            continue
+
+        copies[record.value] += 1
+        entry = sent.get(record.value)
+        if entry is None:
+            yield f"{where} was never sent: {record.value[:200]!r}"
+        elif entry.event is None:
+            yield f"{where} was refused, but produced: {record.value[:200]!r}"
+        else:
+            user = entry.event["user_id"]
+            if record.key != user.encode():
+                yield f"{where} of user {user!r} has the key {record.key!r}"
+            right = partition_of(user, shot.partitions)
+            if record.partition != right:
+                yield f"{where} of user {user!r} belongs in {right}"
+
+    for where in foreign:
+        yield f"record {where} that the test wrote is not there"
+
+    for entry in shot.sent:
+        n = copies[entry.raw]
+        if not entry.acked <= n <= entry.acked + entry.unsure:
+            yield (f"acknowledged {entry.acked} times, unanswered "
+                   f"{entry.unsure} times, {n} copies in Kafka: "
+                   f"{entry.raw[:200]!r}")
+
+
+def check_ledger(shot):
+    """Each partition is stored to its end, and the totals are the log's."""
+
+    verdicts = defaultdict(Counter)
+    last = {}
+
+    for record, verdict, _ in judged(shot):
+        verdicts[record.partition][verdict] += 1
+        last[record.partition] = record
+
+    if set(shot.ledger) - set(shot.ends):
+        yield f"a ledger of no partition: {set(shot.ledger) - set(shot.ends)}"
+
+    for partition, end in shot.ends.items():
+        doc = shot.ledger.get(partition)
+        if doc is None:
+            yield f"partition {partition} has no ledger"
+            continue
+
+        if doc["next"] != end:
+            yield (f"partition {partition}: ledger.next is {doc['next']}, "
+                   f"the log ends at {end}")
+
+        for name, verdict in (("stored", "kept"), ("repeated", "repeated"),
+                              ("dead", "dead")):
+            if doc[name] != verdicts[partition][verdict]:
+                yield (f"partition {partition}: ledger.{name} is {doc[name]}, "
+                       f"the log says {verdicts[partition][verdict]}")
+
+        if partition in last:
+            record, stored = last[partition], doc["last"]
+            if (stored["offset"], stored["time"]) != (
+                    record.offset, record.time):
+                yield (f"partition {partition}: ledger.last is {stored}, the "
+                       f"log's is {record.offset} at {record.time}")
+
+
+def check_tiling(shot):
+    """
+    The blocks hold the kept offsets, each once; a flush's offsets lie between
+    its own start and the next flush's, and its blocks are numbered 0, 1, ...
+    """
+
+    kept = defaultdict(list)
+    for record, verdict, _ in judged(shot):
+        if verdict == "kept":
+            kept[record.partition].append(record.offset)
+
+    stored, flushes = defaultdict(list), defaultdict(lambda: defaultdict(list))
+    for doc, _ in shot.blocks:
+        key = doc["_id"]
+        offsets = [e["offset"] for e in doc["events"]]
+        stored[key["partition"]] += offsets
+        flushes[key["partition"]][key["offset"]].append(
+            (key["number"], offsets))
+
+    for partition in kept.keys() | stored.keys():
+        have, want = sorted(stored[partition]), kept[partition]
+        if have != want:
+            missing = sorted((Counter(want) - Counter(have)).elements())
+            extra = sorted((Counter(have) - Counter(want)).elements())
+            yield (f"partition {partition}: offsets missing in the blocks: "
+                   f"{missing[:SHOWN]}, too many: {extra[:SHOWN]}")
+
+        starts = sorted(flushes[partition])
+        for start, end in zip(starts, [*starts[1:], math.inf]):
+            numbers = sorted(n for n, _ in flushes[partition][start])
+            if numbers != list(range(len(numbers))):
+                yield (f"flush {partition}:{start} has the blocks {numbers}")
+            for _, offsets in flushes[partition][start]:
+                if min(offsets) < start or max(offsets) >= end:
+                    yield (f"flush {partition}:{start} holds the offsets "
+                           f"{min(offsets)}..{max(offsets)}, but the next "
+                           f"flush starts at {end}")
+
+        doc = shot.ledger.get(partition)
+        if doc is not None and doc["flush"] < len(starts):
+            yield (f"partition {partition}: ledger.flush is {doc['flush']}, "
+                   f"but the blocks come from {len(starts)} flushes")
+
+
+def check_blocks(shot):
+    """Each block is as docs/data-model.md says and holds the log's events."""
+
+    log = {(r.partition, r.offset): (event, r.time)
+           for r, verdict, event in judged(shot) if verdict == "kept"}
+
+    for doc, size in shot.blocks:
+        name = "block {epoch}/{partition}/{offset}/{number}".format(
+            **doc["_id"])
+        for problem in _block_problems(doc, size, log):
+            yield f"{name}: {problem}"
+
+
+def _block_problems(doc, size, log):
+    events = doc["events"]
+    n = len(events)
+    order = list(doc)
+
+    if order.index("events") < max(map(order.index, ("times", "kinds", "ends",
+                                                     "users", "types"))):
+        yield f"events do not stand behind the columns: {order}"
+
+    if doc["n"] != n or not 1 <= n <= BLOCK_EVENTS:
+        yield f"n is {doc['n']} and there are {n} events"
+        return
+
+    if size > BLOCK_SIZE and n > 1:
+        yield f"{size} bytes with {n} events"
+
+    times = [e["timestamp"] for e in events]
+    if (doc["tmin"], doc["tmax"]) != (min(times), max(times)):
+        yield f"tmin, tmax are {doc['tmin']}, {doc['tmax']}"
+
+    extent = doc["tmax"] - doc["tmin"]
+    if not 0 <= doc["span"] <= 4 or (
+            doc["span"] < 4 and extent > SPANS[doc["span"]]):
+        yield f"a span of class {doc['span']} that is {extent} ms long"
+
+    users = [e["user_id"].encode() for e in events]
+    types = [e["event_type"].encode() for e in events]
+    if [u.encode() for u in doc["users"]] != sorted(set(users)):
+        yield "users are not the events' users in order"
+        return
+    if [t.encode() for t in doc["types"]] != sorted(set(types)):
+        yield "types are not the events' types in order"
+        return
+
+    keys = [(u, t, e["offset"]) for u, t, e in zip(users, times, events)]
+    if keys != sorted(keys):
+        yield "events are not sorted by user, time and offset"
+
+    index = {t: i for i, t in enumerate(sorted(set(types)))}
+    ends = [i + 1 for i in range(n) if i + 1 == n or users[i + 1] != users[i]]
+    columns = {
+        "times": b"".join(t.to_bytes(8, "little", signed=True)
+                          for t in times),
+        "kinds": b"".join(index[t].to_bytes(2, "little") for t in types),
+        "ends": b"".join(i.to_bytes(2, "little") for i in ends),
+    }
+    for column, right in columns.items():
+        if doc[column] != right:
+            yield f"the column {column} does not agree with the events"
+
+    received = 0
+    for event in events:
+        where = doc["_id"]["partition"], event["offset"]
+        if where not in log:
+            yield f"an event of offset {where}, which the log did not keep"
+            continue
+        right, time = log[where]
+        received = max(received, time)
+        stored = {k: v for k, v in event.items() if k != "offset"}
+        if not isinstance(stored["timestamp"], Date):
+            yield f"the timestamp of {where} is no date"
+        if not values.same(stored, right):
+            yield f"offset {where} is {right!r}, stored {stored!r}"[:1000]
+        for bad in _wide_integers(stored["metadata"]):
+            yield f"offset {where}: {bad} fits 32 bits, stored in 64"
+
+    if doc["received"] != received:
+        yield f"received is {doc['received']}, the records say {received}"
+
+
+def _wide_integers(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _wide_integers(item)
+    elif isinstance(value, Long) and -2**31 <= value < 2**31:
+        yield int(value)
+
+
+def fold(events):
+    """(width, type, start in ms) -> [count, [measures]]; "" is all types."""
+
+    windows = {}
+    for event in events:
+        value = values.measure(event)
+        for width in WIDTHS:
+            start = event["timestamp"] // (width * 1000) * width * 1000
+            for name in (event["event_type"], ""):
+                window = windows.setdefault((width, name, start), [0, []])
+                window[0] += 1
+                if value is not None:
+                    window[1].append(value)
+    return windows
+
+
+def same_measure(stored, numbers):
+    """Is {count, sum, min, max} what these numbers give?"""
+
+    if not numbers:
+        return stored is None or stored["count"] == 0
+    return (stored is not None
+            and stored["count"] == len(numbers)
+            and stored["min"] == min(numbers)
+            and stored["max"] == max(numbers)
+            and math.isclose(stored["sum"], math.fsum(numbers),
+                             rel_tol=1e-9, abs_tol=1e-6))
+
+
+def _window_problems(shot, found, right):
+    """`found`: key -> (count, measure); `right`: key -> [count, numbers]."""
+
+    for key, (count, measure) in found.items():
+        want = right.get(key, [0, []])
+        if count != want[0]:
+            yield f"window {key} counts {count}, should be {want[0]}"
+        elif not same_measure(measure, want[1]):
+            yield (f"window {key} measures {measure}, should be "
+                   f"{len(want[1])} numbers with sum {math.fsum(want[1])}")
+
+    for key in right.keys() - found.keys():
+        width, start = key[0], key[-1] if len(key) == 3 else key[2]
+        keep = KEEP[width]
+        # A window past its retention need not be there; ten minutes' grace
+        # for those that are only about to be.
+        if keep is None or start + width * 1000 + keep > (
+                shot.taken + 600_000):
+            yield f"window {key} is missing, it counts {right[key][0]}"
+
+
+def check_partials(shot):
+    """Each partition's part of each window is what the log gives."""
+
+    kept = defaultdict(list)
+    for record, verdict, event in judged(shot):
+        if verdict == "kept":
+            kept[record.partition].append(event)
+
+    right = {(*key, partition): window
+             for partition, events in kept.items()
+             for key, window in fold(events).items()}
+    found = {}
+
+    for doc in shot.partials:
+        key = (doc["_id"]["width"], doc["_id"]["event_type"],
+               doc["_id"]["start"], doc["_id"]["partition"])
+        found[key] = doc["count"], doc.get("measures", {}).get("value")
+        flush = shot.ledger.get(key[3], {}).get("flush", 0)
+        if not 1 <= doc["flush"] <= flush:
+            yield f"partial {key} is of flush {doc['flush']} of {flush}"
+
+    yield from _window_problems(shot, found, right)
+
+
+def check_windows(shot):
+    """Each merged window is what the sender's log gives, and is published."""
+
+    found = {}
+    for doc in shot.windows:
+        key = (doc["_id"]["width"], doc["_id"]["event_type"],
+               doc["_id"]["start"])
+        found[key] = doc["count"], doc.get("measures", {}).get("value")
+        if doc["dirty"]:
+            yield f"window {key} is dirty at rest"
+        if key[0] != 86400 and key[1] and doc["published"] != doc["revision"]:
+            yield (f"window {key} has revision {doc['revision']}, published "
+                   f"is {doc['published']}")
+
+    yield from _window_problems(shot, found, fold(truth(shot)))
+
+
+def check_stats(shot):
+    """Every bucket of GET /stats is what the sender's log gives."""
+
+    right = fold(truth(shot))
+    covered = Counter()
+
+    for params, answer in shot.stats:
+        width = {"1m": 60, "1d": 86400}[params["time_interval"]]
+        grouped = params.get("group_by") == "event_type"
+        total, numbers, points = 0, [], set()
+
+        for point in answer["series"]:
+            name = point["event_type"] if grouped else ""
+            key = (width, name, values.milliseconds(point["start"]))
+            if key in points:
+                yield f"GET /stats {params}: bucket {key} is there twice"
+            points.add(key)
+            want = right.get(key, [0, []])
+            total += want[0]
+            numbers += want[1]
+            yield from _point_problems(f"GET /stats {params}: {key}", point,
+                                       want)
+
+        for key, want in right.items():
+            inside = params["from"] * 1000 <= key[2] < params["to"] * 1000
+            if (key[0] == width and inside and bool(key[1]) == grouped
+                    and key not in points):
+                yield f"GET /stats {params}: no bucket {key}, {want[0]} events"
+
+        if not grouped:
+            covered[width] += total
+        yield from _point_problems(f"GET /stats {params}: total",
+                                   answer["total"], [total, numbers])
+
+    n = sum(1 for _ in truth(shot))
+    if shot.stats and covered[86400] != n:
+        yield f"GET /stats over all days sees {covered[86400]} events of {n}"
+
+
+def _point_problems(where, point, want):
+    if point["count"] != want[0]:
+        yield f"{where} counts {point['count']}, should be {want[0]}"
+        return
+
+    if point["measured"] != len(want[1]):
+        yield f"{where} measured {point['measured']} of {len(want[1])}"
+    elif want[1]:
+        right = {"sum": math.fsum(want[1]), "min": min(want[1]),
+                 "max": max(want[1]),
+                 "average": math.fsum(want[1]) / len(want[1])}
+        for name, number in right.items():
+            if point[name] is None or not math.isclose(
+                    point[name], number, rel_tol=1e-9, abs_tol=1e-6):
+                yield f"{where} {name} is {point[name]}, should be {number}"
+    else:
+        for name in ("sum", "min", "max", "average"):
+            if point[name] is not None:
+                yield f"{where} {name} of nothing is {point[name]}, not null"
+
+
+def check_published(shot):
+    """
+    event-stats: a key's revisions go up by one or are repeated byte for byte,
+    and the last one is what the sender's log gives.
+    """
+
+    revisions, latest = {}, {}
+
+    for record in shot.published:
+        message = values.parse(record.value)
+        key = (message["width"], message["event_type"], message["start"])
+        name = f"{key[1]}|{key[0]}|{key[2]}"
+        if record.key != name.encode():
+            yield f"the key of {name} is {record.key!r}"
+
+        before, bytes_before = revisions.get(key, (0, None))
+        if message["revision"] == before:
+            if record.value != bytes_before:
+                yield f"{name}: two different revisions {before}"
+        elif message["revision"] != before + 1:
+            yield (f"{name}: revision {message['revision']} after {before}")
+        revisions[key] = message["revision"], record.value
+        latest[key] = message
+
+    seconds = {name: width for width, name in WIDTHS.items()}
+    found = {(seconds[width], name, start * 1000):
+             (message["count"], message["measures"].get("value"))
+             for (width, name, start), message in latest.items()}
+    right = {key: window for key, window in fold(truth(shot)).items()
+             if key[0] != 86400 and key[1]}
+
+    yield from _window_problems(shot, found, right)
+
+
+def check_dead(shot):
+    """Dead letters are the records that the log says, as they were."""
+
+    dead = {(r.partition, r.offset): r for r, verdict, _ in judged(shot)
+            if verdict == "dead"}
+    seen = set()
+
+    for letter in shot.dead:
+        headers = {k: v.decode() for k, v in letter.headers.items()}
+        where = (int(headers["millrace-partition"]),
+                 int(headers["millrace-offset"]))
+        record = dead.get(where)
+        if record is None:
+            yield f"a dead letter of {where}, which the log holds as valid"
+        elif (record.key, record.value) != (letter.key, letter.value):
+            yield f"the dead letter of {where} is not the record that it was"
+        elif not headers["millrace-error"]:
+            yield f"the dead letter of {where} does not say why"
+        seen.add(where)
+
+    for where in dead.keys() - seen:
+        yield f"record {where} is dead and has no dead letter"
+
+
+CHECKS = {name[6:]: check for name, check in list(globals().items())
+          if name.startswith("check_")}
+
+
+def audit(shot, only=None):
+    """[violations] of the checks named in `only`, or of all of them."""
+
+    violations = []
+
+    for name, check in CHECKS.items():
+        if only is not None and name not in only:
+            continue
+        found = list(check(shot))
+        violations += [f"{name}: {text}" for text in found[:SHOWN]]
+        if len(found) > SHOWN:
+            violations.append(f"{name}: and {len(found) - SHOWN} more")
+
+    return violations

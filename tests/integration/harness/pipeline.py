@@ -1,0 +1,161 @@
+"""
+The stack of scripts/stack.py as the tests use it: it remembers which process
+ought to run, so that one that died by itself is noticed, and it can wait
+until everything that was sent has been stored and counted.
+"""
+
+import os
+import re
+import sys
+
+import confluent_kafka
+import pymongo
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__)))))
+sys.path.insert(0, os.path.join(REPO, "scripts"))
+
+import stack as processes  # noqa: E402
+
+from .waiting import wait_until  # noqa: E402
+
+WORKER = re.compile(r"nginx: worker process")
+
+
+class Pipeline(processes.Stack):
+
+    topic, stats_topic, dead_topic = "events", "event-stats", "events-dead"
+
+    def __init__(self, directory, build, options=None, **settings):
+        super().__init__(directory, build=build, options=options, **settings)
+        self.expected = {}        # part -> pid that ought to run
+        self.killed_workers = []  # of nginx, by the tests
+        self._mongo = None
+
+    @property
+    def dedup_window(self):
+        return int(self.options.get("writer", {}).get("dedup_window", 500000))
+
+    @property
+    def mongo(self):
+        if self._mongo is None:
+            self._mongo = pymongo.MongoClient(
+                self.mongo_uri, serverSelectionTimeoutMS=10000)
+        return self._mongo
+
+    @property
+    def database(self):
+        return self.mongo["millrace"]
+
+    # Which processes ought to run.
+
+    def start(self, *parts, wait=True):
+        super().start(*parts, wait=wait)
+        for name in self.parts():
+            if self.pid(name):
+                self.expected.setdefault(name, self.pid(name))
+
+    def stop(self, *parts):
+        for name in parts or list(self.expected):
+            self.expected.pop(processes.part_name(name), None)
+        return super().stop(*parts)
+
+    def kill(self, part):
+        self.expected.pop(processes.part_name(part), None)
+        return super().kill(part)
+
+    def deaths(self):
+        """Sentences on processes that are gone though nobody asked."""
+
+        found = []
+        for name, pid in self.expected.items():
+            if self.pid(name) != pid:
+                child = self.children.get(name)
+                status = None if child is None else child.poll()
+                found.append(f"{name} (pid {pid}) ended by itself with "
+                             f"status {status}; the end of its log:\n"
+                             + self.log_text(name)[-2000:])
+        return found
+
+    def revive(self):
+        """Start what does not run; after a test that failed half-way."""
+
+        self.expected = {name: pid for name, pid in self.expected.items()
+                         if self.pid(name) == pid}
+        self.start()
+
+    # nginx's workers.
+
+    def nginx_workers(self):
+        """Process ids of the workers that nginx's master has."""
+
+        master = self.pid("nginx")
+        found = []
+        for pid in self.group("nginx"):
+            try:
+                with open(f"/proc/{pid}/cmdline", errors="replace") as f:
+                    if pid != master and WORKER.search(f.read()):
+                        found.append(pid)
+            except OSError:
+                continue
+        return found
+
+    def kill_nginx_worker(self, pid):
+        self.killed_workers.append(pid)
+        os.kill(pid, 9)
+
+    def problems(self):
+        """As Stack's, without the alerts on workers that a test killed."""
+
+        ours = [f"worker process {pid} exited on signal 9"
+                for pid in self.killed_workers]
+        return [line for line in super().problems()
+                if not any(text in line for text in ours)]
+
+    # At rest.
+
+    def ends(self):
+        """{partition: offset after the last record} of the topic."""
+
+        consumer = confluent_kafka.Consumer({
+            "bootstrap.servers": self.brokers, "group.id": "audit"})
+        try:
+            about = consumer.list_topics(self.topic, timeout=10)
+            return {p: consumer.get_watermark_offsets(
+                        confluent_kafka.TopicPartition(self.topic, p),
+                        timeout=10)[1]
+                    for p in about.topics[self.topic].partitions}
+        finally:
+            consumer.close()
+
+    def settle(self, seconds=60):
+        """
+        Wait until all that Kafka holds now is stored, merged and published.
+        """
+
+        ends = self.ends()
+        database = self.database
+        state = {}
+
+        def stored():
+            state["ledger"] = {
+                int(d["_id"].rsplit("/", 1)[1]): (d["next"], d["flush"])
+                for d in database.ledger.find()}
+            return all(state["ledger"].get(p, (0, 0))[0] >= end
+                       for p, end in ends.items())
+
+        def merged():
+            merge = database.state.find_one({"_id": "merge"})
+            state["merged"] = {} if merge is None else {
+                d["partition"]: d["flush"] for d in merge["partitions"]}
+            return (all(state["merged"].get(p, 0) >= flush
+                        for p, (_, flush) in state["ledger"].items())
+                    and database.windows.count_documents(
+                        {"dirty": True}) == 0)
+
+        wait_until(stored, seconds, lambda: (
+            f"ledger (next, flush) {state.get('ledger')} has not reached the "
+            f"log's ends {ends}"))
+        wait_until(merged, seconds, lambda: (
+            f"merged flushes {state.get('merged')} have not reached the "
+            f"ledger's {state['ledger']}, or windows are still dirty"))
