@@ -2,19 +2,22 @@
 
 BUILD     ?= build
 CACHE     := .cache
-CC        ?= gcc
+ifeq ($(origin CC),default)
+CC        := gcc
+endif
 WARNINGS  := -Wall -Wextra -Wshadow -Wconversion -Werror
 OPTIMISE  ?= -O2
 CPPFLAGS  += -D_GNU_SOURCE -Iinclude
 CFLAGS    += -std=gnu11 -g -fPIC -pthread $(OPTIMISE) $(WARNINGS)
 LDFLAGS   += -pthread
 
-# make BUILD=build-asan SANITIZE=1 ...
+# make BUILD=build-asan SANITIZE=1 ..., or in short: make asan
 ifdef SANITIZE
 OPTIMISE  := -O1
 CFLAGS    += -fsanitize=address,undefined -fno-sanitize-recover=undefined \
              -fno-omit-frame-pointer
 LDFLAGS   += -fsanitize=address,undefined
+export SANITIZE
 endif
 
 PACKAGES  := rdkafka libmongoc-1.0 jansson libmicrohttpd inih libxxhash zlib \
@@ -39,25 +42,42 @@ common_obj := $(patsubst %.c,$(BUILD)/%.o,$(wildcard workers/common/*.c))
 obj_of      = $(patsubst %.c,$(BUILD)/%.o,$(wildcard workers/$(1)/*.c))
 main_of     = $(BUILD)/workers/$(1)/main.o
 
+# Objects depend on the flags, programs on the list of their sources: a file
+# that holds them, written only when they have changed.
+FLAGS := $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(DEP_LIBS)
+define remember
+$(shell mkdir -p $(BUILD); printf '%s\n' '$(2)' | cmp -s - $(BUILD)/$(1) || \
+    printf '%s\n' '$(2)' > $(BUILD)/$(1))
+endef
+ifneq ($(filter clean help run up down deps test test-all,$(MAKECMDGOALS)),)
+else
+$(call remember,flags,$(FLAGS))
+$(call remember,sources,$(sort $(wildcard core/*.c workers/*/*.c \
+    tests/unit/*/*.c)))
+endif
 
-.PHONY: all daemons module check units
+
+.PHONY: all daemons module units asan
 all: daemons module
 daemons: $(BINARIES)
 
-$(BUILD)/libmrcore.a: $(core_obj) $(YYJSON_OBJ)
-	$(AR) rcs $@ $^
+$(BUILD)/libmrcore.a: $(core_obj) $(YYJSON_OBJ) $(BUILD)/sources
+	@rm -f $@
+	$(AR) rcs $@ $(filter %.o,$^)
 
-$(BUILD)/libmrcommon.a: $(common_obj)
-	$(AR) rcs $@ $^
+$(BUILD)/libmrcommon.a: $(common_obj) $(BUILD)/sources
+	@rm -f $@
+	$(AR) rcs $@ $(filter %.o,$^)
 
 define daemon_rule
 $(BUILD)/millrace-$(1): $(call obj_of,$(1)) $(BUILD)/libmrcommon.a \
-    $(BUILD)/libmrcore.a
-	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(DEP_LIBS) $$(YYJSON_LIBS)
+    $(BUILD)/libmrcore.a $(BUILD)/sources
+	$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(DEP_LIBS) \
+	    $$(YYJSON_LIBS)
 endef
 $(foreach d,$(DAEMONS),$(eval $(call daemon_rule,$(d))))
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(dir $@)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -74,8 +94,9 @@ CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null)
 define unit_rule
 $(BUILD)/check_$(1): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/$(1)/*.c)) \
     $(filter-out $(call main_of,$(1)),$(call obj_of,$(1))) \
-    $(BUILD)/libmrcommon.a $(BUILD)/libmrcore.a
-	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(DEP_LIBS) $$(YYJSON_LIBS) $$(CHECK_LIBS)
+    $(BUILD)/libmrcommon.a $(BUILD)/libmrcore.a $(BUILD)/sources
+	$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(DEP_LIBS) \
+	    $$(YYJSON_LIBS) $$(CHECK_LIBS)
 endef
 $(foreach p,$(UNIT_PARTS),$(eval $(call unit_rule,$(p))))
 
@@ -85,9 +106,64 @@ units: $(UNITS)
 	@set -e; for u in $(UNITS); do $$u; done
 
 # The nginx module, against the installed nginx's own source and flags.
-NGINX_SRC ?= /usr/share/nginx/src
 module:
 	scripts/build-module $(BUILD)
 
-.PHONY: clean
+asan:
+	$(MAKE) BUILD=build-asan SANITIZE=1 all
+
+
+# Two commands: `make run` to see it, `make test` to trust it.
+.PHONY: run up down status test test-all deps
+run:
+	@scripts/install run
+	@$(MAKE) --no-print-directory all
+	@scripts/run.py -b $(BUILD)
+
+up:
+	@scripts/install run
+	@$(MAKE) --no-print-directory all
+	@scripts/stack.py -b $(BUILD) up
+
+down status:
+	@scripts/stack.py -b $(BUILD) $@
+
+deps:
+	@scripts/install test
+
+test:
+	@scripts/install test
+	@scripts/test
+
+test-all:
+	@scripts/install test
+	@scripts/test all
+
+
+.PHONY: lint format clean help
+lint:
+	@scripts/lint.py
+
+format:
+	clang-format -i $(wildcard include/millrace/*.h core/*.[ch] \
+	    ngx_module/*.[ch] workers/*/*.[ch] tests/unit/*/*.[ch])
+
+clean:
+	@if [ -d run ]; then scripts/stack.py down; fi
+	rm -rf run build build-*
+
+help:
+	@echo 'make run       install, build, start all, feed real data, then'
+	@echo '               a minute of live events; up until Ctrl-C'
+	@echo 'make up        start all in the background; make down, make status'
+	@echo 'make test      units, lint, sanitizers, integration on real servers'
+	@echo 'make test-all  the same and what takes longer'
+	@echo 'make           build the module and the daemons into $(BUILD)/'
+	@echo 'make asan      the same with ASan and UBSan into build-asan/'
+	@echo 'make units     build and run the unit tests'
+	@echo 'make lint      format, banned functions, include rules, sizes'
+	@echo 'make format    clang-format over all of it'
+	@echo 'make deps      install all that building and testing needs'
+	@echo 'make clean     stop what make up started, forget builds and data'
+
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
