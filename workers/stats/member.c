@@ -1,0 +1,346 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <millrace/time.h>
+
+#include "../common/log.h"
+#include "../common/run.h"
+
+#include "member.h"
+
+
+#define BACKOFF_BASE 100 /* ms */
+
+
+static void member_metrics(mr_member_metrics_t *metrics);
+static int member_owner(mr_member_t *member, mr_error_t *err);
+static int member_turn(mr_member_t *member, mr_error_t *err);
+static int member_lease(mr_member_t *member, mr_error_t *err);
+static int member_begin(mr_member_t *member, mr_error_t *err);
+static void member_pause(const mr_member_t *member, int64_t took);
+static void member_failed(mr_member_t *member, const mr_error_t *err);
+
+
+int
+mr_member_open(
+    const mr_options_t *options, mr_member_t *member, mr_error_t *err)
+{
+    memset(member, 0, sizeof(mr_member_t));
+
+    member->options = options;
+    mr_lease_init(&member->lease, options->stats.lease);
+    member_metrics(&member->metrics);
+
+    if (member_owner(member, err) != 0
+        || mr_store_open(options, &member->store, err) != 0)
+    {
+        return -1;
+    }
+
+    member->chunk = mr_chunk_create(MR_CHUNK_WINDOWS);
+    member->batch = calloc(MR_BATCH_WINDOWS, sizeof(mr_merged_t *));
+    member->items = calloc(MR_BATCH_WINDOWS, sizeof(mr_outbox_item_t));
+
+    if (member->chunk == NULL || member->batch == NULL || member->items == NULL)
+    {
+        mr_member_close(member);
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    return 0;
+}
+
+
+void
+mr_member_close(mr_member_t *member)
+{
+    mr_error_t err;
+
+    mr_publisher_close(member->publisher);
+
+    /* The next member need not wait for the lease's end. */
+    if (mr_lease_valid(&member->lease, mr_time_monotonic())
+        && mr_store_release(
+               member->store, member->owner, member->lease.term, &err)
+               != 0)
+    {
+        mr_log_warn("%s", err.message);
+    }
+
+    mr_store_close(member->store);
+    mr_chunk_destroy(member->chunk);
+    mr_arena_free(&member->arena);
+    mr_progress_free(&member->ledger);
+    mr_progress_free(&member->merged);
+    free(member->batch);
+    free(member->items);
+}
+
+
+static void
+member_metrics(mr_member_metrics_t *metrics)
+{
+    metrics->merged =
+        mr_metric(MR_METRIC_COUNTER, "millrace_stats_windows_merged_total", "",
+            "Revisions of windows that were merged from partials.");
+    metrics->closed =
+        mr_metric(MR_METRIC_COUNTER, "millrace_stats_windows_closed_total", "",
+            "Windows that became final by the clock alone.");
+    metrics->published =
+        mr_metric(MR_METRIC_COUNTER, "millrace_stats_windows_published_total",
+            "", "Revisions that Kafka acknowledged, repeated ones included.");
+    metrics->conflicts =
+        mr_metric(MR_METRIC_COUNTER, "millrace_stats_conflicts_total", "",
+            "Rounds that ended because another member had changed something.");
+    metrics->expired =
+        mr_metric(MR_METRIC_COUNTER, "millrace_stats_windows_expired_total", "",
+            "Changes that came when their window was about to be deleted.");
+    metrics->failures =
+        mr_metric(MR_METRIC_COUNTER, "millrace_stats_failures_total", "",
+            "Rounds that failed because MongoDB or Kafka did.");
+    metrics->dirty = mr_metric(MR_METRIC_GAUGE, "millrace_stats_windows_dirty",
+        "", "Windows that are stored but not yet acknowledged by Kafka.");
+    metrics->lag = mr_metric(MR_METRIC_GAUGE, "millrace_stats_lag_seconds", "",
+        "Age of the statistics at the end of the last round.");
+    metrics->lease = mr_metric(MR_METRIC_GAUGE, "millrace_stats_lease_held", "",
+        "1 in the member that publishes, 0 in those that stand by.");
+    metrics->term = mr_metric(MR_METRIC_GAUGE, "millrace_stats_lease_term", "",
+        "How often the lease has changed hands.");
+    metrics->round = mr_metric(MR_METRIC_GAUGE, "millrace_stats_round_seconds",
+        "", "What the last round took.");
+}
+
+
+/* Unique to this process, and telling to who reads the document. */
+static int
+member_owner(mr_member_t *member, mr_error_t *err)
+{
+    char host[65];
+    uint64_t random;
+
+    if (gethostname(host, sizeof(host)) != 0) {
+        return mr_error_set(err, MR_ERROR_SYSTEM, NULL,
+            "cannot get the host's name: %s", strerror(errno));
+    }
+
+    host[sizeof(host) - 1] = '\0';
+
+    if (getrandom(&random, sizeof(random), 0) != (ssize_t) sizeof(random)) {
+        return mr_error_set(err, MR_ERROR_SYSTEM, NULL,
+            "cannot get random bytes: %s", strerror(errno));
+    }
+
+    snprintf(member->owner, sizeof(member->owner), "%s/%ld/%016" PRIx64, host,
+        (long) getpid(), random);
+
+    return 0;
+}
+
+
+void
+mr_member_run(mr_member_t *member)
+{
+    unsigned attempt;
+    mr_error_t err;
+
+    attempt = 0;
+
+    while (!mr_run_stopping()) {
+
+        if (member_turn(member, &err) == 0) {
+            attempt = 0;
+            continue;
+        }
+
+        if (mr_run_stopping()) {
+            break;
+        }
+
+        member_failed(member, &err);
+        mr_run_backoff(attempt++, BACKOFF_BASE);
+    }
+}
+
+
+/* One round and the pause after it, or one question for the lease. */
+static int
+member_turn(mr_member_t *member, mr_error_t *err)
+{
+    int64_t begun, took;
+
+    begun = mr_time_monotonic();
+
+    if (mr_lease_due(&member->lease, begun) && member_lease(member, err) != 0) {
+        return -1;
+    }
+
+    if (!member->lease.held) {
+        mr_run_sleep(mr_lease_poll(&member->lease));
+        return 0;
+    }
+
+    if (mr_member_merge(member, err) != 0) {
+        return -1;
+    }
+
+    took = mr_time_monotonic() - begun;
+    mr_metric_set(member->metrics.round, (double) took / 1000);
+
+    member_pause(member, took);
+
+    return 0;
+}
+
+
+static int
+member_lease(mr_member_t *member, mr_error_t *err)
+{
+    int64_t sent;
+    mr_lease_answer_t answer;
+    mr_lease_event_t event;
+
+    sent = mr_time_monotonic();
+
+    if (mr_store_lease(
+            member->store, member->owner, member->lease.duration, &answer, err)
+        != 0)
+    {
+        return -1;
+    }
+
+    event = mr_lease_answered(&member->lease, &answer, sent);
+
+    mr_metric_set(member->metrics.lease, member->lease.held);
+    mr_metric_set(member->metrics.term, (double) answer.term);
+
+    switch (event) {
+
+    case MR_LEASE_TAKEN:
+        mr_log_info("term=%" PRId64 " owner=%s this member publishes",
+            answer.term, member->owner);
+
+        if (member_begin(member, err) != 0) {
+            mr_lease_drop(&member->lease);
+            return -1;
+        }
+
+        break;
+
+    case MR_LEASE_LOST:
+        mr_log_warn("term=%" PRId64 " another member publishes", answer.term);
+        break;
+
+    default:
+        break;
+    }
+
+    return 0;
+}
+
+
+/* A new term begins with what is stored, not with what this member knew. */
+static int
+member_begin(mr_member_t *member, mr_error_t *err)
+{
+    mr_publisher_close(member->publisher);
+    member->publisher = NULL;
+
+    if (mr_store_state(member->store, &member->merged, &member->as_of, err)
+        != 0) {
+        return -1;
+    }
+
+    member->stored_as_of = member->as_of;
+    member->unstored = false;
+    member->dirty = true;
+
+    return 0;
+}
+
+
+int
+mr_member_keep(mr_member_t *member, mr_error_t *err)
+{
+    int64_t term;
+    mr_error_t late;
+
+    if (mr_run_stopping()) {
+        return mr_error_set(err, MR_ERROR_TIMEOUT, NULL, "asked to stop");
+    }
+
+    term = member->lease.term;
+
+    if (member->lease.held && mr_lease_due(&member->lease, mr_time_monotonic())
+        && mr_lease_valid(&member->lease, mr_time_monotonic()))
+    {
+        if (member_lease(member, &late) != 0) {
+            mr_log_warn("%s", late.message);
+            mr_store_reset(member->store);
+        }
+    }
+
+    if (!mr_lease_valid(&member->lease, mr_time_monotonic())
+        || member->lease.term != term)
+    {
+        return mr_error_set(
+            err, MR_ERROR_FENCED, NULL, "the lease was not renewed in time");
+    }
+
+    return 0;
+}
+
+
+int64_t
+mr_member_time(const mr_member_t *member)
+{
+    return mr_lease_time(&member->lease, mr_time_monotonic());
+}
+
+
+/*
+ * The interval counts from the round's begin, but a long round is followed
+ * by as long a pause: what changes meanwhile is merged once instead of twice.
+ */
+static void
+member_pause(const mr_member_t *member, int64_t took)
+{
+    int64_t pause, interval;
+
+    interval = member->options->stats.interval;
+    pause = interval - took;
+
+    if (pause < took) {
+        pause = took < interval ? took : interval;
+    }
+
+    mr_run_sleep(pause);
+}
+
+
+static void
+member_failed(mr_member_t *member, const mr_error_t *err)
+{
+    if (err->code == MR_ERROR_FENCED) {
+        mr_metric_add(member->metrics.conflicts, 1);
+        mr_log_warn("%s", err->message);
+
+    } else {
+        mr_metric_add(member->metrics.failures, 1);
+        mr_log_error("%s; trying again", err->message);
+    }
+
+    mr_store_reset(member->store);
+
+    /* Whatever was under way: what is stored tells how far it got. */
+    member->dirty = true;
+
+    if (!mr_lease_valid(&member->lease, mr_time_monotonic())) {
+        mr_lease_drop(&member->lease);
+        mr_metric_set(member->metrics.lease, 0);
+    }
+}

@@ -1,0 +1,104 @@
+/*
+ * One member of the statistics daemons: it waits for the lease, and while it
+ * has it merges, publishes and closes windows, round after round.
+ *
+ *   main.c     starts and stops it
+ *   member.c   the lease, rounds, failures
+ *   merge.c    one round: what was changed becomes new revisions
+ *   outbox.c   stored revisions go to Kafka and are marked
+ *
+ * Everything runs in one thread.  Whatever fails ends the round with an
+ * error; the next one begins with what is stored, so that no step needs to
+ * be undone.
+ */
+#ifndef MILLRACE_STATS_MEMBER_H
+#define MILLRACE_STATS_MEMBER_H
+
+#include "../common/metrics.h"
+
+#include "publisher.h"
+#include "store.h"
+
+
+/* Windows of one round at most; the rest is for the same walk's next part. */
+#define MR_CHUNK_WINDOWS 32768
+
+/* Windows that are read, written and published together. */
+#define MR_BATCH_WINDOWS 1024
+
+
+typedef struct {
+    mr_metric_t *merged;
+    mr_metric_t *published;
+    mr_metric_t *closed;
+    mr_metric_t *conflicts;
+    mr_metric_t *expired;
+    mr_metric_t *failures;
+    mr_metric_t *dirty;
+    mr_metric_t *lag;
+    mr_metric_t *lease;
+    mr_metric_t *term;
+    mr_metric_t *round;
+} mr_member_metrics_t;
+
+
+typedef struct {
+    mr_merged_t *window;
+    bool acked;
+} mr_outbox_item_t;
+
+
+typedef struct {
+    const mr_options_t *options;
+    mr_store_t *store;
+    mr_publisher_t *publisher; /* NULL: none needed yet, or it has failed */
+    mr_lease_t lease;
+    char owner[128];
+
+    mr_chunk_t *chunk;
+    mr_arena_t arena; /* of the windows of one batch */
+    mr_merged_t **batch;
+    mr_outbox_item_t *items;
+    const char *delivery_error;
+
+    mr_progress_list_t ledger;
+    mr_progress_list_t merged; /* what state.merge says or will say */
+    int64_t as_of;             /* 0: unknown */
+    int64_t stored_as_of;
+    bool unstored; /* `merged` has changed since it was stored */
+    bool dirty;    /* windows may be stored that Kafka does not have */
+
+    mr_member_metrics_t metrics;
+} mr_member_t;
+
+
+/* `options` must outlive the member. */
+int mr_member_open(
+    const mr_options_t *options, mr_member_t *member, mr_error_t *err);
+void mr_member_close(mr_member_t *member);
+
+/* Until the process is asked to stop. */
+void mr_member_run(mr_member_t *member);
+
+/*
+ * Renew the lease if that is due.  Fails with MR_ERROR_FENCED when it is no
+ * longer safe to go on, and with MR_ERROR_TIMEOUT when the process is asked
+ * to stop.  To be called before each step that writes or publishes.
+ */
+int mr_member_keep(mr_member_t *member, mr_error_t *err);
+
+/* The server's clock. */
+int64_t mr_member_time(const mr_member_t *member);
+
+
+/* One round: outbox.c's rest, merging, closing. */
+int mr_member_merge(mr_member_t *member, mr_error_t *err);
+
+/* Publish windows that are stored as they are here, and mark them. */
+int mr_member_publish(
+    mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err);
+
+/* Publish all that is stored dirty. */
+int mr_member_publish_rest(mr_member_t *member, mr_error_t *err);
+
+#endif /* MILLRACE_STATS_MEMBER_H */
