@@ -1,0 +1,279 @@
+#include <string.h>
+
+#include "setup.h"
+#include "store_index.h"
+
+
+#define MR_INDEX_TTL "received"
+
+
+typedef struct {
+    const char *collection;
+    const char *name;
+    const char *keys;    /* JSON */
+    const char *options; /* JSON */
+} mr_index_t;
+
+
+static int mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
+    const mr_index_t *index, int *ret_created, mr_error_t *err);
+static bson_t *mr_store_index_command(const mr_index_t *index, mr_error_t *err);
+static int mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client,
+    int64_t retention, mr_error_t *err);
+static int mr_store_ttl_find(
+    mongoc_collection_t *blocks, int64_t *ret_seconds, mr_error_t *err);
+static int mr_store_ttl_change(mr_mongo_t *mongo, mongoc_client_t *client,
+    int64_t was, int64_t seconds, mr_error_t *err);
+
+
+static const mr_index_t mr_indexes[] = {
+    {MR_MONGO_BLOCKS, "users_span_tmax",
+        "{\"users\": 1, \"span\": 1, \"tmax\": 1}", "{}"},
+    {MR_MONGO_BLOCKS, "types_span_tmax",
+        "{\"types\": 1, \"span\": 1, \"tmax\": 1}", "{}"},
+    {MR_MONGO_BLOCKS, "span_tmax", "{\"span\": 1, \"tmax\": 1}", "{}"},
+
+    {MR_MONGO_PARTIALS, "partition_flush", "{\"partition\": 1, \"flush\": 1}",
+        "{}"},
+    {MR_MONGO_PARTIALS, "expire", "{\"expire\": 1}",
+        "{\"expireAfterSeconds\": 0}"},
+
+    {MR_MONGO_WINDOWS, "dirty", "{\"dirty\": 1}",
+        "{\"partialFilterExpression\": {\"dirty\": true}}"},
+    {MR_MONGO_WINDOWS, "closes", "{\"closes\": 1}",
+        "{\"partialFilterExpression\": {\"final\": false}}"},
+    {MR_MONGO_WINDOWS, "expire", "{\"expire\": 1}",
+        "{\"expireAfterSeconds\": 0}"},
+
+    {NULL, NULL, NULL, NULL}};
+
+
+int
+mr_store_indexes(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
+    int *ret_created, mr_error_t *err)
+{
+    int created, any;
+    const mr_index_t *index;
+
+    any = 0;
+
+    for (index = mr_indexes; index->collection != NULL; index++) {
+
+        if (mr_store_index(mongo, client, index, &created, err) == -1) {
+            return -1;
+        }
+
+        if (created && strcmp(index->collection, MR_MONGO_BLOCKS) == 0) {
+            any = 1;
+        }
+    }
+
+    if (mr_store_ttl(mongo, client, retention, err) == -1) {
+        return -1;
+    }
+
+    *ret_created = any;
+
+    return 0;
+}
+
+
+static int
+mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
+    const mr_index_t *index, int *ret_created, mr_error_t *err)
+{
+    bool ok;
+    char what[128];
+    int64_t before, after;
+    bson_t *command, *opts, reply;
+    bson_iter_t iter;
+    bson_error_t error;
+
+    command = mr_store_index_command(index, err);
+
+    if (command == NULL) {
+        return -1;
+    }
+
+    opts = BCON_NEW("writeConcern", "{", "w", BCON_UTF8("majority"), "}");
+
+    ok = mongoc_client_write_command_with_opts(
+        client, mr_mongo_database(mongo), command, opts, &reply, &error);
+
+    before = 0;
+    after = 0;
+
+    if (bson_iter_init_find(&iter, &reply, "numIndexesBefore")) {
+        before = bson_iter_as_int64(&iter);
+    }
+
+    if (bson_iter_init_find(&iter, &reply, "numIndexesAfter")) {
+        after = bson_iter_as_int64(&iter);
+    }
+
+    bson_destroy(&reply);
+    bson_destroy(opts);
+    bson_destroy(command);
+
+    if (!ok) {
+        (void) bson_snprintf(what, sizeof(what), "cannot create index %s.%s",
+            index->collection, index->name);
+        return mr_mongo_error(err, what, &error);
+    }
+
+    if (after > before) {
+        mr_setup_say("index %s.%s: created", index->collection, index->name);
+    }
+
+    *ret_created = after > before;
+
+    return 0;
+}
+
+
+static bson_t *
+mr_store_index_command(const mr_index_t *index, mr_error_t *err)
+{
+    bson_t keys, options, indexes, entry, *command;
+    bson_error_t error;
+
+    if (!bson_init_from_json(&keys, index->keys, -1, &error)) {
+        (void) mr_mongo_error(err, index->name, &error);
+        return NULL;
+    }
+
+    if (!bson_init_from_json(&options, index->options, -1, &error)) {
+        bson_destroy(&keys);
+        (void) mr_mongo_error(err, index->name, &error);
+        return NULL;
+    }
+
+    command = bson_new();
+
+    BSON_APPEND_UTF8(command, "createIndexes", index->collection);
+    BSON_APPEND_ARRAY_BEGIN(command, "indexes", &indexes);
+    BSON_APPEND_DOCUMENT_BEGIN(&indexes, "0", &entry);
+    BSON_APPEND_DOCUMENT(&entry, "key", &keys);
+    BSON_APPEND_UTF8(&entry, "name", index->name);
+    bson_concat(&entry, &options);
+    bson_append_document_end(&indexes, &entry);
+    bson_append_array_end(command, &indexes);
+
+    bson_destroy(&options);
+    bson_destroy(&keys);
+
+    return command;
+}
+
+
+static int
+mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
+    mr_error_t *err)
+{
+    int rc, created;
+    char options[64];
+    int64_t was = 0, seconds;
+    mr_index_t index;
+    bson_error_t error;
+    mongoc_collection_t *blocks;
+
+    seconds = retention / 1000;
+    blocks = mr_mongo_collection(mongo, client, MR_MONGO_BLOCKS);
+    rc = mr_store_ttl_find(blocks, &was, err);
+
+    if (rc == -1 || was == seconds) {
+        /* void */
+
+    } else if (seconds == 0) {
+
+        if (mongoc_collection_drop_index(blocks, MR_INDEX_TTL, &error)) {
+            mr_setup_say("retention of events: was %lld s, now for ever",
+                (long long) was);
+
+        } else {
+            rc = mr_mongo_error(err, "cannot drop the TTL index", &error);
+        }
+
+    } else if (was != 0) {
+        rc = mr_store_ttl_change(mongo, client, was, seconds, err);
+
+    } else {
+        (void) bson_snprintf(options, sizeof(options),
+            "{\"expireAfterSeconds\": %lld}", (long long) seconds);
+
+        index.collection = MR_MONGO_BLOCKS;
+        index.name = MR_INDEX_TTL;
+        index.keys = "{\"received\": 1}";
+        index.options = options;
+
+        rc = mr_store_index(mongo, client, &index, &created, err);
+    }
+
+    mongoc_collection_destroy(blocks);
+
+    return rc;
+}
+
+
+/* The TTL in force, or 0. */
+static int
+mr_store_ttl_find(
+    mongoc_collection_t *blocks, int64_t *ret_seconds, mr_error_t *err)
+{
+    int64_t seconds;
+    bson_iter_t iter;
+    bson_error_t error;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+
+    seconds = 0;
+    cursor = mongoc_collection_find_indexes_with_opts(blocks, NULL);
+
+    while (mongoc_cursor_next(cursor, &doc)) {
+        if (bson_iter_init_find(&iter, doc, "name")
+            && BSON_ITER_HOLDS_UTF8(&iter)
+            && strcmp(bson_iter_utf8(&iter, NULL), MR_INDEX_TTL) == 0
+            && bson_iter_init_find(&iter, doc, "expireAfterSeconds"))
+        {
+            seconds = bson_iter_as_int64(&iter);
+        }
+    }
+
+    if (mongoc_cursor_error(cursor, &error)) {
+        mongoc_cursor_destroy(cursor);
+        return mr_mongo_error(err, "cannot list the indexes", &error);
+    }
+
+    mongoc_cursor_destroy(cursor);
+    *ret_seconds = seconds;
+
+    return 0;
+}
+
+
+static int
+mr_store_ttl_change(mr_mongo_t *mongo, mongoc_client_t *client, int64_t was,
+    int64_t seconds, mr_error_t *err)
+{
+    bool ok;
+    bson_t *command;
+    bson_error_t error;
+
+    command = BCON_NEW("collMod", BCON_UTF8(MR_MONGO_BLOCKS), "index", "{",
+        "name", BCON_UTF8(MR_INDEX_TTL), "expireAfterSeconds",
+        BCON_INT64(seconds), "}");
+
+    ok = mongoc_client_write_command_with_opts(
+        client, mr_mongo_database(mongo), command, NULL, NULL, &error);
+
+    bson_destroy(command);
+
+    if (!ok) {
+        return mr_mongo_error(err, "cannot change the retention", &error);
+    }
+
+    mr_setup_say("retention of events: was %lld s, now %lld s", (long long) was,
+        (long long) seconds);
+
+    return 0;
+}

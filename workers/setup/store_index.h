@@ -1,0 +1,16 @@
+/* The indexes of docs/data-model.md.  Private to store*.c. */
+#ifndef MILLRACE_SETUP_STORE_INDEX_H
+#define MILLRACE_SETUP_STORE_INDEX_H
+
+#include "../common/mongo.h"
+
+
+/*
+ * Create what is missing and bring the TTL index of the blocks to
+ * `retention` (ms; 0: events are kept for ever, so there is none).
+ * *ret_created tells whether an index of the blocks is new.
+ */
+int mr_store_indexes(mr_mongo_t *mongo, mongoc_client_t *client,
+    int64_t retention, int *ret_created, mr_error_t *err);
+
+#endif /* MILLRACE_SETUP_STORE_INDEX_H */
