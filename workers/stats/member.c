@@ -21,6 +21,9 @@ static void member_metrics(mr_member_metrics_t *metrics);
 static int member_owner(mr_member_t *member, mr_error_t *err);
 static int member_turn(mr_member_t *member, mr_error_t *err);
 static int member_lease(mr_member_t *member, mr_error_t *err);
+static int member_ask(
+    mr_member_t *member, mr_lease_event_t *ret_event, mr_error_t *err);
+static void member_drop(mr_member_t *member);
 static int member_begin(mr_member_t *member, mr_error_t *err);
 static void member_pause(const mr_member_t *member, int64_t took);
 static void member_failed(mr_member_t *member, const mr_error_t *err);
@@ -200,6 +203,24 @@ member_turn(mr_member_t *member, mr_error_t *err)
 static int
 member_lease(mr_member_t *member, mr_error_t *err)
 {
+    mr_lease_event_t event;
+
+    if (member_ask(member, &event, err) != 0) {
+        return -1;
+    }
+
+    if (event == MR_LEASE_TAKEN && member_begin(member, err) != 0) {
+        member_drop(member);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+member_ask(mr_member_t *member, mr_lease_event_t *ret_event, mr_error_t *err)
+{
     int64_t sent;
     mr_lease_answer_t answer;
     mr_lease_event_t event;
@@ -218,26 +239,15 @@ member_lease(mr_member_t *member, mr_error_t *err)
     mr_metric_set(member->metrics.lease, member->lease.held);
     mr_metric_set(member->metrics.term, (double) answer.term);
 
-    switch (event) {
-
-    case MR_LEASE_TAKEN:
+    if (event == MR_LEASE_TAKEN) {
         mr_log_info("term=%" PRId64 " owner=%s this member publishes",
             answer.term, member->owner);
 
-        if (member_begin(member, err) != 0) {
-            mr_lease_drop(&member->lease);
-            return -1;
-        }
-
-        break;
-
-    case MR_LEASE_LOST:
+    } else if (event == MR_LEASE_LOST) {
         mr_log_warn("term=%" PRId64 " another member publishes", answer.term);
-        break;
-
-    default:
-        break;
     }
+
+    *ret_event = event;
 
     return 0;
 }
@@ -266,32 +276,41 @@ member_begin(mr_member_t *member, mr_error_t *err)
 int
 mr_member_keep(mr_member_t *member, mr_error_t *err)
 {
-    int64_t term;
+    int64_t now;
     mr_error_t late;
+    mr_lease_event_t event;
 
     if (mr_run_stopping()) {
         return mr_error_set(err, MR_ERROR_TIMEOUT, NULL, "asked to stop");
     }
 
-    term = member->lease.term;
+    now = mr_time_monotonic();
 
-    if (member->lease.held && mr_lease_due(&member->lease, mr_time_monotonic())
-        && mr_lease_valid(&member->lease, mr_time_monotonic()))
-    {
-        if (member_lease(member, &late) != 0) {
+    if (mr_lease_valid(&member->lease, now)
+        && mr_lease_due(&member->lease, now)) {
+        if (member_ask(member, &event, &late) != 0) {
             mr_log_warn("%s", late.message);
-            mr_store_reset(member->store);
+
+        } else if (event != MR_LEASE_KEPT) {
+            /* Even if it is ours again: a term begins with a new round. */
+            member_drop(member);
         }
     }
 
-    if (!mr_lease_valid(&member->lease, mr_time_monotonic())
-        || member->lease.term != term)
-    {
+    if (!mr_lease_valid(&member->lease, mr_time_monotonic())) {
         return mr_error_set(
             err, MR_ERROR_FENCED, NULL, "the lease was not renewed in time");
     }
 
     return 0;
+}
+
+
+static void
+member_drop(mr_member_t *member)
+{
+    mr_lease_drop(&member->lease);
+    mr_metric_set(member->metrics.lease, 0);
 }
 
 
@@ -340,7 +359,6 @@ member_failed(mr_member_t *member, const mr_error_t *err)
     member->dirty = true;
 
     if (!mr_lease_valid(&member->lease, mr_time_monotonic())) {
-        mr_lease_drop(&member->lease);
-        mr_metric_set(member->metrics.lease, 0);
+        member_drop(member);
     }
 }

@@ -187,16 +187,20 @@ merge_walk(mr_member_t *member, mr_changes_t *changes, mr_progress_t *merged,
             continue;
         }
 
+        if (merge_chunk(member, err) != 0) {
+            return -1;
+        }
+
         /*
-         * Too much for one go.  There may be more of the flush that was read
-         * last, so that the one before it is what has been merged.
+         * There may be more of the flush that was read last, so that the one
+         * before it is what has been merged.
          */
         if (part->flush - 1 > merged->flush) {
             merged->flush = part->flush - 1;
             member->unstored = true;
         }
 
-        if (merge_chunk(member, err) != 0 || merge_state(member, err) != 0) {
+        if (merge_state(member, err) != 0) {
             return -1;
         }
 
@@ -232,6 +236,8 @@ merge_batch(mr_member_t *member, size_t first, size_t n, mr_error_t *err)
     mr_merged_t *next;
     mr_merged_list_t windows;
 
+    next = NULL;
+
     if (mr_store_read(
             member->store, member->chunk, first, n, &member->ledger, err)
         != 0)
@@ -254,9 +260,13 @@ merge_batch(mr_member_t *member, size_t first, size_t n, mr_error_t *err)
         }
     }
 
+    if (merge_store(member, &windows, err) != 0) {
+        return -1;
+    }
+
     mr_metric_add(member->metrics.merged, (int64_t) windows.n);
 
-    return merge_store(member, &windows, err);
+    return 0;
 }
 
 
