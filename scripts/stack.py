@@ -254,8 +254,8 @@ class Stack:
     def parts(self):
         """Names of all parts that have been started, in order."""
         files = glob.glob(self.path('*.pid'))
-        names = [os.path.basename(f)[:-4] for f in files]
-        return sorted(names, key=_rank)
+        names = {os.path.basename(f)[:-4] for f in files}
+        return sorted(names.union(self.children), key=_rank)
 
     def problems(self):
         """Lines in the logs that no healthy run has."""
@@ -531,11 +531,14 @@ class Stack:
 
     def group(self, part):
         """All processes of a part, orphans included."""
+        name = part_name(part)
         try:
-            with open(self.path(part_name(part) + '.pid')) as f:
+            with open(self.path(name + '.pid')) as f:
                 leader = int(f.read())
         except (FileNotFoundError, ValueError):
-            return []
+            if name not in self.children:
+                return []
+            leader = self.children[name].pid
         return [pid for pid in _processes(self.directory)
                 if _session(pid) == leader]
 
