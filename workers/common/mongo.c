@@ -1,7 +1,9 @@
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <millrace/time.h>
 
@@ -27,6 +29,8 @@ struct mr_mongo_s {
 static int mr_mongo_uri(
     const mr_options_t *options, mongoc_uri_t **ret_uri, mr_error_t *err);
 static int mr_mongo_uri_check(const mongoc_uri_t *uri, mr_error_t *err);
+static int mr_mongo_uri_file(
+    const mongoc_uri_t *uri, const char *option, mr_error_t *err);
 static mongoc_client_pool_t *mr_mongo_pool(const mr_options_t *options,
     const mongoc_uri_t *uri, const char *appname, mr_error_t *err);
 static mongoc_client_t *mr_mongo_ping_client(
@@ -89,8 +93,6 @@ mr_mongo_open(const mr_options_t *options, const char *appname,
         mr_mongo_close(mongo);
         return -1;
     }
-
-    (void) mongoc_uri_set_appname(mongo->uri, appname);
 
     mongo->pool = mr_mongo_pool(options, mongo->uri, appname, err);
 
@@ -256,11 +258,13 @@ mr_mongo_uri(
     bson_error_t error;
     mongoc_uri_t *uri;
 
+    /* The library's messages on it may repeat a piece of the URI. */
+    mongoc_log_set_handler(NULL, NULL);
     uri = mongoc_uri_new_with_error(options->mongodb.uri, &error);
+    mongoc_log_set_handler(mr_mongo_log, NULL);
 
     if (uri == NULL) {
 
-        /* The library's own message may repeat a piece of the URI. */
         secret = strchr(options->mongodb.uri, '@') != NULL
                  || strcasestr(options->mongodb.uri, "password") != NULL;
 
@@ -271,7 +275,10 @@ mr_mongo_uri(
             secret ? "" : ": ", secret ? "" : error.message);
     }
 
-    if (mr_mongo_uri_check(uri, err) == -1) {
+    if (mr_mongo_uri_check(uri, err) == -1
+        || mr_mongo_uri_file(uri, MONGOC_URI_TLSCAFILE, err) == -1
+        || mr_mongo_uri_file(uri, MONGOC_URI_TLSCERTIFICATEKEYFILE, err) == -1)
+    {
         mongoc_uri_destroy(uri);
         return -1;
     }
@@ -338,6 +345,24 @@ mr_mongo_uri_check(const mongoc_uri_t *uri, mr_error_t *err)
 }
 
 
+/* The library would find out at each connection, and say it only there. */
+static int
+mr_mongo_uri_file(const mongoc_uri_t *uri, const char *option, mr_error_t *err)
+{
+    const char *path;
+
+    path = mongoc_uri_get_option_as_utf8(uri, option, NULL);
+
+    if (path != NULL && access(path, R_OK) == -1) {
+        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "[mongodb] uri: %s: cannot read %s: %s", option, path,
+            strerror(errno));
+    }
+
+    return 0;
+}
+
+
 static mongoc_client_pool_t *
 mr_mongo_pool(const mr_options_t *options, const mongoc_uri_t *uri,
     const char *appname, mr_error_t *err)
@@ -356,8 +381,9 @@ mr_mongo_pool(const mr_options_t *options, const mongoc_uri_t *uri,
     mongoc_client_pool_max_size(pool, (uint32_t) options->mongodb.pool);
     mongoc_client_pool_set_error_api(pool, MONGOC_ERROR_API_VERSION_2);
 
-    /* Fails only when the URI itself has set one, which is as good. */
-    (void) mongoc_client_pool_set_appname(pool, appname);
+    if (mongoc_uri_get_appname(uri) == NULL) {
+        (void) mongoc_client_pool_set_appname(pool, appname);
+    }
 
     return pool;
 }
