@@ -20,7 +20,8 @@ BANNED = re.compile(r'\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|atol'
                     r'|atoll|atof|alloca)\s*\(')
 
 LIBC = {
-    'arpa/inet.h', 'assert.h', 'ctype.h', 'emmintrin.h', 'errno.h', 'fcntl.h',
+    'arpa/inet.h', 'assert.h', 'ctype.h', 'emmintrin.h', 'endian.h', 'errno.h',
+    'fcntl.h',
     'float.h', 'getopt.h', 'inttypes.h', 'limits.h', 'locale.h', 'math.h',
     'netdb.h', 'netinet/in.h', 'netinet/tcp.h', 'poll.h', 'pthread.h',
     'sched.h', 'signal.h', 'stdalign.h', 'stdarg.h', 'stdatomic.h',
@@ -54,7 +55,9 @@ RULES = (
     (r'workers/stats/publish[a-z_]*\.[ch]$',
      (MILLRACE, LOCAL, COMMON, KAFKA, r'<jansson\.h>')),
     (r'workers/', (MILLRACE, LOCAL, COMMON,
-                   r'<(jansson|microhttpd|xxhash|zlib)\.h>')),
+                   r'<(jansson|microhttpd|xxhash|zlib)\.h>',
+                   # A data format; the client is libmongoc.
+                   r'<bson/bson\.h>')),
 )
 
 # Addresses of package registries come from the machine's configuration.
