@@ -658,18 +658,20 @@ def _recorded_ports(directory):
         return None
 
 
-def background(directory, build):
+def background(directory, build, starting=True):
     """The stack of `make up`: fixed ports, not tied to this process."""
-    ports = fixed_ports()
-    stack = Stack(directory, build, ports=ports, tied=False,
+    path = os.path.realpath(directory)
+    before = _recorded_ports(path)
+    ports = fixed_ports() if starting or before is None else before
+    stack = Stack(path, build, ports=ports, tied=False,
                   heap=os.environ.get('KAFKA_HEAP', '512m'),
                   mongo_cache=float(os.environ.get('MONGOD_CACHE_GB', '2')))
-    before = _recorded_ports(stack.directory)
     if before not in (None, ports) \
             and any(stack.running(part) for part in stack.parts()):
         raise StackError('it runs already, with other ports: make down first')
-    with open(stack.path('ports.json'), 'w') as f:
-        json.dump(ports, f)
+    if starting:
+        with open(stack.path('ports.json'), 'w') as f:
+            json.dump(ports, f)
     return stack
 
 
@@ -682,7 +684,8 @@ def main():
         'up', 'down', 'status', 'start', 'stop', 'kill', 'restart'))
     parser.add_argument('parts', nargs='*')
     args = parser.parse_args()
-    stack = background(args.directory, args.build)
+    stack = background(args.directory, args.build,
+                       args.action in ('up', 'start', 'restart'))
     if args.action in ('start', 'stop', 'kill', 'restart') and not args.parts:
         parser.error(f'{args.action} needs the name of a part')
     if args.action == 'up':
