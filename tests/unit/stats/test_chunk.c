@@ -1,0 +1,198 @@
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "check_stats.h"
+
+
+#define MAX 1000
+
+
+static mr_chunk_t *chunk;
+
+
+static void
+setup(void)
+{
+    chunk = mr_chunk_create(MAX);
+    ck_assert_ptr_nonnull(chunk);
+}
+
+
+static void
+teardown(void)
+{
+    mr_chunk_destroy(chunk);
+}
+
+
+START_TEST(a_key_is_found_again)
+{
+    char text[] = "page_view";
+    mr_entry_t *entry;
+    mr_window_key_t key;
+
+    key = test_key(MR_WIDTH_MINUTE, text, 60000);
+    entry = mr_chunk_add(chunk, &key);
+    ck_assert_ptr_nonnull(entry);
+
+    /* the text was copied */
+    memset(text, 'x', sizeof(text) - 1);
+    ck_assert(mr_str_eq(entry->key.event_type, mr_str("page_view")));
+
+    key = test_key(MR_WIDTH_MINUTE, "page_view", 60000);
+    ck_assert_ptr_eq(mr_chunk_find(chunk, &key), entry);
+    ck_assert_ptr_eq(mr_chunk_add(chunk, &key), entry);
+    ck_assert_uint_eq(mr_chunk_count(chunk), 1);
+}
+END_TEST
+
+
+START_TEST(every_part_of_a_key_counts)
+{
+    mr_window_key_t key;
+
+    key = test_key(MR_WIDTH_MINUTE, "a", 60000);
+    ck_assert_ptr_nonnull(mr_chunk_add(chunk, &key));
+
+    key = test_key(MR_WIDTH_SECOND, "a", 60000);
+    ck_assert_ptr_null(mr_chunk_find(chunk, &key));
+
+    key = test_key(MR_WIDTH_MINUTE, "a", 120000);
+    ck_assert_ptr_null(mr_chunk_find(chunk, &key));
+
+    key = test_key(MR_WIDTH_MINUTE, "b", 60000);
+    ck_assert_ptr_null(mr_chunk_find(chunk, &key));
+
+    key = test_key(MR_WIDTH_MINUTE, "", 60000);
+    ck_assert_ptr_null(mr_chunk_find(chunk, &key));
+    ck_assert_ptr_nonnull(mr_chunk_add(chunk, &key));
+    ck_assert_uint_eq(mr_chunk_count(chunk), 2);
+}
+END_TEST
+
+
+START_TEST(a_full_chunk_takes_no_more)
+{
+    int i;
+    char text[16];
+    mr_window_key_t key;
+
+    for (i = 0; i < MAX; i++) {
+        ck_assert(!mr_chunk_full(chunk));
+        snprintf(text, sizeof(text), "type-%d", i % 100);
+        key = test_key(MR_WIDTH_SECOND, text, i / 100 * 1000);
+        ck_assert_ptr_nonnull(mr_chunk_add(chunk, &key));
+    }
+
+    ck_assert(mr_chunk_full(chunk));
+
+    key = test_key(MR_WIDTH_SECOND, "another", 0);
+    ck_assert_ptr_null(mr_chunk_add(chunk, &key));
+    ck_assert_ptr_null(mr_chunk_find(chunk, &key));
+
+    for (i = 0; i < MAX; i++) {
+        snprintf(text, sizeof(text), "type-%d", i % 100);
+        key = test_key(MR_WIDTH_SECOND, text, i / 100 * 1000);
+        ck_assert_ptr_eq(
+            mr_chunk_find(chunk, &key), mr_chunk_at(chunk, (size_t) i));
+    }
+
+    mr_chunk_reset(chunk);
+
+    ck_assert(!mr_chunk_full(chunk));
+    ck_assert_uint_eq(mr_chunk_count(chunk), 0);
+
+    key = test_key(MR_WIDTH_SECOND, "type-1", 0);
+    ck_assert_ptr_null(mr_chunk_find(chunk, &key));
+    ck_assert_ptr_nonnull(mr_chunk_add(chunk, &key));
+}
+END_TEST
+
+
+START_TEST(partials_are_kept_in_the_order_of_partitions)
+{
+    size_t i;
+    mr_arena_t *arena;
+    mr_entry_t *entry;
+    mr_partial_t *part;
+    mr_window_key_t key;
+    static const int32_t order[] = {5, 0, 7, 3, 12, 1};
+    static const int32_t sorted[] = {0, 1, 3, 5, 7, 12};
+
+    arena = mr_chunk_arena(chunk);
+    key = test_key(MR_WIDTH_SECOND, "a", 0);
+    entry = mr_chunk_add(chunk, &key);
+
+    for (i = 0; i < 6; i++) {
+        ck_assert(!mr_entry_has(entry, order[i]));
+        mr_entry_link(entry, test_partial(arena, order[i], 1));
+        ck_assert(mr_entry_has(entry, order[i]));
+    }
+
+    /* one that was read again, later, takes the earlier one's place */
+    mr_entry_link(entry, test_partial(arena, 3, 99));
+
+    part = entry->partials;
+
+    for (i = 0; i < 6; i++) {
+        ck_assert_ptr_nonnull(part);
+        ck_assert_int_eq(part->partition, sorted[i]);
+        ck_assert_int_eq(part->scalars.count, sorted[i] == 3 ? 99 : 1);
+        part = part->next;
+    }
+
+    ck_assert_ptr_null(part);
+    ck_assert(!mr_entry_has(entry, 2));
+    ck_assert(!mr_entry_has(entry, 13));
+}
+END_TEST
+
+
+START_TEST(an_arena_gives_zeroed_aligned_memory)
+{
+    size_t i, j;
+    char *data;
+    mr_arena_t arena = MR_ARENA_INIT;
+
+    for (i = 0; i < 3; i++) {
+
+        for (j = 1; j < 300000; j = j * 3 + 1) {
+            data = mr_arena_alloc(&arena, j);
+            ck_assert_ptr_nonnull(data);
+            ck_assert_uint_eq((uintptr_t) data % sizeof(void *), 0);
+            ck_assert_int_eq(data[0] | data[j - 1], 0);
+            memset(data, 0xff, j);
+        }
+
+        ck_assert_uint_ge(arena.used, 300000);
+        mr_arena_reset(&arena);
+        ck_assert_uint_eq(arena.used, 0);
+    }
+
+    ck_assert_ptr_null(mr_arena_alloc(&arena, SIZE_MAX - 8));
+
+    mr_arena_free(&arena);
+}
+END_TEST
+
+
+Suite *
+suite_chunk(void)
+{
+    Suite *suite;
+    TCase *tc;
+
+    suite = suite_create("chunk");
+    tc = tcase_create("chunk");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    suite_add_tcase(suite, tc);
+
+    tcase_add_test(tc, a_key_is_found_again);
+    tcase_add_test(tc, every_part_of_a_key_counts);
+    tcase_add_test(tc, a_full_chunk_takes_no_more);
+    tcase_add_test(tc, partials_are_kept_in_the_order_of_partitions);
+    tcase_add_test(tc, an_arena_gives_zeroed_aligned_memory);
+
+    return suite;
+}
