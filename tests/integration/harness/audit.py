@@ -375,8 +375,7 @@ def same_measure(stored, numbers):
             and stored["count"] == len(numbers)
             and stored["min"] == min(numbers)
             and stored["max"] == max(numbers)
-            and math.isclose(stored["sum"], math.fsum(numbers),
-                             rel_tol=1e-9, abs_tol=1e-6))
+            and values.near(stored["sum"], math.fsum(numbers), numbers))
 
 
 def _window_problems(shot, found, right):
@@ -492,8 +491,7 @@ def _point_problems(where, point, want):
                  "max": max(want[1]),
                  "average": math.fsum(want[1]) / len(want[1])}
         for name, number in right.items():
-            if point[name] is None or not math.isclose(
-                    point[name], number, rel_tol=1e-9, abs_tol=1e-6):
+            if not values.near(point[name], number, want[1]):
                 yield f"{where} {name} is {point[name]}, should be {number}"
     else:
         for name in ("sum", "min", "max", "average"):

@@ -4,6 +4,7 @@ events of every source (the sender, Kafka, MongoDB, GET /events) are compared.
 """
 
 import json
+import math
 import struct
 
 
@@ -112,3 +113,13 @@ def measure(event):
         return None
 
     return float(value) if -1e15 <= value <= 1e15 else None
+
+
+def near(found, right, numbers):
+    """
+    Is `found` the sum or average `right` of these numbers, but for what
+    adding doubles in another order can make of it?
+    """
+
+    return found is not None and abs(found - right) <= (
+        1e-12 * math.fsum(map(abs, numbers)) + 1e-300)

@@ -1,0 +1,80 @@
+"""
+Killing the writer in the middle of a transaction, and proving that it was.
+
+mongod is asked for open transactions ($currentOp with idle sessions) in a
+tight loop; the moment one of the writer's is seen, the writer gets SIGKILL.
+That alone proves little: the transaction may have committed in between.  So
+afterwards its session is looked up again.  A transaction that never committed
+is aborted by mongod and leaves nothing in config.transactions; one that did
+commit is recorded there with its number.
+"""
+
+import os
+import signal
+import time
+
+from .waiting import wait_until
+
+ABORTED, COMMITTED = "aborted", "committed"
+
+
+class Killer:
+
+    def __init__(self, stack, part="writer"):
+        self.stack = stack
+        self.part = part
+        self.admin = stack.mongo.admin
+        self.transactions = stack.mongo.config.transactions
+
+    def open_transactions(self):
+        """[(lsid, txnNumber, microseconds it has been open)]."""
+
+        operations = self.admin.aggregate([
+            {"$currentOp": {"allUsers": True, "idleSessions": True}},
+            {"$match": {"transaction.parameters.txnNumber": {"$gte": 0}}},
+        ])
+        return [(o["lsid"]["id"], o["transaction"]["parameters"]["txnNumber"],
+                 o["transaction"]["timeOpenMicros"]) for o in operations]
+
+    def aborted_in_total(self):
+        return self.admin.command("serverStatus")["transactions"][
+            "totalAborted"]
+
+    def kill_inside(self, seconds, after=0):
+        """
+        Wait for an open transaction (one open for `after` microseconds or
+        more), kill, and return what became of it: ABORTED or COMMITTED.
+        """
+
+        pid = self.stack.pid(self.part)
+        before = self.aborted_in_total()
+        deadline = time.monotonic() + seconds
+
+        while True:
+            seen = [t for t in self.open_transactions() if t[2] >= after]
+            if seen:
+                os.kill(pid, signal.SIGKILL)
+                break
+            assert time.monotonic() < deadline, (
+                f"no transaction of {self.part} within {seconds} s")
+
+        self.stack.kill(self.part)  # waits for its end, and notes it
+        ours = {(lsid, number) for lsid, number, _ in seen}
+
+        def over():
+            return not ours & {t[:2] for t in self.open_transactions()}
+
+        wait_until(over, 30, lambda: f"the end of the transactions {ours}")
+        committed = {(lsid, number) for lsid, number in ours
+                     if self._committed(lsid, number)}
+        if len(committed) == len(ours):
+            return COMMITTED
+
+        assert self.aborted_in_total() >= before + len(ours - committed), (
+            "a transaction did not commit, and none was aborted")
+        return ABORTED
+
+    def _committed(self, lsid, number):
+        doc = self.transactions.find_one({"_id.id": lsid})
+        return doc is not None and doc["txnNum"] >= number and (
+            doc.get("state") in (None, "committed"))

@@ -1,0 +1,67 @@
+"""Methods other than POST and GET, and paths that there are not."""
+
+import pytest
+
+from harness import values
+from harness.answers import await_events, problem
+
+READ = ["/events?limit=1", "/stats", "/healthz", "/readyz", "/readyz/ingest",
+        "/readyz/query"]
+
+
+@pytest.mark.parametrize("path", READ)
+def test_head_is_get_without_a_body(client, path):
+    get, head = client.get(path), client.head(path)
+    assert get.status_code == head.status_code == 200, get.text
+    assert head.content == b""
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "PROPFIND"])
+def test_other_methods_on_events(client, method):
+    response = client.request(method, "/events")
+    problem(response, 405)
+    allowed = {m.strip() for m in response.headers["allow"].split(",")}
+    assert allowed == {"GET", "HEAD", "POST", "OPTIONS"}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_other_methods_on_stats(client, method):
+    response = client.request(method, "/stats")
+    problem(response, 405)
+    allowed = {m.strip() for m in response.headers["allow"].split(",")}
+    assert {"GET", "HEAD"} <= allowed and method not in allowed
+
+
+@pytest.mark.parametrize("path", ["/events", "/stats"])
+def test_options(client, path):
+    response = client.options(path)
+    assert response.status_code in (200, 204), response.text
+    allowed = {m.strip() for m in response.headers["allow"].split(",")}
+    assert {"GET", "HEAD", "OPTIONS"} <= allowed
+    assert ("POST" in allowed) == (path == "/events")
+    assert "access-control-allow-origin" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/events/1", "/readyz/x"])
+def test_no_such_path(client, path):
+    problem(client.get(path), 404)
+
+
+def test_answers_are_json(client):
+    for path in ("/events?limit=1", "/stats"):
+        response = client.get(path)
+        assert response.headers["content-type"].split(";")[0] == (
+            "application/json")
+        values.parse(response.content)
+
+
+def test_a_post_with_a_query_string_is_a_post(sender, client, name):
+    event = values.dump({"event_id": "1", "user_id": name,
+                         "event_type": "t", "timestamp": 1})
+    response = sender.client.post(
+        "/events?source=x", content=event,
+        headers={"content-type": "application/json"})
+    assert response.status_code == 202
+    sender.log.note([event], "acked")
+    await_events(client, 1, user_id=name)
