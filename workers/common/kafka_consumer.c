@@ -1,0 +1,639 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include <millrace/time.h>
+
+#include "kafka.h"
+#include "kafka_consumer.h"
+#include "log.h"
+
+
+#define CONSUMER_BATCH 1024
+#define CONSUMER_RETRY_MS 1000
+#define CONSUMER_WARN_MS 10000
+
+
+struct mr_source_s {
+    rd_kafka_queue_t *queue;
+    rd_kafka_message_t **messages;
+    mr_record_t *records;
+    size_t n;
+};
+
+struct mr_consumer_s {
+    rd_kafka_t *rk;
+    char *topic;
+    const mr_consumer_observer_t *observer;
+    void *ctx;
+
+    mr_claim_t *claims; /* what the group gave us */
+    size_t n;
+    int assigned;  /* the observer has them */
+    int64_t retry; /* when to offer them again */
+    int64_t warned;
+};
+
+typedef struct {
+    const char *name;
+    const char *value;
+} consumer_property_t;
+
+
+static int consumer_conf(const mr_options_t *options, const char *client_id,
+    const char *group, rd_kafka_conf_t **ret_conf, mr_error_t *err);
+static int consumer_subscribe(mr_consumer_t *consumer, mr_error_t *err);
+static void consumer_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+    rd_kafka_topic_partition_list_t *list, void *ctx);
+static int consumer_claim(
+    mr_consumer_t *consumer, const rd_kafka_topic_partition_list_t *list);
+static void consumer_assign(mr_consumer_t *consumer);
+static void consumer_revoke(mr_consumer_t *consumer);
+static void consumer_unclaim(mr_consumer_t *consumer);
+static void consumer_error(
+    mr_consumer_t *consumer, rd_kafka_resp_err_t code, const char *text);
+static mr_source_t *source_open(mr_consumer_t *consumer, int32_t partition);
+static void source_close(mr_source_t *source);
+static void source_release(mr_source_t *source);
+static int source_record(
+    const rd_kafka_message_t *message, mr_record_t *record);
+
+
+/* What the promise rests on: set last, so that no option can change it. */
+static const consumer_property_t consumer_fixed[] = {
+    {"enable.auto.commit", "false"},
+    {"enable.auto.offset.store", "false"},
+    {"auto.offset.reset", "error"},
+    {"enable.partition.eof", "true"},
+    {"isolation.level", "read_committed"},
+    {"allow.auto.create.topics", "false"},
+    /* Cooperative assignment has open wounds in librdkafka before 2.10. */
+    {"partition.assignment.strategy", "range"},
+};
+
+/* Set first, so that an option of the operator wins. */
+static const consumer_property_t consumer_default[] = {
+    /* A killed member's partitions go to another one after this time. */
+    {"session.timeout.ms", "10000"},
+    {"heartbeat.interval.ms", "2000"},
+    /* A topic that is created or extended is seen after this time. */
+    {"topic.metadata.refresh.interval.ms", "10000"},
+    /* A partition's. */
+    {"queued.max.messages.kbytes", "4096"},
+    {"fetch.message.max.bytes", "1048576"},
+    {"fetch.error.backoff.ms", "100"},
+};
+
+
+int
+mr_consumer_open(const mr_options_t *options, const char *client_id,
+    const char *group, const char *topic,
+    const mr_consumer_observer_t *observer, void *ctx,
+    mr_consumer_t **ret_consumer, mr_error_t *err)
+{
+    char why[256];
+    mr_consumer_t *consumer;
+    rd_kafka_conf_t *conf;
+
+    if (consumer_conf(options, client_id, group, &conf, err) != 0) {
+        return -1;
+    }
+
+    consumer = calloc(1, sizeof(mr_consumer_t));
+
+    if (consumer == NULL || (consumer->topic = strdup(topic)) == NULL) {
+        free(consumer);
+        rd_kafka_conf_destroy(conf);
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    consumer->observer = observer;
+    consumer->ctx = ctx;
+
+    rd_kafka_conf_set_opaque(conf, consumer);
+    rd_kafka_conf_set_rebalance_cb(conf, consumer_rebalance);
+
+    consumer->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
+
+    if (consumer->rk == NULL) {
+        rd_kafka_conf_destroy(conf);
+        free(consumer->topic);
+        free(consumer);
+        return mr_error_set(
+            err, MR_ERROR_CONFIG, NULL, "[kafka] consumer: %s", why);
+    }
+
+    /* Errors and rebalances arrive where poll waits. */
+    rd_kafka_poll_set_consumer(consumer->rk);
+
+    if (consumer_subscribe(consumer, err) != 0) {
+        mr_consumer_close(consumer);
+        return -1;
+    }
+
+    *ret_consumer = consumer;
+
+    return 0;
+}
+
+
+void
+mr_consumer_close(mr_consumer_t *consumer)
+{
+    if (consumer == NULL) {
+        return;
+    }
+
+    consumer_revoke(consumer);
+
+    /* Sources hold queues, which must not outlive the client. */
+    consumer_unclaim(consumer);
+
+    (void) rd_kafka_consumer_close(consumer->rk);
+
+    consumer_unclaim(consumer);
+    rd_kafka_destroy(consumer->rk);
+
+    free(consumer->topic);
+    free(consumer);
+}
+
+
+int
+mr_consumer_poll(mr_consumer_t *consumer, int timeout, mr_error_t *err)
+{
+    char why[256];
+    rd_kafka_message_t *message;
+    rd_kafka_resp_err_t code;
+
+    message = rd_kafka_consumer_poll(consumer->rk, timeout);
+
+    if (message != NULL) {
+        consumer_error(
+            consumer, message->err, rd_kafka_message_errstr(message));
+        rd_kafka_message_destroy(message);
+    }
+
+    code = rd_kafka_fatal_error(consumer->rk, why, sizeof(why));
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return mr_error_set(
+            err, MR_ERROR_KAFKA, NULL, "%s: %s", rd_kafka_err2name(code), why);
+    }
+
+    if (consumer->n != 0 && !consumer->assigned
+        && mr_time_monotonic() >= consumer->retry)
+    {
+        consumer_assign(consumer);
+    }
+
+    return 0;
+}
+
+
+void
+mr_consumer_restart(mr_consumer_t *consumer)
+{
+    if (consumer->n == 0) {
+        return;
+    }
+
+    consumer_revoke(consumer);
+    consumer_assign(consumer);
+}
+
+
+int
+mr_consumer_bounds(mr_consumer_t *consumer, int32_t partition, int timeout,
+    int64_t *ret_start, int64_t *ret_end, mr_error_t *err)
+{
+    int64_t start, end;
+    rd_kafka_resp_err_t code;
+
+    code = rd_kafka_query_watermark_offsets(
+        consumer->rk, consumer->topic, partition, &start, &end, timeout);
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
+            "cannot read the bounds of %s/%d: %s", consumer->topic,
+            (int) partition, rd_kafka_err2str(code));
+    }
+
+    *ret_start = start;
+    *ret_end = end;
+
+    return 0;
+}
+
+
+void
+mr_consumer_report(mr_consumer_t *consumer, int32_t partition, int64_t next)
+{
+    rd_kafka_topic_partition_list_t *list;
+
+    list = rd_kafka_topic_partition_list_new(1);
+
+    rd_kafka_topic_partition_list_add(list, consumer->topic, partition)
+        ->offset = next;
+
+    /* Nobody reads it back; the next one repairs a failure. */
+    (void) rd_kafka_commit(consumer->rk, list, 1);
+
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+
+void
+mr_source_notify(mr_source_t *source, int fd)
+{
+    static const uint64_t one = 1;
+
+    if (fd == -1) {
+        rd_kafka_queue_io_event_enable(source->queue, -1, NULL, 0);
+        return;
+    }
+
+    rd_kafka_queue_io_event_enable(source->queue, fd, &one, sizeof(one));
+}
+
+
+size_t
+mr_source_read(mr_source_t *source, size_t max, const mr_record_t **ret_records)
+{
+    size_t i, n;
+    ssize_t got;
+
+    source_release(source);
+
+    if (max > CONSUMER_BATCH) {
+        max = CONSUMER_BATCH;
+    }
+
+    got = rd_kafka_consume_batch_queue(source->queue, 0, source->messages, max);
+
+    if (got <= 0) {
+        return 0;
+    }
+
+    source->n = (size_t) got;
+    n = 0;
+
+    for (i = 0; i < source->n; i++) {
+        n += (size_t) source_record(source->messages[i], &source->records[n]);
+    }
+
+    *ret_records = source->records;
+
+    return n;
+}
+
+
+static int
+consumer_conf(const mr_options_t *options, const char *client_id,
+    const char *group, rd_kafka_conf_t **ret_conf, mr_error_t *err)
+{
+    int given;
+    size_t i, k;
+    rd_kafka_conf_t *conf;
+
+    if (mr_kafka_conf(options, client_id, &conf, err) != 0) {
+        return -1;
+    }
+
+    for (i = 0; i < sizeof(consumer_default) / sizeof(consumer_default[0]); i++)
+    {
+        given = 0;
+
+        for (k = 0; k < options->kafka.n_properties; k++) {
+            if (strcmp(
+                    options->kafka.properties[k].name, consumer_default[i].name)
+                == 0) {
+                given = 1;
+            }
+        }
+
+        if (!given
+            && mr_kafka_conf_set(conf, consumer_default[i].name,
+                   consumer_default[i].value, err)
+                   != 0)
+        {
+            goto failed;
+        }
+    }
+
+    for (i = 0; i < sizeof(consumer_fixed) / sizeof(consumer_fixed[0]); i++) {
+        if (mr_kafka_conf_set(
+                conf, consumer_fixed[i].name, consumer_fixed[i].value, err)
+            != 0)
+        {
+            goto failed;
+        }
+    }
+
+    if (mr_kafka_conf_set(conf, "group.id", group, err) != 0) {
+        goto failed;
+    }
+
+    *ret_conf = conf;
+
+    return 0;
+
+failed:
+
+    rd_kafka_conf_destroy(conf);
+
+    return -1;
+}
+
+
+static int
+consumer_subscribe(mr_consumer_t *consumer, mr_error_t *err)
+{
+    rd_kafka_resp_err_t code;
+    rd_kafka_topic_partition_list_t *list;
+
+    list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(
+        list, consumer->topic, RD_KAFKA_PARTITION_UA);
+
+    code = rd_kafka_subscribe(consumer->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
+            "cannot subscribe to %s: %s", consumer->topic,
+            rd_kafka_err2str(code));
+    }
+
+    return 0;
+}
+
+
+/* Runs inside poll and close, in their thread. */
+static void
+consumer_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+    rd_kafka_topic_partition_list_t *list, void *ctx)
+{
+    mr_consumer_t *consumer = ctx;
+
+    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS
+        && consumer_claim(consumer, list) == 0)
+    {
+        mr_log_info("topic=%s the group gave us %d partitions", consumer->topic,
+            list->cnt);
+        consumer_assign(consumer);
+        return;
+    }
+
+    if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+        mr_log_info("topic=%s the group takes %d partitions back%s",
+            consumer->topic, list->cnt,
+            rd_kafka_assignment_lost(rk) ? " (they were lost)" : "");
+
+    } else if (code != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        mr_log_error("topic=%s rebalance failed: %s", consumer->topic,
+            rd_kafka_err2str(code));
+
+    } else {
+        mr_log_error("topic=%s out of memory: no partition can be taken",
+            consumer->topic);
+    }
+
+    consumer_revoke(consumer);
+    consumer_unclaim(consumer);
+    (void) rd_kafka_assign(rk, NULL);
+}
+
+
+/* Remember what the group gave us, each with its source. */
+static int
+consumer_claim(
+    mr_consumer_t *consumer, const rd_kafka_topic_partition_list_t *list)
+{
+    int i;
+
+    consumer_revoke(consumer);
+    consumer_unclaim(consumer);
+
+    consumer->claims = calloc((size_t) list->cnt + 1, sizeof(mr_claim_t));
+    if (consumer->claims == NULL) {
+        return -1;
+    }
+
+    for (i = 0; i < list->cnt; i++) {
+        consumer->claims[i].partition = list->elems[i].partition;
+        consumer->claims[i].start = MR_CLAIM_SKIP;
+        consumer->claims[i].source =
+            source_open(consumer, list->elems[i].partition);
+
+        if (consumer->claims[i].source == NULL) {
+            return -1;
+        }
+
+        consumer->n++;
+    }
+
+    return 0;
+}
+
+
+/*
+ * Ask the observer for the positions and start to read.  An empty list,
+ * unlike none, keeps us a member that reads nothing for now.
+ */
+static void
+consumer_assign(mr_consumer_t *consumer)
+{
+    int rc;
+    size_t i;
+    rd_kafka_resp_err_t code;
+    rd_kafka_topic_partition_list_t *list;
+
+    rc = consumer->observer->assign(
+        consumer->ctx, consumer->claims, consumer->n);
+
+    list = rd_kafka_topic_partition_list_new((int) consumer->n);
+
+    for (i = 0; rc == 0 && i < consumer->n; i++) {
+        if (consumer->claims[i].start != MR_CLAIM_SKIP) {
+            rd_kafka_topic_partition_list_add(
+                list, consumer->topic, consumer->claims[i].partition)
+                ->offset = consumer->claims[i].start;
+        }
+    }
+
+    consumer->assigned = rc == 0;
+    consumer->retry = mr_time_monotonic() + CONSUMER_RETRY_MS;
+
+    code = rd_kafka_assign(consumer->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        mr_log_error("topic=%s cannot assign: %s", consumer->topic,
+            rd_kafka_err2str(code));
+
+        if (consumer->assigned) {
+            consumer->observer->revoke(consumer->ctx);
+            consumer->assigned = 0;
+        }
+    }
+}
+
+
+static void
+consumer_revoke(mr_consumer_t *consumer)
+{
+    if (consumer->assigned) {
+        consumer->observer->revoke(consumer->ctx);
+        consumer->assigned = 0;
+    }
+}
+
+
+static void
+consumer_unclaim(mr_consumer_t *consumer)
+{
+    size_t i;
+
+    for (i = 0; i < consumer->n; i++) {
+        source_close(consumer->claims[i].source);
+    }
+
+    free(consumer->claims);
+    consumer->claims = NULL;
+    consumer->n = 0;
+}
+
+
+/*
+ * librdkafka retries by itself whatever is worth it; say what goes on, but
+ * not a thousand times.
+ */
+static void
+consumer_error(
+    mr_consumer_t *consumer, rd_kafka_resp_err_t code, const char *text)
+{
+    int64_t now;
+
+    if (code == RD_KAFKA_RESP_ERR__PARTITION_EOF
+        || code == RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        return;
+    }
+
+    now = mr_time_monotonic();
+
+    if (consumer->warned != 0 && now - consumer->warned < CONSUMER_WARN_MS) {
+        return;
+    }
+
+    consumer->warned = now;
+
+    mr_log_warn("topic=%s kafka: %s: %s", consumer->topic,
+        rd_kafka_err2name(code), text);
+}
+
+
+static mr_source_t *
+source_open(mr_consumer_t *consumer, int32_t partition)
+{
+    mr_source_t *source;
+
+    source = calloc(1, sizeof(mr_source_t));
+    if (source == NULL) {
+        return NULL;
+    }
+
+    source->messages = calloc(CONSUMER_BATCH, sizeof(rd_kafka_message_t *));
+    source->records = calloc(CONSUMER_BATCH, sizeof(mr_record_t));
+
+    source->queue =
+        rd_kafka_queue_get_partition(consumer->rk, consumer->topic, partition);
+
+    if (source->messages == NULL || source->records == NULL
+        || source->queue == NULL)
+    {
+        source_close(source);
+        return NULL;
+    }
+
+    /*
+     * Forwarding to nowhere marks the queue as ours, so that starting and
+     * stopping the partition leaves it alone.  Whatever an earlier assignment
+     * left in it is outdated, and librdkafka drops it when it is read.
+     */
+    rd_kafka_queue_forward(source->queue, NULL);
+
+    return source;
+}
+
+
+static void
+source_close(mr_source_t *source)
+{
+    if (source == NULL) {
+        return;
+    }
+
+    source_release(source);
+
+    if (source->queue != NULL) {
+        mr_source_notify(source, -1);
+        rd_kafka_queue_destroy(source->queue);
+    }
+
+    free(source->messages);
+    free(source->records);
+    free(source);
+}
+
+
+static void
+source_release(mr_source_t *source)
+{
+    size_t i;
+
+    for (i = 0; i < source->n; i++) {
+        rd_kafka_message_destroy(source->messages[i]);
+    }
+
+    source->n = 0;
+}
+
+
+/* Returns 1, or 0 for what is of no interest. */
+static int
+source_record(const rd_kafka_message_t *message, mr_record_t *record)
+{
+    rd_kafka_timestamp_type_t type;
+
+    memset(record, 0, sizeof(mr_record_t));
+
+    switch (message->err) {
+
+    case RD_KAFKA_RESP_ERR_NO_ERROR:
+        record->kind = MR_RECORD_DATA;
+        record->offset = message->offset;
+        record->time = rd_kafka_message_timestamp(message, &type);
+        record->key =
+            (mr_str_t){message->key, message->key ? message->key_len : 0};
+        record->value =
+            (mr_str_t){message->payload, message->payload ? message->len : 0};
+        return 1;
+
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+        record->kind = MR_RECORD_END;
+        record->offset = message->offset;
+        return 1;
+
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+        record->kind = MR_RECORD_LOST;
+        record->offset = message->offset;
+        return 1;
+
+    default:
+        mr_log_warn("partition=%d kafka: %s: %s", (int) message->partition,
+            rd_kafka_err2name(message->err), rd_kafka_message_errstr(message));
+        return 0;
+    }
+}

@@ -1,0 +1,124 @@
+/*
+ * A member of a consumer group that is told where to read, for daemons that
+ * keep their offsets elsewhere.  librdkafka stays behind this header.
+ *
+ * Each assigned partition is a source with a queue of its own, so that
+ * several threads read different sources at once.  What is read ahead is
+ * bounded a source (queued.max.messages.kbytes), which is the back-pressure:
+ * a source that is not read is not fetched.
+ *
+ * Offsets are given within the assignment itself, never by a later seek, and
+ * come from the observer alone.  Nothing is committed to Kafka but for
+ * others to see the lag (mr_consumer_report).  An offset that the log does
+ * not hold is reported (MR_RECORD_LOST), never reset.  Only committed records
+ * are read (isolation.level=read_committed): who writes events in a
+ * transaction and aborts it does not want them counted.
+ *
+ * Threads: open, poll, restart and close by one thread, which is also the
+ * one that calls the observer; each source by one thread at a time; the rest
+ * by any.
+ */
+#ifndef MILLRACE_KAFKA_CONSUMER_H
+#define MILLRACE_KAFKA_CONSUMER_H
+
+#include <stdint.h>
+
+#include <millrace/error.h>
+#include <millrace/str.h>
+
+#include "options.h"
+
+
+typedef struct mr_consumer_s  mr_consumer_t;
+typedef struct mr_source_s  mr_source_t;
+
+
+typedef enum {
+    MR_RECORD_DATA,
+    MR_RECORD_END,    /* nothing lies below `offset` that was not given */
+    MR_RECORD_LOST    /* the log does not hold the offset to be read next */
+} mr_record_kind_t;
+
+typedef struct {
+    mr_record_kind_t  kind;
+    int64_t           offset;
+    int64_t           time;    /* ms since the epoch */
+    mr_str_t          key;     /* data NULL: the record has none */
+    mr_str_t          value;   /* data NULL: the record has none */
+} mr_record_t;
+
+
+#define MR_CLAIM_SKIP  (-1)
+
+/* A partition that the group gave to this member. */
+typedef struct {
+    int32_t       partition;
+    mr_source_t  *source;
+    int64_t       start;   /* set by the observer: the offset to begin at, or
+                              MR_CLAIM_SKIP to read nothing */
+} mr_claim_t;
+
+typedef struct {
+    /*
+     * These partitions are ours, with nothing read yet.  Set every `start`.
+     * Returns 0, or -1 if that cannot be decided now: then nothing is read,
+     * and it is called again about a second later.
+     */
+    int  (*assign)(void *ctx, mr_claim_t *claims, size_t n);
+
+    /* All sources end: when it returns, none of them is used any more. */
+    void (*revoke)(void *ctx);
+} mr_consumer_observer_t;
+
+
+/*
+ * Join `group` for `topic`.  It connects lazily.  Fails with MR_ERROR_CONFIG.
+ * `options`, `observer` and `ctx` must outlive the consumer.
+ */
+int mr_consumer_open(const mr_options_t *options, const char *client_id,
+    const char *group, const char *topic,
+    const mr_consumer_observer_t *observer, void *ctx,
+    mr_consumer_t **ret_consumer, mr_error_t *err);
+
+/* Revoke what is assigned, leave the group.  NULL is allowed. */
+void mr_consumer_close(mr_consumer_t *consumer);
+
+/*
+ * Serve the group for up to `timeout` ms.  Returns -1 when the consumer can
+ * do no more (a fenced static member, for instance): close it and open
+ * another.
+ */
+int mr_consumer_poll(mr_consumer_t *consumer, int timeout, mr_error_t *err);
+
+/*
+ * Revoke and assign what the group gave us once more, without the group: all
+ * positions are decided anew.
+ */
+void mr_consumer_restart(mr_consumer_t *consumer);
+
+/*
+ * Ask the partition's leader for the first offset of the log and the one
+ * after its last.  Fails with MR_ERROR_KAFKA.
+ */
+int mr_consumer_bounds(mr_consumer_t *consumer, int32_t partition,
+    int timeout, int64_t *ret_start, int64_t *ret_end, mr_error_t *err);
+
+/* Tell Kafka, without waiting, how far a partition has been stored. */
+void mr_consumer_report(
+    mr_consumer_t *consumer, int32_t partition, int64_t next);
+
+
+/*
+ * Write 8 bytes (an eventfd's 1) to `fd` when records arrive at a source that
+ * had none; -1: no more.  `fd` must not block.
+ */
+void mr_source_notify(mr_source_t *source, int fd);
+
+/*
+ * Take up to `max` records without waiting.  *ret_records is valid until the
+ * next call for the same source.  Returns their number; 0: none for now.
+ */
+size_t mr_source_read(
+    mr_source_t *source, size_t max, const mr_record_t **ret_records);
+
+#endif /* MILLRACE_KAFKA_CONSUMER_H */

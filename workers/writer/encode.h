@@ -1,0 +1,23 @@
+/*
+ * One event as the BSON subdocument that a block holds (docs/data-model.md):
+ *
+ *   { event_id, user_id, event_type, timestamp: Date, metadata: {},
+ *     offset: Long }
+ */
+#ifndef MR_WRITER_ENCODE_H
+#define MR_WRITER_ENCODE_H
+
+#include <stdint.h>
+
+#include <millrace/event.h>
+
+
+/*
+ * Append the event to `buf`.  *ret_user is where the bytes of the user_id
+ * lie, counted from where the document begins.  Fails (-1) on out of memory,
+ * and then leaves half a document in `buf`.
+ */
+int mr_encode_event(mr_buf_t *buf, const mr_event_t *event, int64_t offset,
+    size_t *ret_user);
+
+#endif /* MR_WRITER_ENCODE_H */

@@ -1,0 +1,261 @@
+#include "partition.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+
+static mr_take_t partition_look_back(mr_partition_t *partition,
+    const mr_record_t *record, mr_parser_t *parser, mr_error_t *err);
+static mr_take_t partition_judge(mr_partition_t *partition,
+    const mr_record_t *record, mr_parser_t *parser, mr_error_t *err);
+static int partition_dead(
+    mr_partition_t *partition, const mr_record_t *record, const char *reason);
+static mr_take_t partition_failed(mr_partition_t *partition, mr_error_t *err);
+
+
+mr_partition_t *
+mr_partition_create(int32_t id, int64_t window_size)
+{
+    mr_partition_t *partition;
+
+    partition = calloc(1, sizeof(mr_partition_t));
+    if (partition == NULL) {
+        return NULL;
+    }
+
+    partition->id = id;
+    partition->window_size = window_size;
+    partition->filled = -1;
+    partition->hole = -1;
+
+    return partition;
+}
+
+
+void
+mr_partition_destroy(mr_partition_t *partition)
+{
+    if (partition == NULL) {
+        return;
+    }
+
+    mr_dedup_destroy(partition->window);
+    free(partition);
+}
+
+
+int
+mr_partition_start(mr_partition_t *partition, const mr_ledger_t *ledger,
+    int64_t log_start, int64_t *ret_start)
+{
+    int64_t kept, start;
+
+    if (partition->window == NULL) {
+        partition->window = mr_dedup_create(partition->window_size);
+        if (partition->window == NULL) {
+            return -1;
+        }
+    }
+
+    kept = partition->window_epoch == ledger->epoch ? partition->filled : -1;
+
+    start = mr_ledger_start(
+        ledger, log_start, partition->window_size, kept, &partition->fill);
+
+    if (partition->fill != kept) {
+        mr_dedup_reset(partition->window);
+    }
+
+    partition->window_epoch = ledger->epoch;
+    partition->filled = partition->fill;
+    partition->ledger = *ledger;
+    partition->last = ledger->last;
+    partition->position = start;
+    partition->hole = -1;
+    partition->verified = start > ledger->last.offset;
+
+    *ret_start = start;
+
+    return 0;
+}
+
+
+mr_take_t
+mr_partition_take(mr_partition_t *partition, const mr_record_t *record,
+    mr_parser_t *parser, mr_error_t *err)
+{
+    int64_t expected;
+
+    if (record->offset < partition->position) {
+        return MR_TAKE_STALE;
+    }
+
+    if (record->offset < partition->ledger.next) {
+        partition->position = record->offset + 1;
+        return partition_look_back(partition, record, parser, err);
+    }
+
+    if (!partition->verified) {
+        mr_error_set(err, MR_ERROR_GAP, NULL,
+            "the last stored record, at offset %lld, is no longer there",
+            (long long) partition->ledger.last.offset);
+        return MR_TAKE_RECREATED;
+    }
+
+    expected = partition->position > partition->ledger.next
+                   ? partition->position
+                   : partition->ledger.next;
+
+    if (record->offset > expected && partition->hole == -1) {
+        partition->hole = expected;
+    }
+
+    partition->position = record->offset + 1;
+
+    return partition_judge(partition, record, parser, err);
+}
+
+
+void
+mr_partition_end(mr_partition_t *partition, int64_t offset)
+{
+    if (offset > partition->position) {
+        partition->position = offset;
+    }
+}
+
+
+void
+mr_partition_after(const mr_partition_t *partition, mr_ledger_t *ret_ledger)
+{
+    *ret_ledger = partition->ledger;
+
+    ret_ledger->next = partition->last.offset + 1;
+    ret_ledger->last = partition->last;
+    ret_ledger->flush++;
+}
+
+
+void
+mr_partition_committed(mr_partition_t *partition, const mr_ledger_t *ledger)
+{
+    partition->ledger = *ledger;
+    partition->hole = -1;
+    mr_flush_reset(partition->flush);
+}
+
+
+/* A record that is stored already: verify it, and fill the window. */
+static mr_take_t
+partition_look_back(mr_partition_t *partition, const mr_record_t *record,
+    mr_parser_t *parser, mr_error_t *err)
+{
+    mr_event_t event;
+    mr_error_t reason;
+
+    if (!partition->verified && record->offset >= partition->ledger.last.offset)
+    {
+        if (!mr_last_matches(&partition->ledger.last, record->offset,
+                record->time, mr_hash(record->value)))
+        {
+            mr_error_set(err, MR_ERROR_GAP, NULL,
+                "the record at offset %lld is not the one that was stored",
+                (long long) partition->ledger.last.offset);
+            return MR_TAKE_RECREATED;
+        }
+
+        partition->verified = 1;
+    }
+
+    if (record->offset < partition->fill) {
+        return MR_TAKE_DONE;
+    }
+
+    if (mr_event_parse(parser, record->value, &event, &reason) == 0) {
+        (void) mr_dedup_add(partition->window, record->offset,
+            mr_hash_identity(event.user_id, event.event_id));
+
+    } else if (reason.code == MR_ERROR_MEMORY) {
+        return partition_failed(partition, err);
+    }
+
+    partition->filled = record->offset + 1;
+
+    return MR_TAKE_DONE;
+}
+
+
+static mr_take_t
+partition_judge(mr_partition_t *partition, const mr_record_t *record,
+    mr_parser_t *parser, mr_error_t *err)
+{
+    int rc;
+    mr_flush_t *flush;
+    mr_event_t event;
+    mr_error_t reason;
+
+    flush = partition->flush;
+
+    if (record->value.data == NULL) {
+        rc = partition_dead(partition, record, "the record has no value");
+
+    } else if (mr_event_parse(parser, record->value, &event, &reason) != 0) {
+
+        if (reason.code == MR_ERROR_MEMORY) {
+            return partition_failed(partition, err);
+        }
+
+        rc = partition_dead(partition, record, reason.message);
+
+    } else if (mr_dedup_add(partition->window, record->offset,
+                   mr_hash_identity(event.user_id, event.event_id)))
+    {
+        flush->repeated++;
+        rc = 0;
+
+    } else {
+        rc = mr_flush_event(flush, &event, record->offset, record->time);
+    }
+
+    if (rc != 0) {
+        return partition_failed(partition, err);
+    }
+
+    flush->records++;
+
+    partition->last.offset = record->offset;
+    partition->last.time = record->time;
+    partition->last.hash = mr_hash(record->value);
+    partition->filled = record->offset + 1;
+
+    return MR_TAKE_DONE;
+}
+
+
+static int
+partition_dead(
+    mr_partition_t *partition, const mr_record_t *record, const char *reason)
+{
+    mr_dead_t dead;
+
+    dead.offset = record->offset;
+    dead.has_key = record->key.data != NULL;
+    dead.has_value = record->value.data != NULL;
+    dead.key = record->key;
+    dead.value = record->value;
+    dead.reason = (mr_str_t){reason, strlen(reason)};
+
+    return mr_flush_dead(partition->flush, &dead);
+}
+
+
+/* Half a record may have been taken: nothing of this can be used again. */
+static mr_take_t
+partition_failed(mr_partition_t *partition, mr_error_t *err)
+{
+    partition->filled = -1;
+
+    mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+
+    return MR_TAKE_FAILED;
+}

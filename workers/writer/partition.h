@@ -1,0 +1,77 @@
+/*
+ * One partition while this writer owns it: takes its records in order, judges
+ * each exactly once, and gathers what is to be stored in its flush.  Pure
+ * logic: no Kafka, no MongoDB, no clock.
+ *
+ * Belongs to one thread at a time: to its lane while it is attached, to the
+ * main thread otherwise.
+ */
+#ifndef MR_WRITER_PARTITION_H
+#define MR_WRITER_PARTITION_H
+
+#include <stdint.h>
+
+#include <millrace/event.h>
+
+#include "common/kafka_consumer.h"
+#include "dedup.h"
+#include "flush.h"
+#include "ledger.h"
+
+
+typedef struct {
+    int32_t      id;
+    mr_ledger_t  ledger;     /* as it is stored */
+    int64_t      position;   /* every offset below it has been taken */
+    mr_last_t    last;       /* the newest record judged */
+    mr_flush_t  *flush;      /* given by the caller before taking a record */
+
+    int64_t      window_size;
+    mr_dedup_t  *window;
+    int64_t      window_epoch;
+    int64_t      filled;     /* the window knows the log up to here; -1: no */
+    int64_t      fill;       /* from here on records enter the window */
+
+    int          verified;   /* the log is the one that the ledger speaks of */
+    int64_t      hole;       /* first offset since the last commit that was
+                                passed over unseen; -1: none */
+} mr_partition_t;
+
+
+typedef enum {
+    MR_TAKE_DONE,
+    MR_TAKE_STALE,      /* of an offset that has been taken: dropped */
+    MR_TAKE_RECREATED,  /* the record at last.offset is another one, or gone */
+    MR_TAKE_FAILED      /* out of memory: the partition must start anew */
+} mr_take_t;
+
+
+/* NULL on out of memory.  The window's memory is taken at the first start. */
+mr_partition_t *mr_partition_create(int32_t id, int64_t window_size);
+void mr_partition_destroy(mr_partition_t *partition);
+
+/*
+ * Begin to read by `ledger`, from a log that starts at `log_start`.
+ * *ret_start is the offset to read from: below `next`, so that the dedup
+ * window is filled and the last stored record is seen again.  Returns -1 on
+ * out of memory.
+ */
+int mr_partition_start(mr_partition_t *partition, const mr_ledger_t *ledger,
+    int64_t log_start, int64_t *ret_start);
+
+/* Take the next record.  `err` is set for MR_TAKE_RECREATED and _FAILED. */
+mr_take_t mr_partition_take(mr_partition_t *partition,
+    const mr_record_t *record, mr_parser_t *parser, mr_error_t *err);
+
+/* The consumer has seen the end of the log: nothing is there below it. */
+void mr_partition_end(mr_partition_t *partition, int64_t offset);
+
+/* How the ledger will stand once the flush is stored. */
+void mr_partition_after(
+    const mr_partition_t *partition, mr_ledger_t *ret_ledger);
+
+/* The flush has been stored: `ledger` (mr_partition_after) stands. */
+void mr_partition_committed(
+    mr_partition_t *partition, const mr_ledger_t *ledger);
+
+#endif /* MR_WRITER_PARTITION_H */
