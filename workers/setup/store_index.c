@@ -33,8 +33,8 @@ static const mr_index_t mr_indexes[] = {
         "{\"types\": 1, \"span\": 1, \"tmax\": 1}", "{}"},
     {MR_MONGO_BLOCKS, "span_tmax", "{\"span\": 1, \"tmax\": 1}", "{}"},
 
-    {MR_MONGO_PARTIALS, "partition_flush", "{\"partition\": 1, \"flush\": 1}",
-        "{}"},
+    {MR_MONGO_PARTIALS, "partition_flush",
+        "{\"_id.partition\": 1, \"flush\": 1}", "{}"},
     {MR_MONGO_PARTIALS, "expire", "{\"expire\": 1}",
         "{\"expireAfterSeconds\": 0}"},
 

@@ -52,11 +52,11 @@ mr_store_changes(mr_store_t *store, int32_t partition, int64_t flush,
         return -1;
     }
 
-    filter = BCON_NEW("partition", BCON_INT32(partition), "flush", "{", "$gt",
-        BCON_INT64(flush), "}");
+    filter = BCON_NEW("_id.partition", BCON_INT32(partition), "flush", "{",
+        "$gt", BCON_INT64(flush), "}");
 
     BSON_APPEND_DOCUMENT_BEGIN(&opts, "sort", &sort);
-    BSON_APPEND_INT32(&sort, "partition", 1);
+    BSON_APPEND_INT32(&sort, "_id.partition", 1);
     BSON_APPEND_INT32(&sort, "flush", 1);
     bson_append_document_end(&opts, &sort);
 
