@@ -20,10 +20,10 @@ import threading
 import time
 import urllib.error
 import urllib.parse
-import urllib.request
 
 import clickstream
 import feed
+import process
 import stack as stacks
 import stackconf
 
@@ -48,7 +48,7 @@ def get(stack, path, **parameters):
     if parameters:
         url += '?' + urllib.parse.urlencode(parameters, doseq=True)
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with process.DIRECT.open(url, timeout=30) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         body = error.read(500).decode(errors='replace')
@@ -57,7 +57,7 @@ def get(stack, path, **parameters):
 
 def wait_counted(stack, sent_until):
     """Wait until everything received before `sent_until` is in GET /stats."""
-    stacks.wait_for(
+    process.wait_for(
         lambda: (get(stack, '/stats').get('as_of') or 0) >= sent_until,
         120, 'GET /stats having all events in it')
 
@@ -216,7 +216,7 @@ def main():
     except Stopped:
         say()
         return 0
-    except (Wrong, feed.SendError, stacks.StackError,
+    except (Wrong, feed.SendError, process.StackError,
             stackconf.ConfError) as failure:
         print(f'run: {failure}', file=sys.stderr)
         return 1

@@ -44,30 +44,27 @@ import argparse
 import glob
 import json
 import os
-import random
 import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import stackconf  # noqa: E402
 import wire  # noqa: E402
+from process import (  # noqa: E402
+    HOST, StackError, alive, free_port, guard, http_status, in_directory,
+    send_kill, session, tail, wait_for, working_directory)
 
 REPO = stackconf.REPO
 CACHE = os.path.join(REPO, '.cache')
-HOST = '127.0.0.1'
 
 # In the order in which they are started; stopped in the reverse order.
 ORDER = ('kafka', 'mongod', 'millrace-setup', 'millrace-query',
          'millrace-writer', 'millrace-stats', 'nginx')
-
-DAEMONS = ('writer', 'stats', 'query')
 
 # Seconds: until ready, and from SIGTERM to SIGKILL.
 START = {'kafka': 90, 'mongod': 60, 'nginx': 20}
@@ -79,31 +76,6 @@ TROUBLE = re.compile(
     r'\[(alert|crit|emerg)\]|Sanitizer|runtime error: |Assertion .* failed')
 
 
-class StackError(Exception):
-    """Something could not be started or stopped; says which and why."""
-
-
-def free_port(taken=()):
-    """A port that nobody has.
-
-    Below the kernel's range for outgoing connections: from that range a
-    client's connection could take a server's port while the server is down.
-    """
-    with open('/proc/sys/net/ipv4/ip_local_port_range') as f:
-        low = int(f.read().split()[0])
-    for _ in range(1000):
-        port = random.randrange(10000, low) if low > 12000 else 0
-        with socket.socket() as sock:
-            try:
-                sock.bind((HOST, port))
-            except OSError:
-                continue
-            port = sock.getsockname()[1]
-            if port not in taken:
-                return port
-    raise StackError('no free port found')
-
-
 def fixed_ports():
     """The default ports, each changeable through the environment."""
     ports = {}
@@ -113,47 +85,6 @@ def fixed_ports():
             raise StackError(f'{variable}={text}: a port is 1 to 65535')
         ports[name] = int(text)
     return ports
-
-
-def wait_for(condition, seconds, what):
-    """Poll until condition() is true; StackError after `seconds`."""
-    deadline = time.monotonic() + seconds
-    pause = 0.01
-    while True:
-        result = condition()
-        if result:
-            return result
-        if time.monotonic() > deadline:
-            raise StackError(f'{what}: not within {seconds:g} s')
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.2)
-
-
-def http_status(url, timeout=2.0):
-    """The status that a GET answers; 0 when there is no answer."""
-    try:
-        with urllib.request.urlopen(url, timeout=timeout) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
-        return 0
-
-
-def _alive(pid):
-    """Is there such a process, other than a zombie?"""
-    try:
-        with open(f'/proc/{pid}/stat') as f:
-            return f.read().rpartition(')')[2].split()[0] not in 'ZX'
-    except OSError:
-        return False
-
-
-def _cwd(pid):
-    try:
-        return os.readlink(f'/proc/{pid}/cwd')
-    except OSError:
-        return None
 
 
 class Stack:
@@ -244,7 +175,7 @@ class Stack:
             child.poll()
         # Every part works in the stack's directory: a pid that was given
         # to another program since is recognised by that.
-        if not _alive(pid) or _cwd(pid) != self.directory:
+        if not alive(pid) or working_directory(pid) != self.directory:
             return None
         return pid
 
@@ -334,7 +265,7 @@ class Stack:
                 cwd=self.directory, env=self._environment(), timeout=180)
         if done.returncode != 0:
             raise StackError(f'millrace-setup failed with '
-                             f'{done.returncode}:\n{_tail(log)}')
+                             f'{done.returncode}:\n{tail(log)}')
 
     def _binary(self, name):
         path = os.path.join(self.build, name)
@@ -454,7 +385,7 @@ class Stack:
         def ready():
             if not self.running(name):
                 raise StackError(f'{name} ended while it was starting:\n'
-                                 + _tail(self.log(name)))
+                                 + tail(self.log(name)))
             return self._is_ready(name)
 
         try:
@@ -463,7 +394,7 @@ class Stack:
             if 'ended' in str(error):
                 raise
             raise StackError(f'{error}; the end of {self.log(name)}:\n'
-                             + _tail(self.log(name))) from None
+                             + tail(self.log(name))) from None
 
     def _is_ready(self, name):
         if name == 'nginx':
@@ -539,8 +470,8 @@ class Stack:
             if name not in self.children:
                 return []
             leader = self.children[name].pid
-        return [pid for pid in _processes(self.directory)
-                if _session(pid) == leader]
+        return [pid for pid in in_directory(self.directory)
+                if session(pid) == leader]
 
     def _finish(self, name, seconds):
         deadline = time.monotonic() + seconds
@@ -549,7 +480,7 @@ class Stack:
             time.sleep(0.02)
         late = self.group(name)
         for pid in late:
-            _kill(pid)
+            send_kill(pid)
         wait_for(lambda: self._reap(name) or not self.group(name), 30,
                  f'{name} ending after SIGKILL')
         if late and seconds:
@@ -614,42 +545,6 @@ def _system_nginx():
     raise StackError('nginx is not installed: make deps')
 
 
-def _tail(path, lines=20):
-    with open(path, errors='replace') as f:
-        return ''.join(f.readlines()[-lines:])
-
-
-def _processes(directory):
-    """All processes whose working directory this is."""
-    pids = [int(name) for name in os.listdir('/proc') if name.isdigit()]
-    return [pid for pid in pids if _cwd(pid) == directory and _alive(pid)]
-
-
-def _session(pid):
-    try:
-        return os.getsid(pid)
-    except ProcessLookupError:
-        return None
-
-
-def _kill(pid):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
-def _guard(directory):
-    sys.stdin.buffer.read()
-    for _ in range(100):
-        pids = _processes(directory)
-        if not pids:
-            return
-        for pid in pids:
-            _kill(pid)
-        time.sleep(0.05)
-
-
 def _recorded_ports(directory):
     try:
         with open(os.path.join(directory, 'ports.json')) as f:
@@ -707,7 +602,7 @@ def main():
 
 if __name__ == '__main__':
     if sys.argv[1:2] == ['--guard']:
-        _guard(sys.argv[2])
+        guard(sys.argv[2])
         sys.exit(0)
     try:
         sys.exit(main())
