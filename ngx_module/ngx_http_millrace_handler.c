@@ -1,0 +1,404 @@
+/*
+ * From the first header to the whole body: whose request is it, can it be
+ * taken, read it.  What can be refused is refused before the body is read.
+ */
+#include "ngx_http_millrace.h"
+
+
+/* The headers that nginx has no slots for. */
+typedef struct {
+    ngx_str_t *content_type;
+    ngx_str_t *content_encoding;
+    ngx_uint_t repeated; /* one of the two came twice */
+    ngx_uint_t handling; /* an RFC 7240 preference for it was seen */
+    ngx_uint_t lenient;
+} ngx_http_millrace_headers_t;
+
+
+static ngx_int_t ngx_http_millrace_post_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_millrace_other_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_millrace_refuse(
+    ngx_http_request_t *r, ngx_uint_t status, const char *detail);
+static ngx_int_t ngx_http_millrace_discard(ngx_http_request_t *r);
+static void ngx_http_millrace_headers(
+    ngx_http_request_t *r, ngx_http_millrace_headers_t *headers);
+static void ngx_http_millrace_prefer(
+    ngx_str_t *value, ngx_http_millrace_headers_t *headers);
+static ngx_uint_t ngx_http_millrace_prefer_is(u_char *name, u_char *name_end,
+    u_char *value, u_char *value_end, const char *wanted);
+static ngx_uint_t ngx_http_millrace_is_plain(ngx_str_t *type);
+
+
+/*
+ * Only chooses the content handler, so that auth_request, limit_req and the
+ * others of earlier phases have had their say, and mirror and try_files
+ * still have theirs.
+ */
+ngx_int_t
+ngx_http_millrace_precontent_handler(ngx_http_request_t *r)
+{
+    ngx_http_millrace_loc_conf_t *mlcf;
+
+    mlcf = ngx_http_get_module_loc_conf(r, ngx_http_millrace_module);
+
+    if (!mlcf->enable || r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    if (r->method == NGX_HTTP_POST) {
+        r->content_handler = ngx_http_millrace_post_handler;
+
+    } else if (r->content_handler == NULL) {
+        r->content_handler = ngx_http_millrace_other_handler;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_millrace_post_handler(ngx_http_request_t *r)
+{
+    ngx_int_t rc;
+    mr_str_t type;
+    mr_format_t format;
+    const char *detail;
+    ngx_http_millrace_headers_t headers;
+    ngx_http_millrace_loc_conf_t *mlcf;
+    ngx_http_millrace_main_conf_t *mmcf;
+
+    mlcf = ngx_http_get_module_loc_conf(r, ngx_http_millrace_module);
+    mmcf = ngx_http_get_module_main_conf(r, ngx_http_millrace_module);
+
+    ngx_memzero(&headers, sizeof(ngx_http_millrace_headers_t));
+    ngx_http_millrace_headers(r, &headers);
+
+    if (headers.repeated) {
+        return ngx_http_millrace_refuse(r, NGX_HTTP_BAD_REQUEST,
+            "Content-Type and Content-Encoding may come only once each");
+    }
+
+    if (headers.content_encoding && headers.content_encoding->len != 0
+        && (headers.content_encoding->len != sizeof("identity") - 1
+            || ngx_strncasecmp(headers.content_encoding->data,
+                   (u_char *) "identity", sizeof("identity") - 1)
+                   != 0))
+    {
+        if (ngx_http_millrace_header(r, "Accept-Encoding", "identity")
+            != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return ngx_http_millrace_refuse(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+            "this Content-Encoding is not supported; send the body as it is "
+            "(identity)");
+    }
+
+    if (headers.content_type == NULL || headers.content_type->len == 0) {
+        return ngx_http_millrace_refuse(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+            "there is no Content-Type; send application/json for an event or "
+            "an array of events, application/x-ndjson for one event a line");
+    }
+
+    if (!mlcf->beacon && ngx_http_millrace_is_plain(headers.content_type)) {
+        return ngx_http_millrace_refuse(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+            "text/plain is switched off here (millrace_beacon); send "
+            "application/json or application/x-ndjson");
+    }
+
+    type.data = (char *) headers.content_type->data;
+    type.len = headers.content_type->len;
+
+    if (mr_format_find(type, &format) != 0) {
+        return ngx_http_millrace_refuse(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+            "this Content-Type is not supported; send application/json for "
+            "an event or an array of events, application/x-ndjson for one "
+            "event a line, in UTF-8");
+    }
+
+    detail = ngx_http_millrace_refusal(ngx_http_millrace_worker(mmcf), mlcf);
+
+    if (detail) {
+        rc = ngx_http_millrace_discard(r);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        return ngx_http_millrace_send_unavailable(r, detail);
+    }
+
+    if (ngx_http_millrace_request_create(r, format, headers.lenient) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_millrace_request_start);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    if (rc == NGX_AGAIN) {
+        ngx_http_millrace_request_expect(r);
+    }
+
+    return NGX_DONE;
+}
+
+
+/* A location without a handler of its own for the other methods. */
+static ngx_int_t
+ngx_http_millrace_other_handler(ngx_http_request_t *r)
+{
+    ngx_int_t rc;
+
+    if (ngx_http_millrace_header(r, "Allow", "POST, OPTIONS") != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (r->method != NGX_HTTP_OPTIONS) {
+        return ngx_http_millrace_refuse(
+            r, NGX_HTTP_NOT_ALLOWED, "events are sent with POST");
+    }
+
+    rc = ngx_http_millrace_discard(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    r->headers_out.status = NGX_HTTP_NO_CONTENT;
+    r->header_only = 1;
+
+    return ngx_http_send_header(r);
+}
+
+
+static ngx_int_t
+ngx_http_millrace_refuse(
+    ngx_http_request_t *r, ngx_uint_t status, const char *detail)
+{
+    ngx_int_t rc;
+
+    rc = ngx_http_millrace_discard(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_millrace_send_problem(r, status, detail, NULL, 0);
+}
+
+
+static ngx_int_t
+ngx_http_millrace_discard(ngx_http_request_t *r)
+{
+    /*
+     * A client that was to ask first gets its answer instead of "100
+     * Continue"; whether it sends the body all the same is not known, so the
+     * connection cannot be used any more.
+     */
+    if (r->headers_in.expect && !r->expect_tested) {
+        r->expect_tested = 1;
+        r->keepalive = 0;
+    }
+
+    return ngx_http_discard_request_body(r);
+}
+
+
+static void
+ngx_http_millrace_headers(
+    ngx_http_request_t *r, ngx_http_millrace_headers_t *headers)
+{
+    ngx_str_t **slot;
+    ngx_uint_t i;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        slot = NULL;
+
+        switch (h[i].key.len) {
+
+        case sizeof("Prefer") - 1:
+            if (ngx_strncmp(h[i].lowcase_key, "prefer", 6) == 0) {
+                ngx_http_millrace_prefer(&h[i].value, headers);
+            }
+            break;
+
+        case sizeof("Content-Type") - 1:
+            if (ngx_strncmp(h[i].lowcase_key, "content-type", 12) == 0) {
+                slot = &headers->content_type;
+            }
+            break;
+
+        case sizeof("Content-Encoding") - 1:
+            if (ngx_strncmp(h[i].lowcase_key, "content-encoding", 16) == 0) {
+                slot = &headers->content_encoding;
+            }
+            break;
+
+        default:
+            break;
+        }
+
+        if (slot == NULL) {
+            continue;
+        }
+
+        if (*slot) {
+            headers->repeated = 1;
+            continue;
+        }
+
+        *slot = &h[i].value;
+    }
+}
+
+
+/*
+ * RFC 7240: Prefer: a, handling=lenient; parameter, b="quoted, text".  Of a
+ * preference that comes twice the first counts.
+ */
+static void
+ngx_http_millrace_prefer(
+    ngx_str_t *header, ngx_http_millrace_headers_t *headers)
+{
+    u_char *p, *end, *name, *name_end, *value, *value_end;
+
+    p = header->data;
+    end = p + header->len;
+
+    while (p < end) {
+
+        while (p < end && (*p == ' ' || *p == '\t' || *p == ',')) {
+            p++;
+        }
+
+        name = p;
+
+        while (p < end && *p != '=' && *p != ',' && *p != ';' && *p != ' '
+               && *p != '\t')
+        {
+            p++;
+        }
+
+        name_end = p;
+
+        while (p < end && (*p == ' ' || *p == '\t')) {
+            p++;
+        }
+
+        value = p;
+        value_end = p;
+
+        if (p < end && *p == '=') {
+
+            do {
+                p++;
+            } while (p < end && (*p == ' ' || *p == '\t'));
+
+            value = p;
+
+            if (p < end && *p == '"') {
+                value++;
+
+                do {
+                    p++;
+                } while (p < end && *p != '"');
+
+                value_end = p;
+
+            } else {
+                while (p < end && *p != ',' && *p != ';' && *p != ' '
+                       && *p != '\t') {
+                    p++;
+                }
+
+                value_end = p;
+            }
+        }
+
+        if (!headers->handling) {
+
+            if (ngx_http_millrace_prefer_is(
+                    name, name_end, value, value_end, "lenient")) {
+                headers->handling = 1;
+                headers->lenient = 1;
+
+            } else if (ngx_http_millrace_prefer_is(
+                           name, name_end, value, value_end, "strict"))
+            {
+                headers->handling = 1;
+            }
+        }
+
+        /* parameters: up to the next comma that is not in quotes */
+
+        while (p < end && *p != ',') {
+            if (*p == '"' && p != value_end) {
+                do {
+                    p++;
+                } while (p < end && *p != '"');
+            }
+
+            if (p < end) {
+                p++;
+            }
+        }
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_millrace_prefer_is(u_char *name, u_char *name_end, u_char *value,
+    u_char *value_end, const char *wanted)
+{
+    size_t len;
+
+    len = ngx_strlen(wanted);
+
+    return name_end - name == sizeof("handling") - 1
+           && ngx_strncasecmp(
+                  name, (u_char *) "handling", sizeof("handling") - 1)
+                  == 0
+           && (size_t) (value_end - value) == len
+           && ngx_strncasecmp(value, (u_char *) wanted, len) == 0;
+}
+
+
+static ngx_uint_t
+ngx_http_millrace_is_plain(ngx_str_t *type)
+{
+    static const char plain[] = "text/plain";
+
+    u_char ch;
+
+    if (type->len < sizeof(plain) - 1
+        || ngx_strncasecmp(type->data, (u_char *) plain, sizeof(plain) - 1)
+               != 0)
+    {
+        return 0;
+    }
+
+    if (type->len == sizeof(plain) - 1) {
+        return 1;
+    }
+
+    ch = type->data[sizeof(plain) - 1];
+
+    return ch == ';' || ch == ' ' || ch == '\t';
+}

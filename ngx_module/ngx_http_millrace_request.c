@@ -1,0 +1,446 @@
+/*
+ * From the whole body to the answer.  A request goes through phases, in
+ * turns of at most NGX_HTTP_MILLRACE_TURN bytes each, so that a large one
+ * does not keep the others waiting:
+ *
+ *     reading -> loading -> judging -> producing -> waiting -> answered
+ *
+ * Nothing is produced before everything is judged and the room for all of it
+ * is reserved, because nothing can be taken back from librdkafka.
+ *
+ * The request may end at any moment (the client goes away, the worker closes
+ * connections): nginx then calls the cleanup, which lets go of everything
+ * here; the reports of what was produced find nobody and are counted only.
+ */
+#include "ngx_http_millrace_request.h"
+
+
+static void ngx_http_millrace_cleanup(void *data);
+static void ngx_http_millrace_timer_handler(ngx_event_t *ev);
+static void ngx_http_millrace_turn_handler(ngx_event_t *ev);
+static void ngx_http_millrace_run(ngx_http_millrace_request_t *req);
+static void ngx_http_millrace_finish(
+    ngx_http_millrace_request_t *req, ngx_int_t rc);
+static ngx_int_t ngx_http_millrace_watch(ngx_http_millrace_request_t *req);
+static ngx_int_t ngx_http_millrace_produce_events(
+    ngx_http_millrace_request_t *req);
+static void ngx_http_millrace_delivered(ngx_http_millrace_delivery_t *delivery);
+
+
+ngx_int_t
+ngx_http_millrace_request_create(
+    ngx_http_request_t *r, mr_format_t format, ngx_uint_t lenient)
+{
+    ngx_http_cleanup_t *cln;
+    ngx_http_millrace_request_t *req;
+    ngx_http_millrace_main_conf_t *mmcf;
+
+    req = ngx_pcalloc(r->pool, sizeof(ngx_http_millrace_request_t));
+    if (req == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* a pool's cleanup would be too late: it runs after the connection's end */
+    cln = ngx_http_cleanup_add(r, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_millrace_cleanup;
+    cln->data = req;
+
+    mmcf = ngx_http_get_module_main_conf(r, ngx_http_millrace_module);
+
+    req->request = r;
+    req->worker = ngx_http_millrace_worker(mmcf);
+    req->conf = ngx_http_get_module_loc_conf(r, ngx_http_millrace_module);
+    req->phase = NGX_HTTP_MILLRACE_READING;
+    req->format = format;
+    req->lenient = lenient ? 1 : 0;
+
+    req->timer.handler = ngx_http_millrace_timer_handler;
+    req->timer.data = r->connection;
+    req->timer.log = r->connection->log;
+
+    req->turn.handler = ngx_http_millrace_turn_handler;
+    req->turn.data = r->connection;
+    req->turn.log = r->connection->log;
+
+    ngx_http_set_ctx(r, &req->ctx, ngx_http_millrace_module);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_millrace_request_expect(ngx_http_request_t *r)
+{
+    ngx_http_millrace_request_t *req;
+
+    req = ngx_http_get_module_ctx(r, ngx_http_millrace_module);
+
+    ngx_add_timer(&req->timer, req->conf->body_timeout);
+}
+
+
+void
+ngx_http_millrace_request_start(ngx_http_request_t *r)
+{
+    ngx_http_millrace_request_t *req;
+
+    req = ngx_http_get_module_ctx(r, ngx_http_millrace_module);
+
+    if (req->timer.timer_set) {
+        ngx_del_timer(&req->timer);
+    }
+
+    ngx_http_millrace_run(req);
+}
+
+
+/* The end of the request for whatever reason; may run more than once. */
+static void
+ngx_http_millrace_cleanup(void *data)
+{
+    ngx_http_millrace_request_t *req = data;
+
+    ngx_http_millrace_delivery_t *delivery;
+
+    if (req->timer.timer_set) {
+        ngx_del_timer(&req->timer);
+    }
+
+    if (req->turn.posted) {
+        ngx_delete_posted_event(&req->turn);
+    }
+
+    delivery = req->delivery;
+
+    if (delivery) {
+        req->delivery = NULL;
+        delivery->data = NULL;
+
+        if (req->producing) {
+            req->producing = 0;
+            ngx_http_millrace_delivery_done(
+                delivery, RD_KAFKA_RESP_ERR_NO_ERROR);
+        }
+    }
+
+    if (req->reserved) {
+        ngx_http_millrace_release(
+            req->worker, req->reserved, req->reserved_bytes);
+        req->reserved = 0;
+        req->reserved_bytes = 0;
+    }
+
+    ngx_http_millrace_free_copy(req);
+    mr_buf_free(&req->errors);
+}
+
+
+static void
+ngx_http_millrace_timer_handler(ngx_event_t *ev)
+{
+    ngx_int_t rc;
+    ngx_connection_t *c;
+    ngx_http_request_t *r;
+    ngx_http_millrace_request_t *req;
+
+    req = ngx_http_millrace_owner(ev, ngx_http_millrace_request_t, timer);
+
+    r = req->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    if (req->phase == NGX_HTTP_MILLRACE_READING) {
+        ngx_log_error(NGX_LOG_INFO, c->log, NGX_ETIMEDOUT,
+            "millrace: the body did not come within millrace_body_timeout");
+
+        /* what is still to come belongs to no request */
+        r->keepalive = 0;
+        r->lingering_close = 1;
+
+        rc = ngx_http_millrace_send_problem(r, NGX_HTTP_REQUEST_TIME_OUT,
+            "the body did not come in time (millrace_body_timeout)", NULL, 0);
+
+    } else {
+        ngx_log_error(NGX_LOG_ERR, c->log, NGX_ETIMEDOUT,
+            "millrace: Kafka did not acknowledge within millrace_ack_timeout");
+
+        rc = ngx_http_millrace_send_unavailable(
+            r, ngx_http_millrace_why(RD_KAFKA_RESP_ERR__MSG_TIMED_OUT));
+    }
+
+    ngx_http_millrace_finish(req, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_millrace_turn_handler(ngx_event_t *ev)
+{
+    ngx_connection_t *c;
+    ngx_http_millrace_request_t *req;
+
+    req = ngx_http_millrace_owner(ev, ngx_http_millrace_request_t, turn);
+
+    c = req->request->connection;
+
+    ngx_http_set_log_request(c->log, req->request);
+
+    ngx_http_millrace_run(req);
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_millrace_run(ngx_http_millrace_request_t *req)
+{
+    ngx_int_t rc;
+
+    rc = NGX_OK;
+
+    if (req->phase == NGX_HTTP_MILLRACE_READING) {
+        rc = ngx_http_millrace_body(req);
+    }
+
+    if (rc == NGX_OK && req->phase == NGX_HTTP_MILLRACE_LOADING) {
+        rc = ngx_http_millrace_load(req);
+    }
+
+    if (rc == NGX_OK && req->phase == NGX_HTTP_MILLRACE_JUDGING) {
+        rc = ngx_http_millrace_judge(req);
+    }
+
+    if (rc == NGX_OK && req->phase == NGX_HTTP_MILLRACE_PRODUCING) {
+        rc = ngx_http_millrace_produce_events(req);
+    }
+
+    if (rc == NGX_DONE) {
+        return;
+    }
+
+    if (rc == NGX_AGAIN) {
+
+        if (ngx_http_millrace_watch(req) != NGX_OK) {
+            ngx_http_millrace_finish(req, NGX_HTTP_INTERNAL_SERVER_ERROR);
+            return;
+        }
+
+        /* a graceful end of the worker waits for timers, not for posts */
+        if (!req->timer.timer_set) {
+            ngx_add_timer(&req->timer, req->conf->ack_timeout);
+        }
+
+        ngx_post_event(&req->turn, &ngx_posted_next_events);
+        return;
+    }
+
+    ngx_http_millrace_finish(req, rc == NGX_ABORT ? req->answer : rc);
+}
+
+
+ngx_int_t
+ngx_http_millrace_answer(ngx_http_millrace_request_t *req, ngx_int_t rc)
+{
+    req->answer = rc;
+
+    return NGX_ABORT;
+}
+
+
+static void
+ngx_http_millrace_finish(ngx_http_millrace_request_t *req, ngx_int_t rc)
+{
+    ngx_http_millrace_cleanup(req);
+
+    ngx_http_finalize_request(req->request, rc);
+}
+
+
+/* Learn of a client that goes away meanwhile, as limit_req does. */
+static ngx_int_t
+ngx_http_millrace_watch(ngx_http_millrace_request_t *req)
+{
+    ngx_connection_t *c;
+    ngx_http_request_t *r;
+
+    if (req->watched) {
+        return NGX_OK;
+    }
+
+    req->watched = 1;
+
+    r = req->request;
+    c = r->connection;
+
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    if (req->conf->ignore_client_abort) {
+        r->read_event_handler = ngx_http_block_reading;
+        return NGX_OK;
+    }
+
+    r->read_event_handler = ngx_http_test_reading;
+
+    if (c->read->ready) {
+        ngx_post_event(c->read, &ngx_posted_events);
+        return NGX_OK;
+    }
+
+    return ngx_handle_read_event(c->read, 0);
+}
+
+
+static ngx_int_t
+ngx_http_millrace_produce_events(ngx_http_millrace_request_t *req)
+{
+    size_t bytes, budget;
+    ngx_log_t *log;
+    rd_kafka_resp_err_t err;
+    ngx_http_millrace_event_t *event;
+    ngx_http_millrace_delivery_t *delivery;
+
+    log = req->request->connection->log;
+
+    if (req->delivery == NULL) {
+        delivery = ngx_alloc(sizeof(ngx_http_millrace_delivery_t), log);
+        if (delivery == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        delivery->pending = 1;
+        delivery->err = RD_KAFKA_RESP_ERR_NO_ERROR;
+        delivery->handler = ngx_http_millrace_delivered;
+        delivery->data = req;
+
+        req->delivery = delivery;
+        req->producing = 1;
+
+        ngx_add_timer(&req->timer, req->conf->ack_timeout);
+    }
+
+    budget = NGX_HTTP_MILLRACE_TURN;
+
+    for (;;) {
+
+        if (req->next >= req->part->nelts) {
+            if (req->part->next == NULL) {
+                break;
+            }
+
+            req->part = req->part->next;
+            req->next = 0;
+        }
+
+        event = req->part->elts;
+        event += req->next;
+        bytes = event->value.len + event->key.len;
+
+        if (req->worker->producer == NULL) {
+            err = RD_KAFKA_RESP_ERR__STATE;
+
+        } else {
+            err = ngx_http_millrace_produce(req->worker->producer,
+                req->conf->topic_index, event->key, event->value,
+                req->delivery);
+        }
+
+        if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            ngx_log_error(NGX_LOG_ERR, log, 0,
+                "millrace: an event could not be produced: %s",
+                rd_kafka_err2str(err));
+
+            return ngx_http_millrace_answer(
+                req, ngx_http_millrace_send_unavailable(
+                         req->request, ngx_http_millrace_why(err)));
+        }
+
+        req->next++;
+        req->reserved--;
+        req->reserved_bytes -= bytes;
+
+        if (bytes >= budget) {
+            return NGX_AGAIN;
+        }
+
+        budget -= bytes;
+    }
+
+    ngx_http_millrace_free_copy(req);
+
+    req->phase = NGX_HTTP_MILLRACE_WAITING;
+    req->request->connection->log->action = "waiting for Kafka";
+
+    if (ngx_http_millrace_watch(req) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    /* from here on the request may be gone */
+
+    req->producing = 0;
+    ngx_http_millrace_delivery_done(req->delivery, RD_KAFKA_RESP_ERR_NO_ERROR);
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_millrace_delivered(ngx_http_millrace_delivery_t *delivery)
+{
+    ngx_int_t rc;
+    ngx_connection_t *c;
+    ngx_http_request_t *r;
+    ngx_http_millrace_request_t *req;
+
+    req = delivery->data;
+
+    r = req->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    if (delivery->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        rc = ngx_http_millrace_send_accepted(
+            r, req->accepted, req->rejected, req->lenient, &req->errors);
+
+    } else {
+        ngx_log_error(NGX_LOG_ERR, c->log, 0,
+            "millrace: an event was not acknowledged: %s",
+            rd_kafka_err2str(delivery->err));
+
+        rc = ngx_http_millrace_send_unavailable(
+            r, ngx_http_millrace_why(delivery->err));
+    }
+
+    ngx_http_millrace_finish(req, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+const char *
+ngx_http_millrace_why(rd_kafka_resp_err_t err)
+{
+    switch (err) {
+
+    case RD_KAFKA_RESP_ERR__QUEUE_FULL:
+        return "too many events wait for Kafka's acknowledgement; send the "
+               "same request again later";
+
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+        return "the Kafka topic for events does not exist";
+
+    case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
+    case RD_KAFKA_RESP_ERR__TIMED_OUT:
+        return "Kafka did not acknowledge in time (millrace_ack_timeout); "
+               "some of the events may have been stored: send the same "
+               "request again, with the same event_ids";
+
+    default:
+        return "Kafka did not take all events; send the same request again, "
+               "with the same event_ids";
+    }
+}

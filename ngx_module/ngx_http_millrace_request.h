@@ -1,0 +1,90 @@
+/*
+ * One POST on its way: what the files that handle a request share
+ * (ngx_http_millrace_request.c, _body.c and _judge.c).
+ */
+#ifndef NGX_HTTP_MILLRACE_REQUEST_H
+#define NGX_HTTP_MILLRACE_REQUEST_H
+
+#include "ngx_http_millrace.h"
+
+
+typedef enum {
+    NGX_HTTP_MILLRACE_READING,
+    NGX_HTTP_MILLRACE_LOADING,
+    NGX_HTTP_MILLRACE_JUDGING,
+    NGX_HTTP_MILLRACE_PRODUCING,
+    NGX_HTTP_MILLRACE_WAITING
+} ngx_http_millrace_phase_t;
+
+
+/* An event that will be produced: its bytes in the body, and its key. */
+typedef struct {
+    mr_str_t value;
+    mr_str_t key;
+} ngx_http_millrace_event_t;
+
+
+typedef struct {
+    ngx_http_millrace_ctx_t ctx; /* must be first */
+    ngx_http_request_t *request;
+    ngx_http_millrace_worker_t *worker;
+    ngx_http_millrace_loc_conf_t *conf;
+    ngx_http_millrace_phase_t phase;
+    ngx_event_t timer; /* of the body, then of the acknowledgement */
+    ngx_event_t turn;
+    mr_format_t format;
+
+    mr_str_t body;
+    u_char *copy;      /* the body, where nginx does not have it in one piece */
+    ngx_chain_t *link; /* loading: the next buffer to copy */
+    off_t offset;      /* and how far it is copied */
+    size_t loaded;
+
+    mr_batch_t batch;
+    ngx_uint_t seen;
+    ngx_uint_t rejected;
+    mr_buf_t errors; /* JSON text, members of an array */
+    ngx_list_t *events;
+    ngx_uint_t accepted;
+
+    ngx_http_millrace_delivery_t *delivery;
+    ngx_list_part_t *part; /* producing: the next event */
+    ngx_uint_t next;
+    ngx_uint_t reserved; /* events reserved and not yet produced */
+    size_t reserved_bytes;
+
+    ngx_int_t answer; /* what sending it has returned */
+    unsigned lenient : 1;
+    unsigned watched : 1;
+    unsigned producing : 1; /* this request holds a reference to delivery */
+} ngx_http_millrace_request_t;
+
+
+/*
+ * Phases.  Each returns NGX_OK when it is done, NGX_AGAIN to go on at the
+ * next turn, NGX_DONE when the request waits or has ended by itself,
+ * NGX_ABORT when it is answered, or the status of a special response.
+ */
+
+/* ngx_http_millrace_body.c: the body in one piece */
+
+ngx_int_t ngx_http_millrace_body(ngx_http_millrace_request_t *req);
+ngx_int_t ngx_http_millrace_load(ngx_http_millrace_request_t *req);
+/* Once the events are copied, or nobody wants them. */
+void ngx_http_millrace_free_copy(ngx_http_millrace_request_t *req);
+
+
+/* ngx_http_millrace_judge.c: valid or not, and is there room */
+
+ngx_int_t ngx_http_millrace_judge(ngx_http_millrace_request_t *req);
+
+
+/* ngx_http_millrace_request.c */
+
+/* Keeps what sending an answer has returned, and returns NGX_ABORT. */
+ngx_int_t ngx_http_millrace_answer(
+    ngx_http_millrace_request_t *req, ngx_int_t rc);
+/* An error of librdkafka as a sentence for the client. */
+const char *ngx_http_millrace_why(rd_kafka_resp_err_t err);
+
+#endif /* NGX_HTTP_MILLRACE_REQUEST_H */

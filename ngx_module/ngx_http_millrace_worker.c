@@ -1,0 +1,433 @@
+/*
+ * What a worker process owns: one producer, the parser, the reservations;
+ * its start, its housekeeping and its end.
+ */
+#include "ngx_http_millrace.h"
+
+
+#define NGX_HTTP_MILLRACE_HOUSEKEEPING 500 /* ms */
+#define NGX_HTTP_MILLRACE_RETRY 10000      /* ms to the next creation */
+
+/*
+ * How long the end of a worker waits for what is still in flight.  The
+ * master kills about 1.5 s after TERM; graceful ends have nothing left but
+ * events of clients that went away.
+ */
+#define NGX_HTTP_MILLRACE_DRAIN 500 /* ms */
+#define NGX_HTTP_MILLRACE_DRAIN_PURGED 100
+
+
+static ngx_int_t ngx_http_millrace_worker_start(
+    ngx_http_millrace_main_conf_t *mmcf, ngx_cycle_t *cycle);
+static void ngx_http_millrace_worker_create(ngx_http_millrace_worker_t *worker);
+static void ngx_http_millrace_housekeeping(ngx_event_t *ev);
+static void ngx_http_millrace_retire(ngx_http_millrace_producer_t *producer);
+static void ngx_http_millrace_worker_tell(ngx_http_millrace_worker_t *worker);
+static void ngx_http_millrace_drain(
+    ngx_http_millrace_producer_t *producer, int64_t deadline);
+
+
+ngx_int_t
+ngx_http_millrace_worker_init(ngx_cycle_t *cycle)
+{
+    ngx_http_millrace_main_conf_t *mmcf;
+
+    /* the cache manager and the cache loader come here as well */
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    mmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_millrace_module);
+
+    if (mmcf == NULL || mmcf->topics.nelts == 0) {
+        return NGX_OK;
+    }
+
+    /*
+     * Never NGX_ERROR: such a worker would not be started again.  Without a
+     * producer it answers 503.
+     */
+    (void) ngx_http_millrace_worker_start(mmcf, cycle);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_millrace_worker_start(
+    ngx_http_millrace_main_conf_t *mmcf, ngx_cycle_t *cycle)
+{
+    ngx_http_millrace_worker_t *worker;
+
+    worker = ngx_pcalloc(cycle->pool, sizeof(ngx_http_millrace_worker_t));
+    if (worker == NULL) {
+        return NGX_ERROR;
+    }
+
+    worker->conf = mmcf;
+    worker->cycle = cycle;
+    worker->ident.fd = (ngx_socket_t) -1;
+    ngx_queue_init(&worker->retiring);
+
+    worker->states = ngx_pcalloc(
+        cycle->pool, mmcf->topics.nelts * sizeof(ngx_http_millrace_state_t));
+    if (worker->states == NULL) {
+        return NGX_ERROR;
+    }
+
+    worker->parser = mr_parser_create();
+    if (worker->parser == NULL) {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+            "millrace: no memory for the parser");
+        return NGX_ERROR;
+    }
+
+    worker->housekeeping.handler = ngx_http_millrace_housekeeping;
+    worker->housekeeping.data = &worker->ident;
+    worker->housekeeping.log = cycle->log;
+    worker->housekeeping.cancelable = 1;
+
+    ngx_http_millrace_worker_create(worker);
+
+    ngx_add_timer(&worker->housekeeping, NGX_HTTP_MILLRACE_HOUSEKEEPING);
+
+    mmcf->worker = worker;
+
+    return NGX_OK;
+}
+
+
+ngx_http_millrace_worker_t *
+ngx_http_millrace_worker(ngx_http_millrace_main_conf_t *mmcf)
+{
+    return mmcf->worker;
+}
+
+
+static void
+ngx_http_millrace_worker_create(ngx_http_millrace_worker_t *worker)
+{
+    worker->producer = ngx_http_millrace_producer_create(worker);
+
+    if (worker->producer == NULL) {
+        worker->retry = ngx_current_msec + NGX_HTTP_MILLRACE_RETRY;
+    }
+}
+
+
+void
+ngx_http_millrace_worker_replace(ngx_http_millrace_worker_t *worker)
+{
+    ngx_http_millrace_producer_t *old;
+
+    old = worker->producer;
+
+    /* what is in flight may have been stored: its reports still come */
+    old->deadline = ngx_current_msec + worker->conf->ack_timeout;
+
+    ngx_queue_insert_tail(&worker->retiring, &old->queue_link);
+    ngx_http_millrace_probe_quiet(old->probe);
+
+    ngx_http_millrace_worker_create(worker);
+}
+
+
+static void
+ngx_http_millrace_housekeeping(ngx_event_t *ev)
+{
+    ngx_queue_t *q, *next;
+    ngx_http_millrace_worker_t *worker;
+
+    worker =
+        ngx_http_millrace_owner(ev, ngx_http_millrace_worker_t, housekeeping);
+
+    if (worker->producer == NULL
+        && (ngx_msec_int_t) (ngx_current_msec - worker->retry) >= 0)
+    {
+        ngx_http_millrace_worker_create(worker);
+    }
+
+    for (q = ngx_queue_head(&worker->retiring);
+         q != ngx_queue_sentinel(&worker->retiring); q = next)
+    {
+        next = ngx_queue_next(q);
+        ngx_http_millrace_retire(
+            ngx_queue_data(q, ngx_http_millrace_producer_t, queue_link));
+    }
+
+    ngx_http_millrace_worker_tell(worker);
+
+    ngx_add_timer(ev, NGX_HTTP_MILLRACE_HOUSEKEEPING);
+}
+
+
+/* The next step of a producer that has been replaced. */
+static void
+ngx_http_millrace_retire(ngx_http_millrace_producer_t *producer)
+{
+    ngx_queue_t *link;
+
+    if (producer->closing) {
+        link = &producer->queue_link;
+        ngx_queue_remove(link);
+
+        if (ngx_http_millrace_producer_join(producer, 0) != NGX_OK) {
+            ngx_queue_insert_head(&producer->worker->retiring, link);
+        }
+
+        return;
+    }
+
+    if (producer->event == NULL && rd_kafka_outq_len(producer->rk) == 0) {
+        ngx_http_millrace_producer_close(producer);
+        return;
+    }
+
+    if ((ngx_msec_int_t) (ngx_current_msec - producer->deadline) >= 0) {
+        ngx_http_millrace_producer_purge(producer);
+    }
+}
+
+
+/* Log what the probe thread has found, when it changes. */
+static void
+ngx_http_millrace_worker_tell(ngx_http_millrace_worker_t *worker)
+{
+    ngx_uint_t i, level;
+    ngx_str_t *name;
+    ngx_http_millrace_state_t state;
+
+    name = worker->conf->topics.elts;
+
+    for (i = 0; i < worker->conf->topics.nelts; i++) {
+        state = ngx_http_millrace_state(worker, i);
+
+        if (state == worker->states[i] || state == NGX_HTTP_MILLRACE_STARTING) {
+            continue;
+        }
+
+        level = (state == NGX_HTTP_MILLRACE_OK) ? NGX_LOG_NOTICE : NGX_LOG_ERR;
+
+        ngx_log_error(level, worker->cycle->log, 0,
+            "millrace: Kafka topic \"%V\": %s", &name[i],
+            ngx_http_millrace_state_text(state));
+
+        worker->states[i] = state;
+    }
+}
+
+
+void
+ngx_http_millrace_worker_exit(ngx_cycle_t *cycle)
+{
+    int64_t deadline;
+    ngx_queue_t *q;
+    ngx_http_millrace_worker_t *worker;
+    ngx_http_millrace_producer_t *producer;
+    ngx_http_millrace_main_conf_t *mmcf;
+
+    mmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_millrace_module);
+
+    if (mmcf == NULL || mmcf->worker == NULL) {
+        return;
+    }
+
+    worker = mmcf->worker;
+    worker->exiting = 1;
+
+    if (worker->housekeeping.timer_set) {
+        ngx_del_timer(&worker->housekeeping);
+    }
+
+    if (worker->producer) {
+        ngx_http_millrace_probe_quiet(worker->producer->probe);
+        ngx_queue_insert_tail(&worker->retiring, &worker->producer->queue_link);
+        worker->producer = NULL;
+    }
+
+    deadline = mr_time_monotonic() + NGX_HTTP_MILLRACE_DRAIN;
+
+    for (q = ngx_queue_head(&worker->retiring);
+         q != ngx_queue_sentinel(&worker->retiring); q = ngx_queue_next(q))
+    {
+        producer = ngx_queue_data(q, ngx_http_millrace_producer_t, queue_link);
+
+        if (!producer->closing) {
+            ngx_http_millrace_drain(producer, deadline);
+            ngx_http_millrace_producer_close(producer);
+        }
+    }
+
+    while (!ngx_queue_empty(&worker->retiring)) {
+        q = ngx_queue_head(&worker->retiring);
+        ngx_queue_remove(q);
+
+        (void) ngx_http_millrace_producer_join(
+            ngx_queue_data(q, ngx_http_millrace_producer_t, queue_link), 1);
+    }
+
+    mr_parser_destroy(worker->parser);
+    mmcf->worker = NULL;
+}
+
+
+static void
+ngx_http_millrace_drain(
+    ngx_http_millrace_producer_t *producer, int64_t deadline)
+{
+    int left;
+    int64_t wait;
+    ngx_uint_t purged;
+
+    for (purged = 0; /* void */; /* void */) {
+
+        left = rd_kafka_outq_len(producer->rk);
+
+        if (left == 0 && producer->event == NULL) {
+            return;
+        }
+
+        wait = deadline - mr_time_monotonic();
+
+        if (wait <= 0) {
+
+            if (purged) {
+                ngx_log_error(NGX_LOG_WARN, producer->worker->cycle->log, 0,
+                    "millrace: %d events had no delivery report at exit", left);
+                return;
+            }
+
+            ngx_http_millrace_producer_purge(producer);
+            deadline = mr_time_monotonic() + NGX_HTTP_MILLRACE_DRAIN_PURGED;
+            purged = 1;
+            continue;
+        }
+
+        (void) ngx_http_millrace_producer_poll(
+            producer, 1000000, (ngx_msec_t) ngx_min(wait, 50));
+    }
+}
+
+
+ngx_int_t
+ngx_http_millrace_reserve(
+    ngx_http_millrace_worker_t *worker, ngx_uint_t events, size_t bytes)
+{
+    bytes += events * NGX_HTTP_MILLRACE_MESSAGE_OVERHEAD;
+
+    if (events > worker->conf->queue_events || bytes > worker->conf->queue_size)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (worker->events > worker->conf->queue_events - events
+        || worker->bytes > worker->conf->queue_size - bytes)
+    {
+        return NGX_BUSY;
+    }
+
+    worker->events += events;
+    worker->bytes += bytes;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_millrace_release(
+    ngx_http_millrace_worker_t *worker, ngx_uint_t events, size_t bytes)
+{
+    worker->events -= events;
+    worker->bytes -= bytes + events * NGX_HTTP_MILLRACE_MESSAGE_OVERHEAD;
+}
+
+
+ngx_http_millrace_state_t
+ngx_http_millrace_state(ngx_http_millrace_worker_t *worker, ngx_uint_t topic)
+{
+    int64_t since;
+
+    if (worker == NULL || worker->producer == NULL) {
+        return NGX_HTTP_MILLRACE_NO_PRODUCER;
+    }
+
+    return ngx_http_millrace_probe_state(
+        worker->producer->probe, topic, &since);
+}
+
+
+const char *
+ngx_http_millrace_state_text(ngx_http_millrace_state_t state)
+{
+    switch (state) {
+
+    case NGX_HTTP_MILLRACE_STARTING:
+        return "starting";
+
+    case NGX_HTTP_MILLRACE_OK:
+        return "ok";
+
+    case NGX_HTTP_MILLRACE_NO_PRODUCER:
+        return "no producer";
+
+    case NGX_HTTP_MILLRACE_NO_BROKER:
+        return "no broker answers";
+
+    case NGX_HTTP_MILLRACE_NO_TOPIC:
+        return "the topic is missing";
+
+    case NGX_HTTP_MILLRACE_NO_LEADER:
+        return "a partition has no leader";
+
+    case NGX_HTTP_MILLRACE_REFUSED:
+        return "the broker refuses access";
+    }
+
+    return "unknown";
+}
+
+
+const char *
+ngx_http_millrace_refusal(
+    ngx_http_millrace_worker_t *worker, ngx_http_millrace_loc_conf_t *mlcf)
+{
+    int64_t since;
+
+    if (worker == NULL || worker->producer == NULL) {
+        return "this nginx worker has no Kafka producer; its error log says "
+               "why";
+    }
+
+    if (worker->events >= worker->conf->queue_events
+        || worker->bytes >= worker->conf->queue_size)
+    {
+        return "too many events wait for Kafka's acknowledgement; send the "
+               "same request again later";
+    }
+
+    switch (ngx_http_millrace_probe_state(
+        worker->producer->probe, mlcf->topic_index, &since))
+    {
+
+    case NGX_HTTP_MILLRACE_NO_TOPIC:
+        return "the Kafka topic for events does not exist";
+
+    case NGX_HTTP_MILLRACE_NO_BROKER:
+    case NGX_HTTP_MILLRACE_REFUSED:
+
+        /*
+         * A broker that is away for a moment is waited for: the events may
+         * well be acknowledged in time.
+         */
+        if (mr_time_monotonic() - since < (int64_t) mlcf->ack_timeout) {
+            return NULL;
+        }
+
+        return "Kafka is not available; send the same request again later";
+
+    default:
+        return NULL;
+    }
+}
