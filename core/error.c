@@ -68,7 +68,7 @@ mr_error_excerpt(
     char *buf, size_t size, const char *data, size_t len, size_t max)
 {
     char piece[8];
-    size_t i, n, out, step;
+    size_t i, n, out, step, keep;
 
     static const char hex[] = "0123456789abcdef";
 
@@ -77,6 +77,7 @@ mr_error_excerpt(
     }
 
     out = 0;
+    keep = 0;
     i = 0;
 
     while (i < len) {
@@ -95,21 +96,22 @@ mr_error_excerpt(
             step = n;
         }
 
-        /* Room for what marks a cut is kept until the end is certain. */
-
-        if (i + step > max
-            || out + n + (i + step < len ? sizeof("...") : 1) > size) {
+        if (i + step > max || out + n + 1 > size) {
             break;
         }
 
         memcpy(buf + out, piece, n);
         out += n;
         i += step;
+
+        if (out + sizeof("...") <= size) {
+            keep = out;
+        }
     }
 
-    if (i < len && out + sizeof("...") <= size) {
-        memcpy(buf + out, "...", 3);
-        out += 3;
+    if (i < len && size >= sizeof("...")) {
+        memcpy(buf + keep, "...", 3);
+        out = keep + 3;
     }
 
     buf[out] = '\0';

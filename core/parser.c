@@ -165,12 +165,13 @@ mr_parser_syntax(mr_str_t text, size_t base, const char *what,
         break;
     }
 
-    pos = (error->pos < text.len) ? error->pos : text.len;
+    pos = error->pos;
 
-    if (pos == text.len) {
+    if (pos >= text.len) {
         (void) mr_error_set(err, MR_ERROR_SYNTAX, NULL,
-            "not valid JSON at byte %zu of the %s: %s", base + pos + 1, what,
-            error->msg);
+            "not valid JSON: the value that begins at byte %zu of the %s is "
+            "incomplete",
+            base + 1, what);
         return;
     }
 

@@ -111,8 +111,8 @@ mr_timestamp_large(yyjson_val *value, mr_error_t *err)
     char buf[MR_EXCERPT_BUF];
 
     return mr_error_set(err, MR_ERROR_EVENT, "timestamp",
-        "timestamp %s looks like milliseconds (or less); send "
-        "seconds: " MR_TIMESTAMP_EXPECT,
+        "timestamp %s is too large for seconds and looks like "
+        "milliseconds; " MR_TIMESTAMP_EXPECT,
         mr_timestamp_text(value, buf, sizeof(buf)));
 }
 
