@@ -11,8 +11,9 @@
 
 #define MR_SCHEMA_VERSION 1
 
-#define MR_STORE_ATTEMPT 2000 /* ms */
-#define MR_STORE_PAUSE 200    /* ms */
+#define MR_STORE_ATTEMPT 2000    /* ms */
+#define MR_STORE_PAUSE 200       /* ms */
+#define MR_STORE_TIMEOUT 3600000 /* ms */
 
 #define MR_MONGO_NAMESPACE_EXISTS 48
 
@@ -44,9 +45,14 @@ mr_store_setup(const mr_setup_t *setup, mr_error_t *err)
 {
     int rc;
     mr_mongo_t *mongo;
+    mr_options_t options;
     mongoc_client_t *client;
 
-    if (mr_mongo_open(setup->options, "millrace-setup", &mongo, err) == -1) {
+    /* An index on a large collection takes its time. */
+    options = *setup->options;
+    options.mongodb.timeout = MR_STORE_TIMEOUT;
+
+    if (mr_mongo_open(&options, "millrace-setup", &mongo, err) == -1) {
         return -1;
     }
 
@@ -67,16 +73,23 @@ mr_store_setup(const mr_setup_t *setup, mr_error_t *err)
 static int
 mr_store_wait(const mr_setup_t *setup, mr_mongo_t *mongo, mr_error_t *err)
 {
-    while (mr_mongo_ping(mongo, MR_STORE_ATTEMPT, err) == -1) {
+    mr_error_t why;
 
-        if (err->code == MR_ERROR_CONFIG
-            || mr_time_monotonic() + MR_STORE_PAUSE >= setup->deadline
-            || mr_run_sleep(MR_STORE_PAUSE))
-        {
-            return -1;
+    while (mr_mongo_ping(mongo, MR_STORE_ATTEMPT, &why) == -1) {
+
+        if (why.code == MR_ERROR_CONFIG || mr_run_stopping()) {
+            return mr_error_set(err, why.code, NULL, "%s", why.message);
         }
 
-        mr_log_debug("waiting for MongoDB: %s", err->message);
+        if (mr_time_monotonic() + MR_STORE_PAUSE >= setup->deadline) {
+            return mr_error_set(err, why.code, NULL,
+                "%s (a replica set that was never initiated has no primary: "
+                "--initiate)",
+                why.message);
+        }
+
+        mr_log_debug("waiting for MongoDB: %s", why.message);
+        (void) mr_run_sleep(MR_STORE_PAUSE);
     }
 
     return 0;
@@ -87,8 +100,8 @@ static int
 mr_store_shape(const mr_setup_t *setup, mr_mongo_t *mongo,
     mongoc_client_t *client, mr_error_t *err)
 {
-    int rc, present, created;
-    int64_t version;
+    int rc, present = 0, created = 0;
+    int64_t version = 0;
     mongoc_collection_t *state;
 
     if (mr_store_topology(client, err) == -1) {
@@ -212,7 +225,7 @@ mr_store_schema_check(
     mongoc_collection_t *state, int *ret_present, mr_error_t *err)
 {
     int present;
-    int64_t version;
+    int64_t version = 0;
     bson_t *filter;
     bson_iter_t iter;
     bson_error_t error;
