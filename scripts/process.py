@@ -113,10 +113,16 @@ def send_kill(pid):
 
 
 def guard(directory):
-    """Wait for the end of standard input, then kill what works there."""
+    """Wait for the end of standard input, then kill what works there.
+
+    Only what was there at that moment, and its children: by the time they
+    are gone another stack may have begun in the same directory.
+    """
     sys.stdin.buffer.read()
-    for _ in range(100):
-        pids = in_directory(directory)
+    sessions = {session(pid) for pid in in_directory(directory)}
+    for _ in range(200):
+        pids = [pid for pid in in_directory(directory)
+                if session(pid) in sessions]
         if not pids:
             return
         for pid in pids:

@@ -384,8 +384,9 @@ class Stack:
 
         def ready():
             if not self.running(name):
-                raise StackError(f'{name} ended while it was starting:\n'
-                                 + tail(self.log(name)))
+                raise StackError(
+                    f'{name} ended while it was starting, '
+                    f'{self._how_ended(name)}:\n' + tail(self.log(name)))
             return self._is_ready(name)
 
         try:
@@ -395,6 +396,15 @@ class Stack:
                 raise
             raise StackError(f'{error}; the end of {self.log(name)}:\n'
                              + tail(self.log(name))) from None
+
+    def _how_ended(self, name):
+        child = self.children.get(name)
+        status = None if child is None else child.poll()
+        if status is None:
+            return 'nobody saw how'
+        if status < 0:
+            return f'by {signal.Signals(-status).name}'
+        return f'with status {status}'
 
     def _is_ready(self, name):
         if name == 'nginx':
@@ -500,6 +510,10 @@ class Stack:
         return False
 
     def _start_guard(self):
+        # A guard that is there already is at work still after the end of an
+        # earlier stack, or has an owner that lives.
+        wait_for(lambda: not self._old_guard(), 15,
+                 f'{self.directory}: the end of another stack there')
         # It reads a pipe whose other end only this process holds, so its
         # end is noticed even after SIGKILL.
         self.guard = subprocess.Popen(
@@ -507,6 +521,18 @@ class Stack:
              self.directory], stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             cwd='/', start_new_session=True)
+        with open(self.path('guard'), 'w') as f:
+            f.write(f'{self.guard.pid}\n')
+
+    def _old_guard(self):
+        try:
+            with open(self.path('guard')) as f:
+                pid = int(f.read())
+            with open(f'/proc/{pid}/cmdline') as f:
+                command = f.read().split('\0')
+        except (OSError, ValueError):
+            return False
+        return '--guard' in command and self.directory in command
 
 
 def part_name(part):
