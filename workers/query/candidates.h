@@ -1,0 +1,72 @@
+/*
+ * The rows that a page may need, known by time alone: taken from the packed
+ * columns of block headers, pruned to those that still can get into the
+ * page, and handed out in order to be fetched.
+ */
+#ifndef MILLRACE_QUERY_CANDIDATES_H
+#define MILLRACE_QUERY_CANDIDATES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <millrace/error.h>
+
+#include "plan.h"
+#include "source.h"
+
+
+typedef struct {
+    int64_t rank;   /* time, negated when descending */
+    uint32_t block; /* index into blocks */
+    uint32_t row;
+} mr_candidate_t;
+
+
+/* One thread at a time; begins with init(), ends with free(). */
+typedef struct {
+    const mr_plan_t *plan;
+    int64_t first; /* ranks first..last are in the range */
+    int64_t last;
+    int64_t limit; /* nothing beyond it can get into the page */
+    mr_candidate_t *list;
+    size_t n;
+    size_t cap;
+    mr_block_id_t *blocks;
+    size_t n_blocks;
+    size_t cap_blocks;
+    int64_t *ranks; /* scratch of prune() */
+    size_t cap_ranks;
+} mr_candidates_t;
+
+
+void mr_candidates_init(mr_candidates_t *candidates, const mr_plan_t *plan,
+    int64_t first, int64_t last);
+void mr_candidates_free(mr_candidates_t *candidates);
+
+/*
+ * Add a block's rows that pass the filters and are not beyond the limit.
+ * Fails with MR_ERROR_MEMORY, or MR_ERROR_EVENT when the header's columns
+ * do not agree with each other.
+ */
+int mr_candidates_add(
+    mr_candidates_t *candidates, const mr_header_t *header, mr_error_t *err);
+
+/*
+ * Lower the limit to the rank of the `need`-th best of the ordered rows and
+ * those candidates that are certain to become rows, and forget the
+ * candidates beyond it; those at the limit itself stay, however many.  Fails
+ * with MR_ERROR_MEMORY.
+ */
+int mr_candidates_prune(mr_candidates_t *candidates, const mr_row_t *rows,
+    size_t n_rows, size_t need, mr_error_t *err);
+
+/* Order the candidates up to a rank to the head of the list; how many. */
+size_t mr_candidates_take(mr_candidates_t *candidates, int64_t upto);
+
+/* Forget the first `n` of the list. */
+void mr_candidates_drop(mr_candidates_t *candidates, size_t n);
+
+/* Order by block and row. */
+void mr_candidates_group(mr_candidate_t *list, size_t n);
+
+#endif /* MILLRACE_QUERY_CANDIDATES_H */

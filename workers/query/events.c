@@ -1,0 +1,213 @@
+#include <string.h>
+
+#include <millrace/time.h>
+
+#include "../common/metrics.h"
+#include "cursor.h"
+#include "handlers.h"
+#include "page.h"
+#include "params.h"
+#include "plan.h"
+#include "render.h"
+
+
+/* Bytes of events in one answer; a page that has more ends there. */
+#define MR_EVENTS_SIZE (16 * 1024 * 1024)
+
+/*
+ * A longer Link is left out: nginx takes 4 KiB of header lines from an
+ * upstream by default, and next_cursor says the same.
+ */
+#define MR_EVENTS_LINK 3072
+
+
+static int mr_events_read(const mr_app_t *app, const mr_request_t *request,
+    const mr_plan_t *plan, mr_page_t *ret_page, mr_error_t *err);
+static int mr_events_answer(const mr_params_t *params, const mr_plan_t *plan,
+    const mr_page_t *page, mr_reply_t *reply, mr_error_t *err);
+static int mr_events_link(const mr_params_t *params, mr_str_t cursor,
+    mr_reply_t *reply, mr_error_t *err);
+static void mr_events_count(const mr_page_t *page);
+
+
+static const mr_param_spec_t mr_events_params[] = {
+    {"user_id", 0},
+    {"event_type", 1},
+    {"event_id", 0},
+    {"from", 0},
+    {"to", 0},
+    {"order", 0},
+    {"limit", 0},
+    {"cursor", 0},
+    {NULL, 0},
+};
+
+
+void
+mr_events_get(
+    const mr_app_t *app, const mr_request_t *request, mr_reply_t *reply)
+{
+    mr_page_t page;
+    mr_plan_t plan;
+    mr_error_t err = MR_ERROR_INIT;
+    mr_params_t params;
+
+    if (mr_params_parse(request->query, mr_events_params, &params, &err) == -1)
+    {
+        mr_reply_error(reply, &err);
+        return;
+    }
+
+    if (mr_plan_create(&params, &plan, &err) == -1) {
+        mr_params_free(&params);
+        mr_reply_error(reply, &err);
+        return;
+    }
+
+    if (mr_events_read(app, request, &plan, &page, &err) == -1) {
+        mr_reply_error(reply, &err);
+
+    } else {
+        mr_events_count(&page);
+
+        if (mr_events_answer(&params, &plan, &page, reply, &err) == -1) {
+            mr_reply_error(reply, &err);
+        }
+
+        mr_page_free(&page);
+    }
+
+    mr_plan_free(&plan);
+    mr_params_free(&params);
+}
+
+
+static int
+mr_events_read(const mr_app_t *app, const mr_request_t *request,
+    const mr_plan_t *plan, mr_page_t *ret_page, mr_error_t *err)
+{
+    int rc;
+    mr_budget_t budget;
+    mr_source_t source;
+    mr_session_t *session;
+
+    if (mr_session_open(app->store, request->deadline, &session, err) == -1) {
+        return -1;
+    }
+
+    budget.blocks = (size_t) app->options->query.scan_blocks;
+    budget.bytes = MR_EVENTS_SIZE;
+    budget.until = mr_time_monotonic();
+    budget.until += (request->deadline - budget.until) / 2;
+    budget.stopped = request->stopped;
+    budget.ctx = request->ctx;
+
+    source = mr_session_blocks(session, plan);
+    rc = mr_page_read(plan, &source, &budget, ret_page, err);
+
+    mr_session_close(session);
+
+    return rc;
+}
+
+
+static int
+mr_events_answer(const mr_params_t *params, const mr_plan_t *plan,
+    const mr_page_t *page, mr_reply_t *reply, mr_error_t *err)
+{
+    int rc;
+    mr_buf_t token = MR_BUF_INIT;
+    mr_str_t cursor;
+
+    cursor.data = NULL;
+    cursor.len = 0;
+
+    if (page->more) {
+        if (mr_cursor_write(&token, mr_plan_digest(plan), &page->next) == -1) {
+            mr_buf_free(&token);
+            return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+        }
+
+        cursor.data = token.data;
+        cursor.len = token.len;
+    }
+
+    rc = mr_render_page(&reply->body, page, cursor, err);
+
+    if (rc == 0 && page->more) {
+        rc = mr_events_link(params, cursor, reply, err);
+    }
+
+    mr_buf_free(&token);
+
+    if (rc == 0) {
+        reply->status = 200;
+        reply->type = MR_TYPE_JSON;
+        (void) mr_reply_header(reply, "Cache-Control", "no-cache");
+    }
+
+    return rc;
+}
+
+
+/* The same request with the next cursor, relative to its own address. */
+static int
+mr_events_link(const mr_params_t *params, mr_str_t cursor, mr_reply_t *reply,
+    mr_error_t *err)
+{
+    int rc;
+    size_t i;
+    mr_buf_t link = MR_BUF_INIT;
+
+    rc = 0;
+
+    for (i = 0; rc == 0 && i < params->n; i++) {
+
+        if (strcmp(params->list[i].name, "cursor") == 0) {
+            continue;
+        }
+
+        rc = mr_buf_printf(&link, "%s=", params->list[i].name);
+
+        if (rc == 0) {
+            rc = mr_param_encode(&link, params->list[i].value);
+        }
+
+        if (rc == 0) {
+            rc = mr_buf_append(&link, "&", 1);
+        }
+    }
+
+    if (rc == 0 && link.len + cursor.len <= MR_EVENTS_LINK) {
+        rc = mr_reply_header(reply, "Link", "<?%.*scursor=%.*s>; rel=\"next\"",
+            (int) link.len, link.data != NULL ? link.data : "",
+            (int) cursor.len, cursor.data);
+    }
+
+    mr_buf_free(&link);
+
+    if (rc == -1) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    return 0;
+}
+
+
+static void
+mr_events_count(const mr_page_t *page)
+{
+    mr_metric_add(
+        mr_metric(MR_METRIC_COUNTER, "millrace_query_blocks_read_total", "",
+            "Block headers read for GET /events."),
+        (int64_t) page->blocks);
+
+    mr_metric_add(mr_metric(MR_METRIC_COUNTER, "millrace_query_rows_read_total",
+                      "", "Events read from blocks for GET /events."),
+        (int64_t) page->fetched);
+
+    mr_metric_add(
+        mr_metric(MR_METRIC_COUNTER, "millrace_query_events_returned_total", "",
+            "Events given in answers of GET /events."),
+        (int64_t) page->n);
+}

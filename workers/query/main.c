@@ -1,0 +1,104 @@
+#include <sys/resource.h>
+
+#include "../common/log.h"
+#include "../common/metrics.h"
+#include "../common/options.h"
+#include "../common/run.h"
+#include "health.h"
+#include "route.h"
+#include "server.h"
+#include "store.h"
+
+
+#define MR_MAIN_POLL 3600000
+
+
+static int mr_main_run(mr_app_t *app, mr_error_t *err);
+static void mr_main_files(void);
+
+
+int
+main(int argc, char **argv)
+{
+    int rc;
+    mr_app_t app = {NULL, NULL, NULL};
+    mr_error_t err = MR_ERROR_INIT;
+    mr_options_t options;
+
+    mr_log_init("millrace-query");
+
+    rc = mr_options_command_line(argc, argv, "millrace-query", &options);
+
+    if (rc != -1) {
+        return rc;
+    }
+
+    app.options = &options;
+    rc = mr_main_run(&app, &err);
+
+    if (rc == -1) {
+        mr_log_error("%s", err.message);
+    }
+
+    mr_health_stop(app.health);
+    mr_store_close(app.store);
+    mr_options_free(&options);
+
+    return rc == 0 ? 0 : 1;
+}
+
+
+static int
+mr_main_run(mr_app_t *app, mr_error_t *err)
+{
+    mr_server_t *server;
+    const mr_options_t *options;
+
+    options = app->options;
+
+    if (mr_run_init(err) == -1) {
+        return -1;
+    }
+
+    mr_main_files();
+
+    if (mr_store_open(options, &app->store, err) == -1
+        || mr_health_start(app->store, &app->health, err) == -1
+        || mr_metrics_start(options->query.metrics, err) == -1)
+    {
+        return -1;
+    }
+
+    if (mr_server_start(app, &server, err) == -1) {
+        mr_metrics_stop();
+        return -1;
+    }
+
+    mr_log_info("listening on %s, metrics on %s", options->query.listen,
+        options->query.metrics);
+
+    while (!mr_run_sleep(MR_MAIN_POLL)) {
+        /* void */
+    }
+
+    mr_log_info("stopping");
+
+    mr_server_stop(server);
+    mr_metrics_stop();
+
+    return 0;
+}
+
+
+/* A connection is a file: take as many as the system lets us have. */
+static void
+mr_main_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0
+        && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void) setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}

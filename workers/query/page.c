@@ -1,0 +1,524 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include <millrace/time.h>
+
+#include "candidates.h"
+#include "page.h"
+
+
+/* Candidates at which rows are fetched to forget all but the best. */
+#define MR_PAGE_CANDIDATES 65536
+
+/* Rows in the first fetch, before their size is known, and later bounds. */
+#define MR_PAGE_FETCH 128
+#define MR_PAGE_FETCH_MIN 16
+#define MR_PAGE_FETCH_MAX 4096
+#define MR_PAGE_FETCH_SIZE (4 * 1024 * 1024)
+
+
+/*
+ * A rank is a time, negated when descending: less is earlier in the page,
+ * whatever the order.
+ */
+typedef struct {
+    const mr_plan_t *plan;
+    const mr_source_t *source;
+    const mr_budget_t *budget;
+    size_t need;              /* rows that end the page */
+    int capped;               /* need was lowered by budget->bytes */
+    int64_t first;            /* no rank is less */
+    int64_t last;             /* nor greater */
+    int64_t bounds[MR_SPANS]; /* least rank still unread */
+    int ended[MR_SPANS];
+    mr_candidates_t candidates;
+    mr_row_t *rows; /* ordered, but while fetching */
+    size_t n;
+    size_t cap;
+    size_t fetch;   /* rows in the next fetch */
+    size_t fetched; /* rows, and */
+    size_t size;    /* bytes of them, so far */
+    size_t blocks;
+} mr_reader_t;
+
+
+static int mr_reader_run(mr_reader_t *reader, mr_page_t *page, mr_error_t *err);
+static int mr_reader_slowest(const mr_reader_t *reader);
+static int mr_reader_advance(mr_reader_t *reader, int span, mr_error_t *err);
+static int mr_reader_spent(const mr_reader_t *reader);
+static int mr_reader_settle(mr_reader_t *reader, int64_t upto, mr_error_t *err);
+static int mr_reader_fetch(
+    mr_reader_t *reader, mr_candidate_t *list, size_t n, mr_error_t *err);
+static int mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err);
+static void mr_reader_trim(mr_reader_t *reader);
+static void mr_reader_finish(
+    mr_reader_t *reader, mr_page_t *page, int64_t frontier);
+static void mr_reader_free(mr_reader_t *reader);
+static int64_t mr_reader_rank(const mr_reader_t *reader, int64_t time);
+static int mr_row_cmp_asc(const void *a, const void *b);
+static int mr_row_cmp_desc(const void *a, const void *b);
+static void mr_row_free(mr_row_t *row);
+
+
+int
+mr_page_read(const mr_plan_t *plan, const mr_source_t *source,
+    const mr_budget_t *budget, mr_page_t *ret_page, mr_error_t *err)
+{
+    int rc, span;
+    int64_t from, to;
+    mr_page_t page;
+    mr_reader_t reader;
+
+    memset(&page, 0, sizeof(page));
+    memset(&reader, 0, sizeof(reader));
+
+    mr_plan_times(plan, &from, &to);
+
+    if (from >= to) {
+        *ret_page = page;
+        return 0;
+    }
+
+    reader.plan = plan;
+    reader.source = source;
+    reader.budget = budget;
+    reader.need = plan->limit + 1;
+    reader.fetch = MR_PAGE_FETCH;
+
+    reader.first = plan->order == MR_ORDER_ASC ? from : -(to - 1);
+    reader.last = plan->order == MR_ORDER_ASC ? to - 1 : -from;
+
+    for (span = 0; span < MR_SPANS; span++) {
+        reader.bounds[span] = reader.first;
+    }
+
+    mr_candidates_init(&reader.candidates, plan, reader.first, reader.last);
+
+    rc = mr_reader_run(&reader, &page, err);
+
+    if (rc == 0) {
+        page.blocks = reader.blocks;
+        page.fetched = reader.fetched;
+        *ret_page = page;
+    }
+
+    mr_reader_free(&reader);
+
+    return rc;
+}
+
+
+void
+mr_page_free(mr_page_t *page)
+{
+    size_t i;
+
+    for (i = 0; i < page->n; i++) {
+        mr_row_free(&page->rows[i]);
+    }
+
+    free(page->rows);
+    page->rows = NULL;
+    page->n = 0;
+}
+
+
+static int
+mr_reader_run(mr_reader_t *reader, mr_page_t *page, mr_error_t *err)
+{
+    int span;
+    int64_t frontier;
+    mr_candidates_t *candidates;
+    const mr_budget_t *budget;
+
+    budget = reader->budget;
+    candidates = &reader->candidates;
+
+    for (;;) {
+
+        if (budget->stopped != NULL && budget->stopped(budget->ctx, err)) {
+            return -1;
+        }
+
+        span = mr_reader_slowest(reader);
+        frontier = span == -1 ? reader->last + 1 : reader->bounds[span];
+
+        /*
+         * Enough is known, all is read, or the budget is spent.  In the
+         * first case all up to the limit is certain and nothing beyond it
+         * was kept, so the page ends there also when rows have passed their
+         * retention meanwhile and it is short of some.
+         */
+        if (frontier > candidates->limit) {
+            frontier = candidates->limit + 1;
+
+        } else if (span != -1
+                   && (frontier == reader->first || !mr_reader_spent(reader)))
+        {
+            if (mr_reader_advance(reader, span, err) == -1) {
+                return -1;
+            }
+
+            if (candidates->n > MR_PAGE_CANDIDATES
+                && mr_reader_settle(reader, reader->last, err) == -1)
+            {
+                return -1;
+            }
+
+            continue;
+        }
+
+        if (mr_reader_settle(reader, frontier - 1, err) == -1) {
+            return -1;
+        }
+
+        mr_reader_finish(reader, page, frontier);
+
+        return 0;
+    }
+}
+
+
+static int
+mr_reader_slowest(const mr_reader_t *reader)
+{
+    int span, slowest;
+
+    slowest = -1;
+
+    for (span = 0; span < MR_SPANS; span++) {
+        if (!reader->ended[span]
+            && (slowest == -1
+                || reader->bounds[span] < reader->bounds[slowest]))
+        {
+            slowest = span;
+        }
+    }
+
+    return slowest;
+}
+
+
+static int
+mr_reader_advance(mr_reader_t *reader, int span, mr_error_t *err)
+{
+    int rc;
+    int64_t bound, width;
+    mr_header_t header;
+
+    rc = reader->source->next(reader->source->ctx, span, &header, err);
+
+    if (rc == -1) {
+        return -1;
+    }
+
+    if (rc == 0) {
+        reader->ended[span] = 1;
+        return 0;
+    }
+
+    reader->blocks++;
+
+    if (mr_candidates_add(&reader->candidates, &header, err) == -1) {
+        return -1;
+    }
+
+    width = mr_span_width(span);
+
+    if (reader->plan->order == MR_ORDER_DESC) {
+        bound = -header.tmax;
+
+    } else {
+        bound = width == -1 ? reader->first : header.tmax - width;
+    }
+
+    if (bound > reader->bounds[span]) {
+        reader->bounds[span] = bound;
+    }
+
+    return mr_candidates_prune(
+        &reader->candidates, reader->rows, reader->n, reader->need, err);
+}
+
+
+static int
+mr_reader_spent(const mr_reader_t *reader)
+{
+    return reader->blocks >= reader->budget->blocks
+           || (reader->budget->until != 0
+               && mr_time_monotonic() >= reader->budget->until);
+}
+
+
+/* Turn the candidates up to a rank into rows, the earliest ones first. */
+static int
+mr_reader_settle(mr_reader_t *reader, int64_t upto, mr_error_t *err)
+{
+    size_t i, n, chunk, mean;
+    int64_t worst;
+    mr_candidate_t *list;
+    const mr_budget_t *budget;
+
+    budget = reader->budget;
+    n = mr_candidates_take(&reader->candidates, upto);
+    list = reader->candidates.list;
+
+    for (i = 0; i < n; i += chunk) {
+
+        if (reader->n >= reader->need) {
+            worst =
+                mr_reader_rank(reader, reader->rows[reader->need - 1].key.time);
+
+            if (list[i].rank > worst) {
+                break;
+            }
+        }
+
+        if (budget->stopped != NULL && budget->stopped(budget->ctx, err)) {
+            return -1;
+        }
+
+        chunk = n - i < reader->fetch ? n - i : reader->fetch;
+
+        if (mr_reader_fetch(reader, list + i, chunk, err) == -1) {
+            return -1;
+        }
+
+        if (reader->fetched > 0) {
+            mean = reader->size / reader->fetched + 1;
+            reader->fetch = MR_PAGE_FETCH_SIZE / mean;
+        }
+
+        if (reader->fetch < MR_PAGE_FETCH_MIN) {
+            reader->fetch = MR_PAGE_FETCH_MIN;
+
+        } else if (reader->fetch > MR_PAGE_FETCH_MAX) {
+            reader->fetch = MR_PAGE_FETCH_MAX;
+        }
+    }
+
+    mr_candidates_drop(&reader->candidates, n);
+
+    return mr_candidates_prune(
+        &reader->candidates, reader->rows, reader->n, reader->need, err);
+}
+
+
+static int
+mr_reader_fetch(
+    mr_reader_t *reader, mr_candidate_t *list, size_t n, mr_error_t *err)
+{
+    int rc;
+    size_t i;
+    mr_ref_t *refs;
+
+    refs = malloc(n * sizeof(mr_ref_t));
+
+    if (refs == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    mr_candidates_group(list, n);
+
+    for (i = 0; i < n; i++) {
+        refs[i].id = reader->candidates.blocks[list[i].block];
+        refs[i].row = list[i].row;
+    }
+
+    rc = reader->source->fetch(
+        reader->source->ctx, refs, n, mr_reader_row, reader, err);
+
+    free(refs);
+
+    if (rc == 0) {
+        mr_reader_trim(reader);
+    }
+
+    return rc;
+}
+
+
+/* Keep a copy of a row that belongs to the page or to a later one. */
+static int
+mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err)
+{
+    char *copy;
+    size_t cap;
+    mr_row_t *rows;
+    mr_reader_t *reader;
+    const mr_key_t *key;
+    const mr_plan_t *plan;
+
+    reader = ctx;
+    plan = reader->plan;
+    key = &row->key;
+
+    reader->fetched++;
+    reader->size += row->data.len;
+
+    if (plan->event_id.data != NULL
+        && !mr_str_eq(key->event_id, plan->event_id)) {
+        return 0;
+    }
+
+    if (plan->start.kind == MR_POSITION_EVENT
+        && mr_key_cmp(key, &plan->start.key, plan->order) <= 0)
+    {
+        return 0;
+    }
+
+    if (reader->n == reader->cap) {
+        cap = reader->cap == 0 ? MR_PAGE_FETCH : reader->cap * 2;
+        rows = realloc(reader->rows, cap * sizeof(mr_row_t));
+
+        if (rows == NULL) {
+            return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+        }
+
+        reader->rows = rows;
+        reader->cap = cap;
+    }
+
+    copy = malloc(row->data.len + key->event_id.len + key->user_id.len + 1);
+
+    if (copy == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    rows = &reader->rows[reader->n++];
+    *rows = *row;
+
+    memcpy(copy, row->data.data, row->data.len);
+    rows->data.data = copy;
+    copy += row->data.len;
+
+    memcpy(copy, key->event_id.data, key->event_id.len);
+    rows->key.event_id.data = copy;
+    copy += key->event_id.len;
+
+    memcpy(copy, key->user_id.data, key->user_id.len);
+    rows->key.user_id.data = copy;
+
+    return 0;
+}
+
+
+/* Order the rows and forget those that the page has no room for. */
+static void
+mr_reader_trim(mr_reader_t *reader)
+{
+    size_t i, size;
+
+    if (reader->n == 0) {
+        return;
+    }
+
+    qsort(reader->rows, reader->n, sizeof(mr_row_t),
+        reader->plan->order == MR_ORDER_ASC ? mr_row_cmp_asc : mr_row_cmp_desc);
+
+    size = reader->rows[0].data.len;
+
+    for (i = 1; i < reader->n && i < reader->need; i++) {
+        size += reader->rows[i].data.len;
+
+        if (size > reader->budget->bytes) {
+            reader->need = i;
+            reader->capped = 1;
+        }
+    }
+
+    while (reader->n > reader->need) {
+        mr_row_free(&reader->rows[--reader->n]);
+    }
+}
+
+
+/* All before `frontier` is settled: those rows are the page. */
+static void
+mr_reader_finish(mr_reader_t *reader, mr_page_t *page, int64_t frontier)
+{
+    int full;
+    size_t keep;
+
+    keep = 0;
+
+    while (keep < reader->n
+           && mr_reader_rank(reader, reader->rows[keep].key.time) < frontier)
+    {
+        keep++;
+    }
+
+    full = keep >= reader->need;
+
+    if (full && !reader->capped) {
+        keep = reader->plan->limit;
+    }
+
+    while (reader->n > keep) {
+        mr_row_free(&reader->rows[--reader->n]);
+    }
+
+    page->rows = reader->rows;
+    page->n = reader->n;
+    reader->rows = NULL;
+    reader->n = 0;
+
+    if (full) {
+        page->more = 1;
+        page->next.kind = MR_POSITION_EVENT;
+        page->next.key = page->rows[page->n - 1].key;
+
+    } else if (frontier <= reader->last) {
+        page->more = 1;
+        page->next.kind = MR_POSITION_FRONTIER;
+        page->next.key.time =
+            reader->plan->order == MR_ORDER_ASC ? frontier : -frontier;
+    }
+}
+
+
+static void
+mr_reader_free(mr_reader_t *reader)
+{
+    while (reader->n > 0) {
+        mr_row_free(&reader->rows[--reader->n]);
+    }
+
+    free(reader->rows);
+    mr_candidates_free(&reader->candidates);
+}
+
+
+static int64_t
+mr_reader_rank(const mr_reader_t *reader, int64_t time)
+{
+    return reader->plan->order == MR_ORDER_ASC ? time : -time;
+}
+
+
+static int
+mr_row_cmp_asc(const void *a, const void *b)
+{
+    const mr_row_t *left, *right;
+
+    left = a;
+    right = b;
+
+    return mr_key_cmp(&left->key, &right->key, MR_ORDER_ASC);
+}
+
+
+static int
+mr_row_cmp_desc(const void *a, const void *b)
+{
+    return mr_row_cmp_asc(b, a);
+}
+
+
+/* The copy behind a row's data holds its key's strings as well. */
+static void
+mr_row_free(mr_row_t *row)
+{
+    free((void *) (uintptr_t) row->data.data);
+    row->data.data = NULL;
+}

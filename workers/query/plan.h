@@ -1,0 +1,73 @@
+/*
+ * What one page of GET /events is to find: the filters of the request and
+ * the place to go on from, and from both the ranges of blocks to walk.
+ */
+#ifndef MILLRACE_QUERY_PLAN_H
+#define MILLRACE_QUERY_PLAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <millrace/error.h>
+#include <millrace/hash.h>
+
+#include "key.h"
+#include "params.h"
+
+
+#define MR_LIMIT_DEFAULT 100
+#define MR_LIMIT_MAX 1000
+
+/* Classes of a block's tmax - tmin; docs/data-model.md, `blocks.span`. */
+#define MR_SPANS 5
+#define MR_SPAN_ANY (MR_SPANS - 1)
+
+
+/*
+ * Views point into the parameters that the plan was made of, which must
+ * outlive it.  mr_plan_free() ends it.
+ */
+typedef struct {
+    mr_str_t user_id;  /* data NULL: any */
+    mr_str_t event_id; /* data NULL: any; only with user_id */
+    mr_str_t *types;   /* bytewise order, each once */
+    size_t n_types;    /* 0: any */
+    int64_t from;      /* ms, inclusive */
+    int64_t to;        /* ms, exclusive */
+    mr_order_t order;
+    size_t limit;
+    mr_position_t start;
+    char *cursor; /* memory behind start's strings */
+} mr_plan_t;
+
+
+/* The blocks of one class that can hold events in [from, to), all in ms. */
+typedef struct {
+    int span;
+    int64_t tmax_from; /* tmax >= */
+    int64_t tmax_to;   /* tmax < */
+    int64_t tmin_to;   /* tmin < */
+} mr_range_t;
+
+
+/*
+ * Judge the parameters of GET /events.  Fails with MR_ERROR_ARGUMENT, the
+ * parameter in err->field, or MR_ERROR_MEMORY.
+ */
+int mr_plan_create(
+    const mr_params_t *params, mr_plan_t *ret_plan, mr_error_t *err);
+void mr_plan_free(mr_plan_t *plan);
+
+/* A digest of order and filters: what a cursor is bound to. */
+uint64_t mr_plan_digest(const mr_plan_t *plan);
+
+/* The times still to be read, [*ret_from, *ret_to): filters and place. */
+void mr_plan_times(const mr_plan_t *plan, int64_t *ret_from, int64_t *ret_to);
+
+/* The range to walk in a class, ordered by tmax in the plan's order. */
+mr_range_t mr_plan_range(const mr_plan_t *plan, int span);
+
+/* The widest tmax - tmin of a class in ms; -1 for MR_SPAN_ANY: no bound. */
+int64_t mr_span_width(int span);
+
+#endif /* MILLRACE_QUERY_PLAN_H */

@@ -1,0 +1,32 @@
+/*
+ * The query threads, their bounded queue and the watchdog.
+ *
+ * MongoDB's client blocks, so requests that need it run here and not in the
+ * threads of the HTTP server.  A request that finds the queue full is
+ * refused at once; one that is not answered at its deadline is answered by
+ * the watchdog, even though its thread may still be stuck in MongoDB.
+ */
+#ifndef MILLRACE_QUERY_POOL_H
+#define MILLRACE_QUERY_POOL_H
+
+#include <millrace/error.h>
+
+#include "job.h"
+#include "route.h"
+
+
+typedef struct mr_pool_s mr_pool_t;
+
+/* query.threads and query.queue of the options.  MR_ERROR_SYSTEM, _MEMORY. */
+int mr_pool_start(const mr_app_t *app, mr_pool_t **ret_pool, mr_error_t *err);
+
+/* Answers all that still wait with 503 and joins the threads. */
+void mr_pool_stop(mr_pool_t *pool);
+
+/*
+ * Take a suspended job, with a reference of its own; -1 when the queue is
+ * full.  Any thread.
+ */
+int mr_pool_push(mr_pool_t *pool, mr_job_t *job);
+
+#endif /* MILLRACE_QUERY_POOL_H */

@@ -1,0 +1,61 @@
+/*
+ * The resources of the query daemon: a table from path to handler (the
+ * factory of answers), and what a handler is given.
+ */
+#ifndef MILLRACE_QUERY_ROUTE_H
+#define MILLRACE_QUERY_ROUTE_H
+
+#include <stdint.h>
+
+#include <millrace/error.h>
+#include <millrace/str.h>
+
+#include "../common/options.h"
+#include "health.h"
+#include "reply.h"
+#include "store.h"
+
+
+/* What all requests share; lives as long as the server. */
+typedef struct {
+    const mr_options_t *options;
+    mr_store_t *store;
+    mr_health_t *health;
+} mr_app_t;
+
+
+/* Views are valid until the answer is given. */
+typedef struct {
+    const char *method;
+    mr_str_t path;
+    mr_str_t query;            /* behind the '?', still encoded */
+    const char *ingest;        /* header Millrace-Ingest, or NULL */
+    const char *if_none_match; /* header If-None-Match, or NULL */
+    int64_t deadline;          /* mr_time_monotonic() */
+
+    /* Non-zero, with *err filled, once nobody waits for the answer. */
+    int (*stopped)(void *ctx, mr_error_t *err);
+    void *ctx;
+} mr_request_t;
+
+
+/* Always makes a reply.  Called in any thread, many at once. */
+typedef void(mr_handler_t)(
+    const mr_app_t *app, const mr_request_t *request, mr_reply_t *reply);
+
+
+typedef struct {
+    const char *path;
+    const char *allow; /* header Allow of a 405 */
+    int blocking;      /* asks MongoDB: runs on a query thread */
+    mr_handler_t *handler;
+} mr_route_t;
+
+
+/*
+ * The route of a request, or NULL with `reply` made: 404, 405, or the answer
+ * to OPTIONS where Allow names it.
+ */
+const mr_route_t *mr_route_find(const mr_request_t *request, mr_reply_t *reply);
+
+#endif /* MILLRACE_QUERY_ROUTE_H */

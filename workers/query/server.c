@@ -1,0 +1,422 @@
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <microhttpd.h>
+
+#include <millrace/time.h>
+
+#include "../common/listen.h"
+#include "../common/log.h"
+#include "../common/metrics.h"
+#include "job.h"
+#include "pool.h"
+#include "server.h"
+
+
+#define MR_SERVER_CONNECTIONS 4096
+#define MR_SERVER_THREADS_MAX 2u
+
+/* Seconds; longer than nginx keeps its idle connections (60 s). */
+#define MR_SERVER_IDLE 75u
+
+/* ms that answers may take to be sent when stopping. */
+#define MR_SERVER_LINGER 2000
+
+
+struct mr_server_s {
+    const mr_app_t *app;
+    struct MHD_Daemon *daemon;
+    mr_pool_t *pool;
+    atomic_long active; /* requests begun and not completed */
+};
+
+
+static void *mr_server_begin(
+    void *ctx, const char *uri, struct MHD_Connection *connection);
+static enum MHD_Result mr_server_handle(void *ctx,
+    struct MHD_Connection *connection, const char *url, const char *method,
+    const char *version, const char *upload_data, size_t *upload_data_size,
+    void **request);
+static enum MHD_Result mr_server_dispatch(mr_server_t *server, mr_job_t *job,
+    struct MHD_Connection *connection, const char *method);
+static int mr_server_request(mr_job_t *job, struct MHD_Connection *connection,
+    const char *method, int64_t timeout);
+static char *mr_server_header(
+    struct MHD_Connection *connection, const char *name, int *failed);
+static enum MHD_Result mr_server_send(
+    mr_job_t *job, struct MHD_Connection *connection);
+static void mr_server_count(const mr_job_t *job);
+static void mr_server_completed(void *ctx, struct MHD_Connection *connection,
+    void **request, enum MHD_RequestTerminationCode code);
+static void mr_server_resume(void *connection);
+static void mr_server_log(void *ctx, const char *fmt, va_list args);
+
+
+int
+mr_server_start(const mr_app_t *app, mr_server_t **ret_server, mr_error_t *err)
+{
+    int fd;
+    long cores;
+    unsigned threads;
+    mr_server_t *server;
+
+    server = calloc(1, sizeof(mr_server_t));
+
+    if (server == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    server->app = app;
+
+    if (mr_listen(app->options->query.listen, &fd, err) == -1) {
+        free(server);
+        return -1;
+    }
+
+    if (mr_pool_start(app, &server->pool, err) == -1) {
+        close(fd);
+        free(server);
+        return -1;
+    }
+
+    cores = sysconf(_SC_NPROCESSORS_ONLN);
+    threads = cores < (long) MR_SERVER_THREADS_MAX ? 1u : MR_SERVER_THREADS_MAX;
+
+    server->daemon =
+        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD
+                             | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+            0, NULL, NULL, mr_server_handle, server, MHD_OPTION_EXTERNAL_LOGGER,
+            mr_server_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+            MHD_OPTION_URI_LOG_CALLBACK, mr_server_begin, server,
+            MHD_OPTION_NOTIFY_COMPLETED, mr_server_completed, server,
+            MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT,
+            (unsigned) MR_SERVER_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+            MR_SERVER_IDLE, MHD_OPTION_END);
+
+    if (server->daemon == NULL) {
+        close(fd);
+        mr_pool_stop(server->pool);
+        free(server);
+        return mr_error_set(
+            err, MR_ERROR_SYSTEM, NULL, "cannot start the HTTP server");
+    }
+
+    *ret_server = server;
+
+    return 0;
+}
+
+
+void
+mr_server_stop(mr_server_t *server)
+{
+    int64_t until;
+    MHD_socket fd;
+    struct timespec nap = {0, 5 * 1000000};
+
+    fd = MHD_quiesce_daemon(server->daemon);
+
+    /* No connection may be suspended when the HTTP server is stopped. */
+    mr_pool_stop(server->pool);
+
+    until = mr_time_monotonic() + MR_SERVER_LINGER;
+
+    while (atomic_load(&server->active) > 0 && mr_time_monotonic() < until) {
+        nanosleep(&nap, NULL);
+    }
+
+    MHD_stop_daemon(server->daemon);
+
+    if (fd != MHD_INVALID_SOCKET) {
+        close(fd);
+    }
+
+    free(server);
+}
+
+
+/* The only place where the query string is seen as it was sent. */
+static void *
+mr_server_begin(void *ctx, const char *uri, struct MHD_Connection *connection)
+{
+    mr_job_t *job;
+    mr_server_t *server;
+
+    (void) connection;
+
+    server = ctx;
+    job = mr_job_create(uri);
+
+    if (job != NULL) {
+        atomic_fetch_add(&server->active, 1);
+    }
+
+    return job;
+}
+
+
+static enum MHD_Result
+mr_server_handle(void *ctx, struct MHD_Connection *connection, const char *url,
+    const char *method, const char *version, const char *upload_data,
+    size_t *upload_data_size, void **request)
+{
+    int done;
+    mr_job_t *job;
+
+    (void) url;
+    (void) version;
+    (void) upload_data;
+
+    job = *request;
+
+    if (job == NULL) {
+        return MHD_NO;
+    }
+
+    /*
+     * An answer to the first call, before a body is read, would cost the
+     * connection: only who sends one that nobody wants is answered there.
+     */
+    if (!job->seen) {
+        job->seen = 1;
+
+        if (strcmp(method, "POST") != 0 && strcmp(method, "PUT") != 0
+            && strcmp(method, "PATCH") != 0)
+        {
+            return MHD_YES;
+        }
+    }
+
+    if (*upload_data_size > 0) {
+        *upload_data_size = 0;
+        return MHD_YES;
+    }
+
+    pthread_mutex_lock(&job->mutex);
+    done = job->state == MR_JOB_DONE;
+    pthread_mutex_unlock(&job->mutex);
+
+    if (done) {
+        return mr_server_send(job, connection);
+    }
+
+    return mr_server_dispatch(ctx, job, connection, method);
+}
+
+
+static enum MHD_Result
+mr_server_dispatch(mr_server_t *server, mr_job_t *job,
+    struct MHD_Connection *connection, const char *method)
+{
+    mr_reply_t reply;
+
+    if (mr_server_request(
+            job, connection, method, server->app->options->query.timeout)
+        == -1)
+    {
+        return MHD_NO;
+    }
+
+    job->route = mr_route_find(&job->request, &job->reply);
+
+    if (job->route == NULL) {
+        return mr_server_send(job, connection);
+    }
+
+    if (!job->route->blocking) {
+        job->route->handler(server->app, &job->request, &job->reply);
+        return mr_server_send(job, connection);
+    }
+
+    job->connection = connection;
+    job->resume = mr_server_resume;
+    job->fd =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+            ->connect_fd;
+
+    mr_job_suspend(job);
+    MHD_suspend_connection(connection);
+
+    if (mr_pool_push(server->pool, job) == -1) {
+        memset(&reply, 0, sizeof(reply));
+        mr_reply_problem(
+            &reply, 503, NULL, "too many queries are waiting; try again");
+        (void) mr_job_answer(job, &reply);
+    }
+
+    return MHD_YES;
+}
+
+
+static int
+mr_server_request(mr_job_t *job, struct MHD_Connection *connection,
+    const char *method, int64_t timeout)
+{
+    int failed;
+
+    failed = 0;
+
+    job->method = strdup(method);
+    job->ingest = mr_server_header(connection, "Millrace-Ingest", &failed);
+    job->if_none_match = mr_server_header(connection, "If-None-Match", &failed);
+
+    if (job->method == NULL || failed) {
+        return -1;
+    }
+
+    job->request.method = job->method;
+    job->request.ingest = job->ingest;
+    job->request.if_none_match = job->if_none_match;
+    job->request.deadline = job->started + timeout;
+
+    return 0;
+}
+
+
+/* A query thread may outlive the connection, so it gets a copy. */
+static char *
+mr_server_header(
+    struct MHD_Connection *connection, const char *name, int *failed)
+{
+    char *copy;
+    const char *value;
+
+    value = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+
+    if (value == NULL) {
+        return NULL;
+    }
+
+    copy = strdup(value);
+
+    if (copy == NULL) {
+        *failed = 1;
+    }
+
+    return copy;
+}
+
+
+static enum MHD_Result
+mr_server_send(mr_job_t *job, struct MHD_Connection *connection)
+{
+    size_t i;
+    mr_reply_t *reply;
+    enum MHD_Result result;
+    struct MHD_Response *response;
+
+    reply = &job->reply;
+
+    if (reply->body.len > 0) {
+        response = MHD_create_response_from_buffer(
+            reply->body.len, reply->body.data, MHD_RESPMEM_MUST_FREE);
+
+    } else {
+        response =
+            MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    }
+
+    if (response == NULL) {
+        return MHD_NO;
+    }
+
+    if (reply->body.len > 0) {
+        memset(&reply->body, 0, sizeof(mr_buf_t));
+    }
+
+    if (reply->type != NULL) {
+        (void) MHD_add_response_header(
+            response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->type);
+    }
+
+    for (i = 0; i < reply->n_headers; i++) {
+        (void) MHD_add_response_header(
+            response, reply->headers[i].name, reply->headers[i].value);
+    }
+
+    mr_server_count(job);
+
+    result = MHD_queue_response(connection, reply->status, response);
+    MHD_destroy_response(response);
+
+    return result;
+}
+
+
+static void
+mr_server_count(const mr_job_t *job)
+{
+    char labels[128];
+    char status[16];
+    const char *path;
+
+    path = job->route != NULL ? job->route->path : "other";
+
+    (void) snprintf(status, sizeof(status), "%u", job->reply.status);
+    labels[0] = '\0';
+
+    if (mr_metric_label(labels, sizeof(labels), "path", path) == 0
+        && mr_metric_label(labels, sizeof(labels), "status", status) == 0)
+    {
+        mr_metric_add(
+            mr_metric(MR_METRIC_COUNTER, "millrace_query_requests_total",
+                labels, "Requests answered, by path and status."),
+            1);
+    }
+
+    labels[0] = '\0';
+
+    if (mr_metric_label(labels, sizeof(labels), "path", path) == 0) {
+        mr_metric_add(
+            mr_metric(MR_METRIC_COUNTER, "millrace_query_milliseconds_total",
+                labels, "Time from a request's first line to its answer."),
+            mr_time_monotonic() - job->started);
+    }
+}
+
+
+static void
+mr_server_completed(void *ctx, struct MHD_Connection *connection,
+    void **request, enum MHD_RequestTerminationCode code)
+{
+    mr_server_t *server;
+
+    (void) connection;
+    (void) code;
+
+    server = ctx;
+
+    if (*request != NULL) {
+        mr_job_unref(*request);
+        *request = NULL;
+        atomic_fetch_sub(&server->active, 1);
+    }
+}
+
+
+static void
+mr_server_resume(void *connection)
+{
+    MHD_resume_connection(connection);
+}
+
+
+static void
+mr_server_log(void *ctx, const char *fmt, va_list args)
+{
+    char line[512];
+    size_t len;
+
+    (void) ctx;
+
+    if (vsnprintf(line, sizeof(line), fmt, args) > 0) {
+        len = strcspn(line, "\n");
+        line[len] = '\0';
+        mr_log_debug("http: %s", line);
+    }
+}

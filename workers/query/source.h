@@ -1,0 +1,84 @@
+/*
+ * Where a page's blocks come from: MongoDB (store_blocks.c), or a table in
+ * the tests.  Everything above this line is pure logic.
+ */
+#ifndef MILLRACE_QUERY_SOURCE_H
+#define MILLRACE_QUERY_SOURCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <millrace/error.h>
+
+#include "key.h"
+#include "plan.h"
+
+
+typedef struct {
+    int64_t epoch;
+    int64_t offset;
+    int32_t partition;
+    int32_t number;
+} mr_block_id_t;
+
+
+/*
+ * A block without its events.  Views are valid until the next call to the
+ * source.  Rows are indices into the block's events.
+ */
+typedef struct {
+    mr_block_id_t id;
+    int64_t tmin; /* ms */
+    int64_t tmax;
+    uint32_t n;            /* rows */
+    uint32_t first;        /* rows first..end-1 are of the plan's user; */
+    uint32_t end;          /* without one, all: 0..n-1 */
+    const uint8_t *times;  /* n little-endian int64, ms */
+    const uint8_t *kinds;  /* n little-endian uint16: index into wanted */
+    const uint8_t *wanted; /* whether a kind is one of the plan's types; */
+    size_t n_kinds;        /* both NULL when the plan has no types */
+} mr_header_t;
+
+
+/* One row to fetch. */
+typedef struct {
+    mr_block_id_t id;
+    uint32_t row;
+} mr_ref_t;
+
+
+/*
+ * A fetched row; views are valid only during the call.  `data` is the event
+ * as stored, opaque to all but the renderer.  A non-zero return ends the
+ * fetch, which then fails; the observer has filled *err.
+ */
+typedef struct {
+    mr_key_t key;
+    mr_str_t data;
+} mr_row_t;
+
+typedef int(mr_row_observer_t)(void *ctx, const mr_row_t *row, mr_error_t *err);
+
+
+/* One thread at a time. */
+typedef struct {
+
+    /*
+     * The next block of the plan's class `span`, in order of tmax; the
+     * walk begins with the first call.  1 with *ret_header set, 0 at the
+     * end, -1 on failure.
+     */
+    int (*next)(void *ctx, int span, mr_header_t *ret_header, mr_error_t *err);
+
+    /*
+     * Call `observer` for every one of `refs`, which are sorted by block
+     * and row and each there once, in any order.  A block that has meanwhile
+     * passed its retention is left out.  0 or -1.
+     */
+    int (*fetch)(void *ctx, const mr_ref_t *refs, size_t n,
+        mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
+
+    void *ctx;
+} mr_source_t;
+
+#endif /* MILLRACE_QUERY_SOURCE_H */

@@ -1,0 +1,297 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <millrace/time.h>
+
+#include "store_session.h"
+
+
+/* MongoDB's code for an operation that ran past its maxTimeMS. */
+#define MR_MONGO_MAX_TIME_EXPIRED 50
+
+
+static int mr_store_options(const mr_options_t *options,
+    mr_options_t *ret_options, char **ret_uri, mr_error_t *err);
+
+
+int
+mr_store_open(
+    const mr_options_t *options, mr_store_t **ret_store, mr_error_t *err)
+{
+    int rc;
+    char *uri = NULL;
+    mr_store_t *store;
+    mr_options_t adapted;
+
+    store = calloc(1, sizeof(mr_store_t));
+
+    if (store == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    if (mr_store_options(options, &adapted, &uri, err) == -1) {
+        free(store);
+        return -1;
+    }
+
+    rc = mr_mongo_open(&adapted, "millrace-query", &store->mongo, err);
+    free(uri);
+
+    if (rc == -1) {
+        free(store);
+        return -1;
+    }
+
+    *ret_store = store;
+
+    return 0;
+}
+
+
+void
+mr_store_close(mr_store_t *store)
+{
+    if (store != NULL) {
+        mr_mongo_close(store->mongo);
+        free(store);
+    }
+}
+
+
+int
+mr_store_ping(mr_store_t *store, int64_t timeout, mr_error_t *err)
+{
+    return mr_mongo_ping(store->mongo, timeout, err);
+}
+
+
+int
+mr_session_open(mr_store_t *store, int64_t deadline, mr_session_t **ret_session,
+    mr_error_t *err)
+{
+    mr_session_t *session;
+
+    session = calloc(1, sizeof(mr_session_t));
+
+    if (session == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    session->store = store;
+    session->deadline = deadline;
+    session->client = mr_mongo_pop(store->mongo);
+
+    *ret_session = session;
+
+    return 0;
+}
+
+
+void
+mr_session_close(mr_session_t *session)
+{
+    int span;
+
+    if (session == NULL) {
+        return;
+    }
+
+    for (span = 0; span < MR_SPANS; span++) {
+        mongoc_cursor_destroy(session->walks[span]);
+    }
+
+    mongoc_collection_destroy(session->blocks);
+    mr_mongo_push(session->store->mongo, session->client);
+
+    free(session->wanted);
+    free(session);
+}
+
+
+int
+mr_session_limit(mr_session_t *session, bson_t *opts, mr_error_t *err)
+{
+    int64_t left;
+
+    left = session->deadline - mr_time_monotonic();
+
+    if (left <= 0) {
+        return mr_error_set(
+            err, MR_ERROR_TIMEOUT, NULL, "the query took longer than it may");
+    }
+
+    BSON_APPEND_INT64(opts, "maxTimeMS", left);
+
+    return 0;
+}
+
+
+int
+mr_session_cursor_end(
+    mongoc_cursor_t *cursor, const char *what, mr_error_t *err)
+{
+    bson_error_t error;
+
+    if (!mongoc_cursor_error(cursor, &error)) {
+        return 0;
+    }
+
+    if (error.domain == MONGOC_ERROR_SERVER
+        && error.code == MR_MONGO_MAX_TIME_EXPIRED)
+    {
+        return mr_error_set(
+            err, MR_ERROR_TIMEOUT, NULL, "%s took longer than it may", what);
+    }
+
+    return mr_mongo_error(err, what, &error);
+}
+
+
+int
+mr_bson_int64(const bson_iter_t *iter, int64_t *ret_value)
+{
+    if (!BSON_ITER_HOLDS_INT(iter)) {
+        return -1;
+    }
+
+    *ret_value = bson_iter_as_int64(iter);
+
+    return 0;
+}
+
+
+int
+mr_bson_date(const bson_iter_t *iter, int64_t *ret_time)
+{
+    if (!BSON_ITER_HOLDS_DATE_TIME(iter)) {
+        return -1;
+    }
+
+    *ret_time = bson_iter_date_time(iter);
+
+    return 0;
+}
+
+
+int
+mr_bson_text(const bson_iter_t *iter, mr_str_t *ret_text)
+{
+    uint32_t len;
+
+    if (!BSON_ITER_HOLDS_UTF8(iter)) {
+        return -1;
+    }
+
+    ret_text->data = bson_iter_utf8(iter, &len);
+    ret_text->len = len;
+
+    return 0;
+}
+
+
+void
+mr_bson_append_text(bson_t *bson, const char *key, mr_str_t text)
+{
+    bson_append_utf8(bson, key, -1, text.data, (int) text.len);
+}
+
+
+int
+mr_session_block_id(const bson_iter_t *iter, mr_block_id_t *ret_id)
+{
+    int64_t epoch, partition, offset, number;
+    bson_iter_t child;
+    mr_block_id_t id;
+
+    if (!BSON_ITER_HOLDS_DOCUMENT(iter)) {
+        return -1;
+    }
+
+    if (!bson_iter_recurse(iter, &child) || !bson_iter_find(&child, "epoch")
+        || mr_bson_int64(&child, &epoch) == -1
+        || !bson_iter_find(&child, "partition")
+        || mr_bson_int64(&child, &partition) == -1
+        || !bson_iter_find(&child, "offset")
+        || mr_bson_int64(&child, &offset) == -1
+        || !bson_iter_find(&child, "number")
+        || mr_bson_int64(&child, &number) == -1)
+    {
+        return -1;
+    }
+
+    id.epoch = epoch;
+    id.partition = (int32_t) partition;
+    id.offset = offset;
+    id.number = (int32_t) number;
+
+    *ret_id = id;
+
+    return 0;
+}
+
+
+int
+mr_session_damaged(mr_error_t *err)
+{
+    return mr_error_set(err, MR_ERROR_EVENT, NULL,
+        "a block in MongoDB is not as docs/data-model.md says");
+}
+
+
+/*
+ * A query's thread must not hang on a MongoDB that is away for longer than
+ * the query may take, nor wait for a client that another thread holds.
+ */
+static int
+mr_store_options(const mr_options_t *options, mr_options_t *ret_options,
+    char **ret_uri, mr_error_t *err)
+{
+    int len;
+    char *uri;
+    int64_t threads;
+    const char *given, *sign;
+    mr_options_t adapted;
+
+    adapted = *options;
+    given = options->mongodb.uri;
+
+    if (adapted.mongodb.timeout > options->query.timeout) {
+        adapted.mongodb.timeout = options->query.timeout;
+    }
+
+    threads = options->query.threads;
+
+    if (adapted.mongodb.pool < threads) {
+        adapted.mongodb.pool = threads;
+    }
+
+    if (strcasestr(given, MONGOC_URI_SERVERSELECTIONTIMEOUTMS) == NULL) {
+
+        sign = strchr(given, '?') != NULL ? "&" : "?";
+
+        if (strstr(given, "://") != NULL
+            && strchr(strstr(given, "://") + 3, '/') == NULL)
+        {
+            sign = "/?";
+        }
+
+        len = asprintf(&uri, "%s%s" MONGOC_URI_SERVERSELECTIONTIMEOUTMS "=%lld",
+            given, sign, (long long) options->query.timeout);
+
+    } else {
+        len = asprintf(&uri, "%s", given);
+    }
+
+    if (len == -1) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    adapted.mongodb.uri = uri;
+
+    *ret_options = adapted;
+    *ret_uri = uri;
+
+    return 0;
+}

@@ -1,0 +1,85 @@
+/*
+ * MongoDB as the query daemon sees it: the only files of this daemon that
+ * know libmongoc are store*.c.
+ *
+ * A store is made once a process; a session is one request's use of it, in
+ * one thread, with one client of the pool and one deadline.
+ */
+#ifndef MILLRACE_QUERY_STORE_H
+#define MILLRACE_QUERY_STORE_H
+
+#include <stdint.h>
+
+#include <millrace/error.h>
+
+#include "../common/options.h"
+#include "../common/window.h"
+#include "plan.h"
+#include "source.h"
+
+
+typedef struct mr_store_s mr_store_t;
+typedef struct mr_session_s mr_session_t;
+
+
+/*
+ * Success does not mean that MongoDB is there.  Fails with MR_ERROR_CONFIG
+ * or MR_ERROR_MEMORY.  Main thread.
+ */
+int mr_store_open(
+    const mr_options_t *options, mr_store_t **ret_store, mr_error_t *err);
+void mr_store_close(mr_store_t *store);
+
+/* Whether MongoDB's primary answers within `timeout` ms.  Any thread. */
+int mr_store_ping(mr_store_t *store, int64_t timeout, mr_error_t *err);
+
+
+/*
+ * `deadline` is of mr_time_monotonic(); nothing asked of MongoDB in the
+ * session runs on there beyond it.  Fails with MR_ERROR_MEMORY.
+ */
+int mr_session_open(mr_store_t *store, int64_t deadline,
+    mr_session_t **ret_session, mr_error_t *err);
+void mr_session_close(mr_session_t *session);
+
+/*
+ * The blocks of a plan, which must outlive their reading.  Once a session.
+ * What the source fails with is MR_ERROR_MONGODB when MongoDB is away,
+ * MR_ERROR_TIMEOUT at the deadline, MR_ERROR_EVENT when the data are not as
+ * docs/data-model.md says.
+ */
+mr_source_t mr_session_blocks(mr_session_t *session, const mr_plan_t *plan);
+
+
+/* Everything that Kafka had received until then is in the windows. */
+typedef struct {
+    int known;     /* zero until the stats daemon has merged once */
+    int64_t as_of; /* ms */
+} mr_merged_t;
+
+/* Read before the windows that it is to vouch for. */
+int mr_session_merged(
+    mr_session_t *session, mr_merged_t *ret_merged, mr_error_t *err);
+
+
+/* Called for each stored window; a non-zero return ends the reading. */
+typedef int(mr_window_observer_t)(
+    void *ctx, int64_t start, int64_t count, const mr_measure_stats_t *measure);
+
+/*
+ * The stored windows of one event type ("" for all types together) with
+ * from <= start < to, in order.  `measure` names the one to read.
+ */
+int mr_session_windows(mr_session_t *session, mr_width_t width,
+    mr_str_t event_type, int64_t from, int64_t to, const char *measure,
+    mr_window_observer_t *observer, void *ctx, mr_error_t *err);
+
+/*
+ * The event type that follows `after` in bytewise order among those with
+ * windows of this width; begin with an empty one.  1 with *ret_type appended
+ * to, 0 at the end, -1 on failure.
+ */
+int mr_session_next_type(mr_session_t *session, mr_width_t width,
+    mr_str_t after, mr_buf_t *ret_type, mr_error_t *err);
+
+#endif /* MILLRACE_QUERY_STORE_H */

@@ -1,0 +1,380 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_session.h"
+
+
+/* Headers of a walk's first batch; each further one has twice as many. */
+#define MR_BATCH_FIRST 32
+#define MR_BATCH_MAX 256
+
+/*
+ * Above this, one scan an event type costs more than to look at every block
+ * of the range; MongoDB itself merges at most 200 scans.
+ */
+#define MR_TYPES_SCANNED 50
+
+
+static int mr_blocks_next(
+    void *ctx, int span, mr_header_t *ret_header, mr_error_t *err);
+static int mr_blocks_open(mr_session_t *session, int span, mr_error_t *err);
+static void mr_blocks_filter(const mr_plan_t *plan, int span, bson_t *filter);
+static void mr_blocks_projection(const mr_plan_t *plan, bson_t *opts);
+static void mr_blocks_order(const mr_plan_t *plan, bson_t *opts);
+static int mr_blocks_header(
+    mr_session_t *session, const bson_t *doc, mr_header_t *ret_header);
+static int mr_blocks_wanted(mr_session_t *session, bson_iter_t *types);
+
+
+mr_source_t
+mr_session_blocks(mr_session_t *session, const mr_plan_t *plan)
+{
+    mr_source_t source;
+
+    session->plan = plan;
+    session->blocks = mr_mongo_collection(
+        session->store->mongo, session->client, MR_MONGO_BLOCKS);
+
+    source.next = mr_blocks_next;
+    source.fetch = mr_session_fetch;
+    source.ctx = session;
+
+    return source;
+}
+
+
+static int
+mr_blocks_next(void *ctx, int span, mr_header_t *ret_header, mr_error_t *err)
+{
+    const bson_t *doc;
+    mr_session_t *session;
+    mongoc_cursor_t *cursor;
+
+    session = ctx;
+
+    if (session->walks[span] == NULL
+        && mr_blocks_open(session, span, err) == -1) {
+        return -1;
+    }
+
+    cursor = session->walks[span];
+
+    /* The size counts from the next getMore on. */
+    if (session->left[span] == 0 && session->batches[span] < MR_BATCH_MAX) {
+        session->batches[span] *= 2;
+        mongoc_cursor_set_batch_size(cursor, session->batches[span]);
+        session->left[span] = session->batches[span];
+    }
+
+    if (!mongoc_cursor_next(cursor, &doc)) {
+        return mr_session_cursor_end(cursor, "reading blocks", err);
+    }
+
+    if (session->left[span] > 0) {
+        session->left[span]--;
+    }
+
+    if (mr_blocks_header(session, doc, ret_header) == -1) {
+        return mr_session_damaged(err);
+    }
+
+    return 1;
+}
+
+
+static int
+mr_blocks_open(mr_session_t *session, int span, mr_error_t *err)
+{
+    bson_t filter, opts;
+
+    bson_init(&filter);
+    bson_init(&opts);
+
+    mr_blocks_filter(session->plan, span, &filter);
+    mr_blocks_projection(session->plan, &opts);
+    mr_blocks_order(session->plan, &opts);
+    BSON_APPEND_INT32(&opts, "batchSize", MR_BATCH_FIRST);
+
+    if (mr_session_limit(session, &opts, err) == -1) {
+        bson_destroy(&filter);
+        bson_destroy(&opts);
+        return -1;
+    }
+
+    session->walks[span] =
+        mongoc_collection_find_with_opts(session->blocks, &filter, &opts, NULL);
+    session->batches[span] = MR_BATCH_FIRST;
+    session->left[span] = MR_BATCH_FIRST;
+
+    bson_destroy(&filter);
+    bson_destroy(&opts);
+
+    return 0;
+}
+
+
+static void
+mr_blocks_filter(const mr_plan_t *plan, int span, bson_t *filter)
+{
+    char digits[16];
+    bson_t child, list;
+    size_t i;
+    mr_range_t range;
+    const char *key;
+
+    range = mr_plan_range(plan, span);
+
+    if (plan->user_id.data != NULL) {
+        mr_bson_append_text(filter, "users", plan->user_id);
+    }
+
+    if (plan->n_types == 1) {
+        mr_bson_append_text(filter, "types", plan->types[0]);
+
+    } else if (plan->n_types > 1) {
+        BSON_APPEND_DOCUMENT_BEGIN(filter, "types", &child);
+        BSON_APPEND_ARRAY_BEGIN(&child, "$in", &list);
+
+        for (i = 0; i < plan->n_types; i++) {
+            bson_uint32_to_string((uint32_t) i, &key, digits, sizeof(digits));
+            mr_bson_append_text(&list, key, plan->types[i]);
+        }
+
+        bson_append_array_end(&child, &list);
+        bson_append_document_end(filter, &child);
+    }
+
+    BSON_APPEND_INT32(filter, "span", span);
+
+    BSON_APPEND_DOCUMENT_BEGIN(filter, "tmax", &child);
+    BSON_APPEND_DATE_TIME(&child, "$gte", range.tmax_from);
+    BSON_APPEND_DATE_TIME(&child, "$lt", range.tmax_to);
+    bson_append_document_end(filter, &child);
+
+    BSON_APPEND_DOCUMENT_BEGIN(filter, "tmin", &child);
+    BSON_APPEND_DATE_TIME(&child, "$lt", range.tmin_to);
+    bson_append_document_end(filter, &child);
+
+    if (plan->event_id.data != NULL) {
+        BSON_APPEND_DOCUMENT_BEGIN(filter, "events", &child);
+        BSON_APPEND_DOCUMENT_BEGIN(&child, "$elemMatch", &list);
+        mr_bson_append_text(&list, "user_id", plan->user_id);
+        mr_bson_append_text(&list, "event_id", plan->event_id);
+        bson_append_document_end(&child, &list);
+        bson_append_document_end(filter, &child);
+    }
+}
+
+
+static void
+mr_blocks_projection(const mr_plan_t *plan, bson_t *opts)
+{
+    bson_t fields, find, args, literal;
+
+    BSON_APPEND_DOCUMENT_BEGIN(opts, "projection", &fields);
+    BSON_APPEND_INT32(&fields, "tmin", 1);
+    BSON_APPEND_INT32(&fields, "tmax", 1);
+    BSON_APPEND_INT32(&fields, "n", 1);
+    BSON_APPEND_INT32(&fields, "times", 1);
+
+    if (plan->n_types > 0) {
+        BSON_APPEND_INT32(&fields, "types", 1);
+        BSON_APPEND_INT32(&fields, "kinds", 1);
+    }
+
+    /* The user's index among the block's users, instead of all of them. */
+    if (plan->user_id.data != NULL) {
+        BSON_APPEND_INT32(&fields, "ends", 1);
+        BSON_APPEND_DOCUMENT_BEGIN(&fields, "user", &find);
+        BSON_APPEND_ARRAY_BEGIN(&find, "$indexOfArray", &args);
+        BSON_APPEND_UTF8(&args, "0", "$users");
+        BSON_APPEND_DOCUMENT_BEGIN(&args, "1", &literal);
+        mr_bson_append_text(&literal, "$literal", plan->user_id);
+        bson_append_document_end(&args, &literal);
+        bson_append_array_end(&find, &args);
+        bson_append_document_end(&fields, &find);
+    }
+
+    bson_append_document_end(opts, &fields);
+}
+
+
+/* The index is named, so that no query is ever tried with another one. */
+static void
+mr_blocks_order(const mr_plan_t *plan, bson_t *opts)
+{
+    bson_t fields;
+
+    BSON_APPEND_DOCUMENT_BEGIN(opts, "sort", &fields);
+    BSON_APPEND_INT32(&fields, "tmax", plan->order == MR_ORDER_ASC ? 1 : -1);
+    bson_append_document_end(opts, &fields);
+
+    BSON_APPEND_DOCUMENT_BEGIN(opts, "hint", &fields);
+
+    if (plan->user_id.data != NULL) {
+        BSON_APPEND_INT32(&fields, "users", 1);
+
+    } else if (plan->n_types > 0 && plan->n_types <= MR_TYPES_SCANNED) {
+        BSON_APPEND_INT32(&fields, "types", 1);
+    }
+
+    BSON_APPEND_INT32(&fields, "span", 1);
+    BSON_APPEND_INT32(&fields, "tmax", 1);
+    bson_append_document_end(opts, &fields);
+}
+
+
+static int
+mr_blocks_header(
+    mr_session_t *session, const bson_t *doc, mr_header_t *ret_header)
+{
+    int64_t n, user;
+    uint32_t len;
+    bson_iter_t iter;
+    mr_header_t header;
+    const char *key;
+    uint16_t end;
+    uint32_t ends_len, kinds_len, times_len;
+    const uint8_t *ends;
+    bson_subtype_t subtype;
+    const mr_plan_t *plan;
+
+    plan = session->plan;
+    memset(&header, 0, sizeof(header));
+    n = user = -1;
+    ends = NULL;
+    ends_len = kinds_len = times_len = 0;
+
+    if (!bson_iter_init(&iter, doc)) {
+        return -1;
+    }
+
+    while (bson_iter_next(&iter)) {
+        key = bson_iter_key(&iter);
+
+        if (strcmp(key, "_id") == 0) {
+            if (mr_session_block_id(&iter, &header.id) == -1) {
+                return -1;
+            }
+
+        } else if (strcmp(key, "tmin") == 0) {
+            if (mr_bson_date(&iter, &header.tmin) == -1) {
+                return -1;
+            }
+
+        } else if (strcmp(key, "tmax") == 0) {
+            if (mr_bson_date(&iter, &header.tmax) == -1) {
+                return -1;
+            }
+
+        } else if (strcmp(key, "n") == 0) {
+            if (mr_bson_int64(&iter, &n) == -1) {
+                return -1;
+            }
+
+        } else if (strcmp(key, "user") == 0) {
+            if (mr_bson_int64(&iter, &user) == -1) {
+                return -1;
+            }
+
+        } else if (strcmp(key, "types") == 0) {
+            if (mr_blocks_wanted(session, &iter) == -1) {
+                return -1;
+            }
+
+            header.wanted = session->wanted;
+            header.n_kinds = session->n_wanted;
+
+        } else if (BSON_ITER_HOLDS_BINARY(&iter)) {
+
+            if (strcmp(key, "times") == 0) {
+                bson_iter_binary(&iter, &subtype, &times_len, &header.times);
+
+            } else if (strcmp(key, "kinds") == 0) {
+                bson_iter_binary(&iter, &subtype, &kinds_len, &header.kinds);
+
+            } else if (strcmp(key, "ends") == 0) {
+                bson_iter_binary(&iter, &subtype, &ends_len, &ends);
+            }
+        }
+    }
+
+    if (n < 1 || n > UINT16_MAX || times_len != (uint64_t) n * 8
+        || (plan->n_types > 0
+            && (kinds_len != (uint64_t) n * 2 || header.wanted == NULL)))
+    {
+        return -1;
+    }
+
+    header.n = (uint32_t) n;
+    header.first = 0;
+    header.end = header.n;
+
+    if (plan->user_id.data != NULL) {
+
+        if (user < 0 || user >= ends_len / 2) {
+            return -1;
+        }
+
+        len = (uint32_t) user * 2;
+        memcpy(&end, ends + len, 2);
+        header.end = BSON_UINT16_FROM_LE(end);
+
+        if (user > 0) {
+            memcpy(&end, ends + len - 2, 2);
+            header.first = BSON_UINT16_FROM_LE(end);
+        }
+    }
+
+    *ret_header = header;
+
+    return 0;
+}
+
+
+/* Which of the block's types the plan asks for, both in bytewise order. */
+static int
+mr_blocks_wanted(mr_session_t *session, bson_iter_t *types)
+{
+    size_t i, n, cap;
+    uint8_t *wanted;
+    mr_str_t type;
+    bson_iter_t child;
+    const mr_plan_t *plan;
+
+    plan = session->plan;
+    cap = UINT16_MAX + 1;
+
+    if (session->wanted == NULL) {
+        session->wanted = malloc(cap);
+
+        if (session->wanted == NULL) {
+            return -1;
+        }
+    }
+
+    wanted = session->wanted;
+
+    if (!BSON_ITER_HOLDS_ARRAY(types) || !bson_iter_recurse(types, &child)) {
+        return -1;
+    }
+
+    i = 0;
+
+    for (n = 0; bson_iter_next(&child); n++) {
+
+        if (n == cap || mr_bson_text(&child, &type) == -1) {
+            return -1;
+        }
+
+        while (i < plan->n_types && mr_str_cmp(plan->types[i], type) < 0) {
+            i++;
+        }
+
+        wanted[n] = i < plan->n_types && mr_str_eq(plan->types[i], type);
+    }
+
+    session->n_wanted = n;
+
+    return 0;
+}

@@ -1,0 +1,57 @@
+/* What the store*.c files share; nobody else includes it. */
+#ifndef MILLRACE_QUERY_STORE_SESSION_H
+#define MILLRACE_QUERY_STORE_SESSION_H
+
+#include "../common/mongo.h"
+#include "store.h"
+
+
+struct mr_store_s {
+    mr_mongo_t *mongo;
+};
+
+
+struct mr_session_s {
+    mr_store_t *store;
+    mongoc_client_t *client;
+    int64_t deadline;
+
+    /* The reading of blocks (store_blocks.c). */
+    const mr_plan_t *plan;
+    mongoc_collection_t *blocks;
+    mongoc_cursor_t *walks[MR_SPANS];
+    uint32_t batches[MR_SPANS]; /* size of the next batch */
+    uint32_t left[MR_SPANS];    /* of the current one */
+    uint8_t *wanted;
+    size_t n_wanted;
+};
+
+
+/* Append maxTimeMS; fails with MR_ERROR_TIMEOUT once it is too late. */
+int mr_session_limit(mr_session_t *session, bson_t *opts, mr_error_t *err);
+
+/*
+ * Why a cursor has ended: 0, or -1 with MR_ERROR_TIMEOUT, MR_ERROR_MONGODB.
+ */
+int mr_session_cursor_end(
+    mongoc_cursor_t *cursor, const char *what, mr_error_t *err);
+
+/* An int32, int64 or date field as a number; -1 if it is none of them. */
+int mr_bson_int64(const bson_iter_t *iter, int64_t *ret_value);
+int mr_bson_date(const bson_iter_t *iter, int64_t *ret_time);
+int mr_bson_text(const bson_iter_t *iter, mr_str_t *ret_text);
+
+/* A block's _id; -1 if it is none. */
+int mr_session_block_id(const bson_iter_t *iter, mr_block_id_t *ret_id);
+
+/* Fill *err: what is stored is not as docs/data-model.md says; returns -1. */
+int mr_session_damaged(mr_error_t *err);
+
+/* mr_source_t's fetch() of a session (store_rows.c). */
+int mr_session_fetch(void *ctx, const mr_ref_t *refs, size_t n,
+    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
+
+/* Append a string, which may be empty but not NULL. */
+void mr_bson_append_text(bson_t *bson, const char *key, mr_str_t text);
+
+#endif /* MILLRACE_QUERY_STORE_SESSION_H */

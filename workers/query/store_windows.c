@@ -1,0 +1,298 @@
+#include <string.h>
+
+#include "store_session.h"
+
+
+#define MR_WINDOWS_BATCH 2000
+
+
+static int mr_windows_one(
+    const bson_t *doc, mr_window_observer_t *observer, void *ctx);
+static int mr_windows_measure(
+    bson_iter_t *measures, mr_measure_stats_t *measure);
+static void mr_windows_id(bson_t *parent, const char *key, mr_width_t width,
+    mr_str_t event_type, int64_t start);
+static mongoc_cursor_t *mr_windows_find(mr_session_t *session, const char *name,
+    const bson_t *filter, bson_t *opts, mr_error_t *err);
+
+
+int
+mr_session_merged(
+    mr_session_t *session, mr_merged_t *ret_merged, mr_error_t *err)
+{
+    int rc;
+    bson_t filter, opts;
+    bson_iter_t iter;
+    mr_merged_t merged;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+
+    memset(&merged, 0, sizeof(merged));
+
+    bson_init(&filter);
+    BSON_APPEND_UTF8(&filter, "_id", "merge");
+    bson_init(&opts);
+
+    cursor = mr_windows_find(session, MR_MONGO_STATE, &filter, &opts, err);
+
+    bson_destroy(&filter);
+    bson_destroy(&opts);
+
+    if (cursor == NULL) {
+        return -1;
+    }
+
+    if (mongoc_cursor_next(cursor, &doc)
+        && bson_iter_init_find(&iter, doc, "as_of")
+        && mr_bson_date(&iter, &merged.as_of) == 0)
+    {
+        merged.known = 1;
+    }
+
+    rc = mr_session_cursor_end(cursor, "reading the state", err);
+    mongoc_cursor_destroy(cursor);
+
+    if (rc == 0) {
+        *ret_merged = merged;
+    }
+
+    return rc;
+}
+
+
+int
+mr_session_windows(mr_session_t *session, mr_width_t width, mr_str_t event_type,
+    int64_t from, int64_t to, const char *measure,
+    mr_window_observer_t *observer, void *ctx, mr_error_t *err)
+{
+    int rc;
+    char path[128];
+    bson_t filter, opts, child;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+
+    bson_init(&filter);
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &child);
+    mr_windows_id(&child, "$gte", width, event_type, from);
+    mr_windows_id(&child, "$lt", width, event_type, to);
+    bson_append_document_end(&filter, &child);
+
+    bson_init(&opts);
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &child);
+    BSON_APPEND_INT32(&child, "count", 1);
+
+    if (measure != NULL) {
+        bson_snprintf(path, sizeof(path), "measures.%s", measure);
+        BSON_APPEND_INT32(&child, path, 1);
+    }
+
+    bson_append_document_end(&opts, &child);
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "sort", &child);
+    BSON_APPEND_INT32(&child, "_id", 1);
+    bson_append_document_end(&opts, &child);
+    BSON_APPEND_INT32(&opts, "batchSize", MR_WINDOWS_BATCH);
+
+    cursor = mr_windows_find(session, MR_MONGO_WINDOWS, &filter, &opts, err);
+
+    bson_destroy(&filter);
+    bson_destroy(&opts);
+
+    if (cursor == NULL) {
+        return -1;
+    }
+
+    rc = 0;
+
+    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
+        if (mr_windows_one(doc, observer, ctx) == -1) {
+            rc = mr_error_set(err, MR_ERROR_EVENT, NULL,
+                "a window in MongoDB is not as docs/data-model.md says");
+        }
+    }
+
+    if (rc == 0) {
+        rc = mr_session_cursor_end(cursor, "reading windows", err);
+    }
+
+    mongoc_cursor_destroy(cursor);
+
+    return rc;
+}
+
+
+int
+mr_session_next_type(mr_session_t *session, mr_width_t width, mr_str_t after,
+    mr_buf_t *ret_type, mr_error_t *err)
+{
+    int rc;
+    bson_t filter, opts, child, bound;
+    mr_str_t type;
+    bson_iter_t iter, id;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+
+    /* From behind the last window of one type to the first of the next. */
+    bson_init(&filter);
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &child);
+    BSON_APPEND_DOCUMENT_BEGIN(&child, "$gt", &bound);
+    BSON_APPEND_INT32(&bound, "width", mr_width_seconds(width));
+    mr_bson_append_text(&bound, "event_type", after);
+    BSON_APPEND_MAXKEY(&bound, "start");
+    bson_append_document_end(&child, &bound);
+    BSON_APPEND_DOCUMENT_BEGIN(&child, "$lt", &bound);
+    BSON_APPEND_INT32(&bound, "width", mr_width_seconds(width));
+    BSON_APPEND_MAXKEY(&bound, "event_type");
+    bson_append_document_end(&child, &bound);
+    bson_append_document_end(&filter, &child);
+
+    bson_init(&opts);
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &child);
+    BSON_APPEND_INT32(&child, "_id", 1);
+    bson_append_document_end(&opts, &child);
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "sort", &child);
+    BSON_APPEND_INT32(&child, "_id", 1);
+    bson_append_document_end(&opts, &child);
+    BSON_APPEND_INT64(&opts, "limit", 1);
+
+    cursor = mr_windows_find(session, MR_MONGO_WINDOWS, &filter, &opts, err);
+
+    bson_destroy(&filter);
+    bson_destroy(&opts);
+
+    if (cursor == NULL) {
+        return -1;
+    }
+
+    rc = 0;
+
+    if (mongoc_cursor_next(cursor, &doc)
+        && bson_iter_init_find(&iter, doc, "_id")
+        && BSON_ITER_HOLDS_DOCUMENT(&iter) && bson_iter_recurse(&iter, &id)
+        && bson_iter_find(&id, "event_type") && mr_bson_text(&id, &type) == 0)
+    {
+        rc = 1;
+        mr_buf_reset(ret_type);
+
+        if (mr_buf_append(ret_type, type.data, type.len) == -1) {
+            rc = mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+        }
+    }
+
+    if (rc == 0) {
+        rc = mr_session_cursor_end(cursor, "reading windows", err);
+    }
+
+    mongoc_cursor_destroy(cursor);
+
+    return rc;
+}
+
+
+static int
+mr_windows_one(const bson_t *doc, mr_window_observer_t *observer, void *ctx)
+{
+    int64_t start, count;
+    bson_iter_t iter, child;
+    mr_measure_stats_t measure;
+
+    memset(&measure, 0, sizeof(measure));
+
+    if (!bson_iter_init_find(&iter, doc, "_id")
+        || !BSON_ITER_HOLDS_DOCUMENT(&iter) || !bson_iter_recurse(&iter, &child)
+        || !bson_iter_find(&child, "start")
+        || mr_bson_date(&child, &start) == -1
+        || !bson_iter_init_find(&iter, doc, "count")
+        || mr_bson_int64(&iter, &count) == -1)
+    {
+        return -1;
+    }
+
+    if (bson_iter_init_find(&iter, doc, "measures")
+        && mr_windows_measure(&iter, &measure) == -1)
+    {
+        return -1;
+    }
+
+    return observer(ctx, start, count, &measure);
+}
+
+
+/* The projection has left at most the one measure that was asked for. */
+static int
+mr_windows_measure(bson_iter_t *measures, mr_measure_stats_t *measure)
+{
+    const char *key;
+    bson_iter_t names, fields;
+
+    if (!BSON_ITER_HOLDS_DOCUMENT(measures)
+        || !bson_iter_recurse(measures, &names)) {
+        return -1;
+    }
+
+    if (!bson_iter_next(&names)) {
+        return 0;
+    }
+
+    if (!BSON_ITER_HOLDS_DOCUMENT(&names)
+        || !bson_iter_recurse(&names, &fields)) {
+        return -1;
+    }
+
+    while (bson_iter_next(&fields)) {
+        key = bson_iter_key(&fields);
+
+        if (!BSON_ITER_HOLDS_NUMBER(&fields)) {
+            continue;
+        }
+
+        if (strcmp(key, "count") == 0) {
+            measure->count = bson_iter_as_int64(&fields);
+
+        } else if (strcmp(key, "sum") == 0) {
+            measure->sum = bson_iter_as_double(&fields);
+
+        } else if (strcmp(key, "min") == 0) {
+            measure->min = bson_iter_as_double(&fields);
+
+        } else if (strcmp(key, "max") == 0) {
+            measure->max = bson_iter_as_double(&fields);
+        }
+    }
+
+    return 0;
+}
+
+
+/* The fields' order makes a range of _id a range of starts of one type. */
+static void
+mr_windows_id(bson_t *parent, const char *key, mr_width_t width,
+    mr_str_t event_type, int64_t start)
+{
+    bson_t id;
+
+    BSON_APPEND_DOCUMENT_BEGIN(parent, key, &id);
+    BSON_APPEND_INT32(&id, "width", mr_width_seconds(width));
+    mr_bson_append_text(&id, "event_type", event_type);
+    BSON_APPEND_DATE_TIME(&id, "start", start);
+    bson_append_document_end(parent, &id);
+}
+
+
+static mongoc_cursor_t *
+mr_windows_find(mr_session_t *session, const char *name, const bson_t *filter,
+    bson_t *opts, mr_error_t *err)
+{
+    mongoc_cursor_t *cursor;
+    mongoc_collection_t *collection;
+
+    if (mr_session_limit(session, opts, err) == -1) {
+        return NULL;
+    }
+
+    collection =
+        mr_mongo_collection(session->store->mongo, session->client, name);
+    cursor = mongoc_collection_find_with_opts(collection, filter, opts, NULL);
+    mongoc_collection_destroy(collection);
+
+    return cursor;
+}
