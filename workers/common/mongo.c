@@ -12,6 +12,9 @@
 #include "mongo.h"
 
 
+#define MR_MONGO_SELECTION 5000 /* ms that a primary is looked for */
+
+
 struct mr_mongo_s {
     char *database;
     mongoc_uri_t *uri;
@@ -290,6 +293,15 @@ mr_mongo_uri(
     if (!mongoc_uri_has_option(uri, MONGOC_URI_SOCKETTIMEOUTMS)) {
         mongoc_uri_set_option_as_int32(uri, MONGOC_URI_SOCKETTIMEOUTMS,
             (int32_t) options->mongodb.timeout);
+    }
+
+    /*
+     * The library's default is 30 s, during which a daemon that is asked to
+     * stop does not.  Whoever needs longer retries anyway.
+     */
+    if (!mongoc_uri_has_option(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS)) {
+        mongoc_uri_set_option_as_int32(
+            uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, MR_MONGO_SELECTION);
     }
 
     *ret_uri = uri;
