@@ -37,7 +37,13 @@ def pipeline(tmp_path_factory):
     alert or a sanitizer's report, or if a process ended by itself.
     """
 
-    stack = Pipeline(tmp_path_factory.mktemp("stack"), build=BUILD)
+    stack = Pipeline(tmp_path_factory.mktemp("stack"), build=BUILD, options={
+        # The successor of a process that was killed waits less than by
+        # default.
+        "kafka": {"session.timeout.ms": "3000",
+                  "heartbeat.interval.ms": "500"},
+        "stats": {"lease": "2s"},
+    })
 
     try:
         stack.start()

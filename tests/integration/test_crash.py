@@ -128,21 +128,27 @@ def test_killed_in_the_middle(stack, log, name, seed, check_all,
     outcomes = []
     killer = Killer(stack)
 
-    with Flow(stack, log, Workload.batches(events), pace=0.15) as flow:
+    with Flow(stack, log, Workload.batches(events), pace=0.5) as flow:
         other = threading.Thread(target=kill_at_random, args=(
             stack, flow, rng, counts))
         other.start()
         try:
             while flow.running and len(outcomes) < MOST:
-                outcomes.append(killer.kill_inside(
-                    30, after=rng.choice([0, 0, 2000, 10_000])))
+                kill = killer.kill_inside(
+                    lambda: flow.running, 40,
+                    after=rng.choice([0, 0, 2000, 10_000]))
+                if kill is None:
+                    break
                 stack.start("writer")
+                outcomes.append(killer.verdict(kill))
+                if outcomes.count(ABORTED) >= INSIDE:
+                    flow.pace = 0.02  # the rest of the events
                 flow.stopping.wait(rng.uniform(0, 0.5))
         finally:
             if not stack.running("writer"):
                 stack.start("writer")
-            other.join(60)
         flow.finish()
+        other.join()
 
     if not stack.running("stats"):
         stack.start("stats")
@@ -174,7 +180,7 @@ def test_mongod_killed_in_the_middle(stack, log, name, seed, check_all):
                       users=5_000).events(10_000)
     killer = Killer(stack)
 
-    with Flow(stack, log, Workload.batches(events), pace=0.2) as flow:
+    with Flow(stack, log, Workload.batches(events), pace=1) as flow:
         for _ in range(3):
             wait_until(killer.open_transactions, 20, "a transaction",
                        interval=0)
@@ -182,6 +188,8 @@ def test_mongod_killed_in_the_middle(stack, log, name, seed, check_all):
             time.sleep(rng.uniform(0, 0.5))
             stack.start("mongod")
             flow.stopping.wait(rng.uniform(0.2, 1))
+        assert flow.running, "the events were in before the last kill"
+        flow.pace = 0.02
         flow.finish()
 
     assert flow.retries == 0, "no sender notices that MongoDB is away"
@@ -198,11 +206,13 @@ def test_kafka_killed_in_the_middle(stack, log, name, seed, check_all):
     events = Workload(seed, time.time() - 60, prefix=name,
                       users=5_000).events(10_000)
 
-    with Flow(stack, log, Workload.batches(events), pace=0.2) as flow:
+    with Flow(stack, log, Workload.batches(events), pace=1) as flow:
         for _ in range(2):
             flow.stopping.wait(rng.uniform(0.3, 1))
             stack.kill("kafka")
             stack.start("kafka")
+        assert flow.running, "the events were in before the last kill"
+        flow.pace = 0.02
         flow.finish()
 
     check_all(120)

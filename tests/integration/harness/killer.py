@@ -27,23 +27,26 @@ class Killer:
         self.transactions = stack.mongo.config.transactions
 
     def open_transactions(self):
-        """[(lsid, txnNumber, microseconds it has been open)]."""
+        """{(lsid, txnNumber): microseconds it has been open}."""
 
         operations = self.admin.aggregate([
             {"$currentOp": {"allUsers": True, "idleSessions": True}},
-            {"$match": {"transaction.parameters.txnNumber": {"$gte": 0}}},
+            {"$match": {"transaction.parameters.txnNumber": {"$gte": 0},
+                        "appName": f"millrace-{self.part}"}},
         ])
-        return [(o["lsid"]["id"], o["transaction"]["parameters"]["txnNumber"],
-                 o["transaction"]["timeOpenMicros"]) for o in operations]
+        return {(o["lsid"]["id"],
+                 o["transaction"]["parameters"]["txnNumber"]):
+                o["transaction"]["timeOpenMicros"] for o in operations}
 
     def aborted_in_total(self):
         return self.admin.command("serverStatus")["transactions"][
             "totalAborted"]
 
-    def kill_inside(self, seconds, after=0):
+    def kill_inside(self, going_on, seconds, after=0):
         """
         Wait for an open transaction (one open for `after` microseconds or
-        more), kill, and return what became of it: ABORTED or COMMITTED.
+        more) and kill.  Returns what verdict() needs, or None if none came
+        before going_on() turned false.
         """
 
         pid = self.stack.pid(self.part)
@@ -51,30 +54,33 @@ class Killer:
         deadline = time.monotonic() + seconds
 
         while True:
-            seen = [t for t in self.open_transactions() if t[2] >= after]
-            if seen:
+            seen = self.open_transactions()
+            if any(age >= after for age in seen.values()):
                 os.kill(pid, signal.SIGKILL)
                 break
+            if not going_on():
+                return None
             assert time.monotonic() < deadline, (
                 f"no transaction of {self.part} within {seconds} s")
 
         self.stack.kill(self.part)  # waits for its end, and notes it
-        ours = {(lsid, number) for lsid, number, _ in seen}
+        return set(seen), before
 
-        def over():
-            return not ours & {t[:2] for t in self.open_transactions()}
+    def verdict(self, kill):
+        """What became of what was open then: ABORTED or COMMITTED."""
 
-        wait_until(over, 30, lambda: f"the end of the transactions {ours}")
-        committed = {(lsid, number) for lsid, number in ours
-                     if self._committed(lsid, number)}
-        if len(committed) == len(ours):
+        seen, before = kill
+        wait_until(lambda: not seen & self.open_transactions().keys(), 40,
+                   lambda: f"the end of the transactions {seen}")
+        aborted = {t for t in seen if not self._committed(*t)}
+        if not aborted:
             return COMMITTED
 
-        assert self.aborted_in_total() >= before + len(ours - committed), (
-            "a transaction did not commit, and none was aborted")
+        assert self.aborted_in_total() >= before + len(aborted), (
+            f"{aborted} did not commit, and none was aborted")
         return ABORTED
 
     def _committed(self, lsid, number):
         doc = self.transactions.find_one({"_id.id": lsid})
-        return doc is not None and doc["txnNum"] >= number and (
-            doc.get("state") in (None, "committed"))
+        return (doc is not None and doc["txnNum"] == number
+                and doc.get("state") == "committed")

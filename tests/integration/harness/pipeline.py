@@ -7,6 +7,7 @@ until everything that was sent has been stored and counted.
 import os
 import re
 import sys
+import threading
 
 import confluent_kafka
 import pymongo
@@ -31,6 +32,7 @@ class Pipeline(processes.Stack):
         self.expected = {}        # part -> pid that ought to run
         self.killed_workers = []  # of nginx, by the tests
         self._mongo = None
+        self._starting = threading.Lock()
 
     @property
     def dedup_window(self):
@@ -50,8 +52,9 @@ class Pipeline(processes.Stack):
     # Which processes ought to run.
 
     def start(self, *parts, wait=True):
-        super().start(*parts, wait=wait)
-        for name in self.parts():
+        with self._starting:  # it writes the configuration files anew
+            super().start(*parts, wait=wait)
+        for name in map(processes.part_name, parts or processes.ORDER):
             if self.pid(name):
                 self.expected.setdefault(name, self.pid(name))
 
