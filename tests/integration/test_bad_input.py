@@ -301,7 +301,7 @@ def test_parameters(client, path, query):
 
 def test_a_bad_width_names_the_good_ones(client):
     detail = problem(client.get("/stats?time_interval=7m"), 400)["detail"]
-    for width in ("1s", "30s", "15m", "12h", "1d"):
+    for width in ("30 s or m", "12 h", "1d"):
         assert width in detail
 
     now = int(time.time())
