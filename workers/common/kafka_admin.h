@@ -17,17 +17,17 @@
 #include "options.h"
 
 
-typedef struct mr_kafka_admin_s  mr_kafka_admin_t;
+typedef struct mr_kafka_admin_s mr_kafka_admin_t;
 
 /* A setting of a topic, by Kafka's own name. */
 typedef struct {
-    const char  *name;
-    const char  *value;
+    const char *name;
+    const char *value;
 } mr_kafka_setting_t;
 
 /* Called once for each setting that was changed; `was` may be NULL. */
-typedef void (*mr_kafka_changed_t)(void *ctx, const char *name,
-    const char *was, const char *is);
+typedef void (*mr_kafka_changed_t)(
+    void *ctx, const char *name, const char *was, const char *is);
 
 
 /* It connects lazily.  Fails with MR_ERROR_CONFIG. */
@@ -36,8 +36,8 @@ int mr_kafka_admin_open(const mr_options_t *options, const char *client_id,
 void mr_kafka_admin_close(mr_kafka_admin_t *admin);
 
 /* Wait until the cluster answers. */
-int mr_kafka_admin_wait(mr_kafka_admin_t *admin, int64_t deadline,
-    mr_error_t *err);
+int mr_kafka_admin_wait(
+    mr_kafka_admin_t *admin, int64_t deadline, mr_error_t *err);
 
 /*
  * Partitions of a topic and the replicas of the partition that has fewest;

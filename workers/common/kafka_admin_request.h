@@ -10,15 +10,15 @@
 
 
 struct mr_kafka_admin_s {
-    rd_kafka_t        *client;
-    rd_kafka_queue_t  *queue;     /* of results */
-    char              *brokers;
+    rd_kafka_t *client;
+    rd_kafka_queue_t *queue; /* of results */
+    char *brokers;
 };
 
 
 /* With a time-out that ends at the deadline; the caller destroys them. */
-rd_kafka_AdminOptions_t *mr_kafka_admin_options(mr_kafka_admin_t *admin,
-    rd_kafka_admin_op_t op, int64_t deadline);
+rd_kafka_AdminOptions_t *mr_kafka_admin_options(
+    mr_kafka_admin_t *admin, rd_kafka_admin_op_t op, int64_t deadline);
 
 /*
  * Wait for the result of the request just made.  On success the caller
@@ -35,7 +35,6 @@ int mr_kafka_admin_retriable(rd_kafka_resp_err_t code);
  * Pause before another attempt; -1 with *err as it is when there is no time
  * for one.
  */
-int mr_kafka_admin_pause(const char *topic, int64_t deadline,
-    mr_error_t *err);
+int mr_kafka_admin_pause(const char *topic, int64_t deadline, mr_error_t *err);
 
 #endif /* MILLRACE_KAFKA_ADMIN_REQUEST_H */

@@ -14,8 +14,8 @@
  * Parse `text`; -1 if it is no address with a port from 1 to 65535.  Both
  * outputs may be NULL.  Any thread.
  */
-int mr_listen_parse(const char *text, struct sockaddr_storage *ret_address,
-    socklen_t *ret_len);
+int mr_listen_parse(
+    const char *text, struct sockaddr_storage *ret_address, socklen_t *ret_len);
 
 /*
  * A bound, listening, non-blocking socket.  The caller closes it.  Fails

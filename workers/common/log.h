@@ -23,9 +23,9 @@ void mr_log_init(const char *program);
 void mr_log(mr_log_level_t level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-#define mr_log_debug(...)  mr_log(MR_LOG_DEBUG, __VA_ARGS__)
-#define mr_log_info(...)   mr_log(MR_LOG_INFO, __VA_ARGS__)
-#define mr_log_warn(...)   mr_log(MR_LOG_WARN, __VA_ARGS__)
-#define mr_log_error(...)  mr_log(MR_LOG_ERROR, __VA_ARGS__)
+#define mr_log_debug(...) mr_log(MR_LOG_DEBUG, __VA_ARGS__)
+#define mr_log_info(...) mr_log(MR_LOG_INFO, __VA_ARGS__)
+#define mr_log_warn(...) mr_log(MR_LOG_WARN, __VA_ARGS__)
+#define mr_log_error(...) mr_log(MR_LOG_ERROR, __VA_ARGS__)
 
 #endif /* MILLRACE_LOG_H */

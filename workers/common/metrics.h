@@ -11,12 +11,9 @@
 #include <millrace/str.h>
 
 
-typedef struct mr_metric_s  mr_metric_t;
+typedef struct mr_metric_s mr_metric_t;
 
-typedef enum {
-    MR_METRIC_COUNTER,
-    MR_METRIC_GAUGE
-} mr_metric_type_t;
+typedef enum { MR_METRIC_COUNTER, MR_METRIC_GAUGE } mr_metric_type_t;
 
 
 /*
@@ -38,8 +35,8 @@ void mr_metric_set(mr_metric_t *metric, double value);
  * stands there already, with the value escaped as the format wants it.
  * -1, with `buf` as it was, if it does not fit.
  */
-int mr_metric_label(char *buf, size_t size, const char *name,
-    const char *value);
+int mr_metric_label(
+    char *buf, size_t size, const char *name, const char *value);
 
 
 /*

@@ -13,14 +13,14 @@
 
 
 /* Collections of the database; the schema is docs/data-model.md. */
-#define MR_MONGO_LEDGER    "ledger"
-#define MR_MONGO_BLOCKS    "blocks"
-#define MR_MONGO_PARTIALS  "partials"
-#define MR_MONGO_WINDOWS   "windows"
-#define MR_MONGO_STATE     "state"
+#define MR_MONGO_LEDGER "ledger"
+#define MR_MONGO_BLOCKS "blocks"
+#define MR_MONGO_PARTIALS "partials"
+#define MR_MONGO_WINDOWS "windows"
+#define MR_MONGO_STATE "state"
 
 
-typedef struct mr_mongo_s  mr_mongo_t;
+typedef struct mr_mongo_s mr_mongo_t;
 
 /*
  * Create the pool.  It connects lazily: success does not mean that MongoDB
@@ -45,14 +45,14 @@ const char *mr_mongo_database(const mr_mongo_t *mongo);
  * A collection with the write and read concerns of this file; the caller
  * destroys it.
  */
-mongoc_collection_t *mr_mongo_collection(mr_mongo_t *mongo,
-    mongoc_client_t *client, const char *name);
+mongoc_collection_t *mr_mongo_collection(
+    mr_mongo_t *mongo, mongoc_client_t *client, const char *name);
 
 /* { ping: 1 } on the primary within `timeout` ms. */
 int mr_mongo_ping(mr_mongo_t *mongo, int64_t timeout, mr_error_t *err);
 
 /* Fill *err with MR_ERROR_MONGODB from a bson_error_t; returns -1. */
-int mr_mongo_error(mr_error_t *err, const char *what,
-    const bson_error_t *error);
+int mr_mongo_error(
+    mr_error_t *err, const char *what, const bson_error_t *error);
 
 #endif /* MILLRACE_MONGO_H */

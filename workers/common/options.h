@@ -16,79 +16,79 @@
 #include <millrace/value.h>
 
 
-#define MR_MEASURES_MAX  16
+#define MR_MEASURES_MAX 16
 
 
 /* A librdkafka property, passed through as it is. */
 typedef struct {
-    char  *name;
-    char  *value;   /* may be a secret: never logged */
-    char  *where;   /* "file:line", or the environment variable's name */
+    char *name;
+    char *value; /* may be a secret: never logged */
+    char *where; /* "file:line", or the environment variable's name */
 } mr_property_t;
 
 
 /* A number inside the event that statistics are kept of. */
 typedef struct {
-    char          *name;     /* [a-z][a-z0-9_]{0,31}; a MongoDB field name */
-    char          *text;     /* JSON Pointer into the event */
-    mr_pointer_t  *pointer;
+    char *name; /* [a-z][a-z0-9_]{0,31}; a MongoDB field name */
+    char *text; /* JSON Pointer into the event */
+    mr_pointer_t *pointer;
 } mr_measure_t;
 
 
 /* Durations are in ms, sizes in bytes. */
 typedef struct {
     struct {
-        char           *brokers;            /* 127.0.0.1:9092 */
-        char           *topic;              /* events */
-        char           *stats_topic;        /* event-stats */
-        char           *dead_topic;         /* events-dead */
-        int64_t         partitions;         /* 8 */
-        int64_t         replication;        /* 1 */
-        int64_t         min_insync_replicas; /* 1 */
-        int64_t         retention;          /* 7d */
-        mr_property_t  *properties;         /* every key with a dot */
-        size_t          n_properties;
+        char *brokers;               /* 127.0.0.1:9092 */
+        char *topic;                 /* events */
+        char *stats_topic;           /* event-stats */
+        char *dead_topic;            /* events-dead */
+        int64_t partitions;          /* 8 */
+        int64_t replication;         /* 1 */
+        int64_t min_insync_replicas; /* 1 */
+        int64_t retention;           /* 7d */
+        mr_property_t *properties;   /* every key with a dot */
+        size_t n_properties;
     } kafka;
 
     struct {
-        char     *uri;            /* mongodb://127.0.0.1:27017/?replicaSet=rs0 */
-        char     *database;       /* millrace */
-        int64_t   pool;           /* 16: connections a process at most */
-        int64_t   timeout;        /* 20s: a command's socket timeout */
+        char *uri;       /* mongodb://127.0.0.1:27017/... */
+        char *database;  /* millrace */
+        int64_t pool;    /* 16: connections a process at most */
+        int64_t timeout; /* 20s: a command's socket timeout */
     } mongodb;
 
     struct {
-        char     *group;          /* millrace-writer */
-        int64_t   threads;        /* 2: partitions flushed at once */
-        int64_t   flush_events;   /* 65536 */
-        int64_t   flush_size;     /* 32m of BSON */
-        int64_t   flush_interval; /* 200ms: the oldest record's wait */
-        int64_t   dedup_window;   /* 500000 records a partition (W) */
-        int64_t   retention;      /* 0: keep events for ever */
-        char     *metrics;        /* 127.0.0.1:9101 */
+        char *group;            /* millrace-writer */
+        int64_t threads;        /* 2: partitions flushed at once */
+        int64_t flush_events;   /* 65536 */
+        int64_t flush_size;     /* 32m of BSON */
+        int64_t flush_interval; /* 200ms: the oldest record's wait */
+        int64_t dedup_window;   /* 500000 records a partition (W) */
+        int64_t retention;      /* 0: keep events for ever */
+        char *metrics;          /* 127.0.0.1:9101 */
     } writer;
 
     struct {
-        int64_t   interval;       /* 250ms between two merges */
-        int64_t   grace;          /* 1h after a window's end: final */
-        int64_t   keep_second;    /* 1h */
-        int64_t   keep_minute;    /* 35d */
-        int64_t   lease;          /* 10s */
-        char     *metrics;        /* 127.0.0.1:9102 */
+        int64_t interval;    /* 250ms between two merges */
+        int64_t grace;       /* 1h after a window's end: final */
+        int64_t keep_second; /* 1h */
+        int64_t keep_minute; /* 35d */
+        int64_t lease;       /* 10s */
+        char *metrics;       /* 127.0.0.1:9102 */
     } stats;
 
     struct {
-        char     *listen;         /* 127.0.0.1:8081 */
-        int64_t   threads;        /* 4: queries answered at once */
-        int64_t   queue;          /* 256: queries waiting, then 503 */
-        int64_t   timeout;        /* 10s: a query's deadline */
-        int64_t   scan_blocks;    /* 2000: blocks a page may read */
-        char     *metrics;        /* 127.0.0.1:9103 */
+        char *listen;        /* 127.0.0.1:8081 */
+        int64_t threads;     /* 4: queries answered at once */
+        int64_t queue;       /* 256: queries waiting, then 503 */
+        int64_t timeout;     /* 10s: a query's deadline */
+        int64_t scan_blocks; /* 2000: blocks a page may read */
+        char *metrics;       /* 127.0.0.1:9103 */
     } query;
 
     struct {
-        mr_measure_t  list[MR_MEASURES_MAX];
-        size_t        n;          /* default: value = /metadata/value */
+        mr_measure_t list[MR_MEASURES_MAX];
+        size_t n; /* default: value = /metadata/value */
     } measures;
 } mr_options_t;
 
@@ -103,8 +103,8 @@ typedef struct {
  * ends it with mr_options_free().  The measures' pointers may be shared by
  * threads.
  */
-int mr_options_load(const char *path, mr_options_t *ret_options,
-    mr_error_t *err);
+int mr_options_load(
+    const char *path, mr_options_t *ret_options, mr_error_t *err);
 void mr_options_free(mr_options_t *options);
 
 /*
@@ -118,7 +118,7 @@ void mr_options_document(void);
  * checks the configuration and exits.  Every start makes the same checks.
  * Returns the exit status, or -1 to go on with *ret_options set.
  */
-int mr_options_command_line(int argc, char **argv, const char *program,
-    mr_options_t *ret_options);
+int mr_options_command_line(
+    int argc, char **argv, const char *program, mr_options_t *ret_options);
 
 #endif /* MILLRACE_OPTIONS_H */

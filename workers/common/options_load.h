@@ -8,13 +8,13 @@
 #include "options.h"
 
 
-#define MR_OPTIONS_MAX  64   /* keys in the table at most */
+#define MR_OPTIONS_MAX 64 /* keys in the table at most */
 
 
 typedef struct {
-    mr_options_t  *options;
-    unsigned       line[MR_OPTIONS_MAX];  /* of each key in the file, or 0 */
-    int            environment;           /* overriding is allowed */
+    mr_options_t *options;
+    unsigned line[MR_OPTIONS_MAX]; /* of each key in the file, or 0 */
+    int environment;               /* overriding is allowed */
 } mr_options_loader_t;
 
 
@@ -28,11 +28,11 @@ int mr_options_assign(mr_options_loader_t *loader, const char *section,
     mr_error_t *err);
 
 /* Read an INI file into the options. */
-int mr_options_read(mr_options_loader_t *loader, const char *path,
-    mr_error_t *err);
+int mr_options_read(
+    mr_options_loader_t *loader, const char *path, mr_error_t *err);
 
 /* Apply MILLRACE_<SECTION>_<KEY>. */
-int mr_options_environment(mr_options_loader_t *loader, char **environment,
-    mr_error_t *err);
+int mr_options_environment(
+    mr_options_loader_t *loader, char **environment, mr_error_t *err);
 
 #endif /* MILLRACE_OPTIONS_LOAD_H */

@@ -9,33 +9,33 @@
 
 
 typedef enum {
-    MR_OPTION_COUNT,      /* an integer */
-    MR_OPTION_DURATION,   /* ms */
-    MR_OPTION_SIZE,       /* bytes */
-    MR_OPTION_ADDRESS,    /* address:port to listen on */
-    MR_OPTION_BROKERS,    /* host[:port][,...] */
+    MR_OPTION_COUNT,    /* an integer */
+    MR_OPTION_DURATION, /* ms */
+    MR_OPTION_SIZE,     /* bytes */
+    MR_OPTION_ADDRESS,  /* address:port to listen on */
+    MR_OPTION_BROKERS,  /* host[:port][,...] */
     MR_OPTION_TOPIC,
     MR_OPTION_GROUP,
     MR_OPTION_DATABASE,
-    MR_OPTION_URI         /* a secret: never shown */
+    MR_OPTION_URI /* a secret: never shown */
 } mr_option_type_t;
 
 
 typedef struct {
-    const char        *section;
-    const char        *key;
-    mr_option_type_t   type;
-    size_t             offset;   /* in mr_options_t: int64_t or char * */
-    const char        *value;    /* the default, as it would be written */
-    const char        *min;      /* of the numeric types, inclusive */
-    const char        *max;
-    const char        *zero;     /* what 0 means where it is allowed too */
-    const char        *help;
+    const char *section;
+    const char *key;
+    mr_option_type_t type;
+    size_t offset;     /* in mr_options_t: int64_t or char * */
+    const char *value; /* the default, as it would be written */
+    const char *min;   /* of the numeric types, inclusive */
+    const char *max;
+    const char *zero; /* what 0 means where it is allowed too */
+    const char *help;
 } mr_option_t;
 
 
 /* Ordered by section; ends with a NULL section. */
-extern const mr_option_t  mr_option_table[];
+extern const mr_option_t mr_option_table[];
 
 
 /* NULL when there is no such key. */

@@ -14,16 +14,15 @@
 
 
 typedef struct {
-    const mr_options_t  *options;
-    int64_t              deadline;        /* of mr_time_monotonic() */
-    int                  initiate;        /* a one-member replica set */
-    int                  add_partitions;  /* the operator accepts the cost */
+    const mr_options_t *options;
+    int64_t deadline;   /* of mr_time_monotonic() */
+    int initiate;       /* a one-member replica set */
+    int add_partitions; /* the operator accepts the cost */
 } mr_setup_t;
 
 
 /* Say what was done: "topic events: created with 8 partitions". */
-void mr_setup_say(const char *fmt, ...)
-    __attribute__((format(printf, 1, 2)));
+void mr_setup_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /*
  * The topics of docs/data-model.md.  Fails with MR_ERROR_KAFKA,

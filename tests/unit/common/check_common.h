@@ -23,8 +23,7 @@ Suite *mr_suite_clients(void);
 const char *mr_check_file(const char *data, size_t len);
 
 /* Load a configuration of these lines. */
-int mr_check_load(const char *text, mr_options_t *ret_options,
-    mr_error_t *err);
+int mr_check_load(const char *text, mr_options_t *ret_options, mr_error_t *err);
 
 /* What `write` says on the file descriptor `fd`; the caller frees it. */
 char *mr_check_capture(int fd, void (*write)(void *ctx), void *ctx);
