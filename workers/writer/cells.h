@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/window.h"
+#include "../common/window.h"
 
 
 typedef struct {

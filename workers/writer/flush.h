@@ -16,7 +16,7 @@
 
 #include <millrace/event.h>
 
-#include "common/options.h"
+#include "../common/options.h"
 #include "arena.h"
 #include "block.h"
 #include "partials.h"

@@ -73,6 +73,7 @@ mr_partition_start(mr_partition_t *partition, const mr_ledger_t *ledger,
     partition->position = start;
     partition->hole = -1;
     partition->verified = start > ledger->last.offset;
+    partition->foreign = 0;
 
     *ret_start = start;
 
@@ -96,6 +97,7 @@ mr_partition_take(mr_partition_t *partition, const mr_record_t *record,
     }
 
     if (!partition->verified) {
+        partition->foreign = 1;
         mr_error_set(err, MR_ERROR_GAP, NULL,
             "the last stored record, at offset %lld, is no longer there",
             (long long) partition->ledger.last.offset);
@@ -158,6 +160,7 @@ partition_look_back(mr_partition_t *partition, const mr_record_t *record,
         if (!mr_last_matches(&partition->ledger.last, record->offset,
                 record->time, mr_hash(record->value)))
         {
+            partition->foreign = 1;
             mr_error_set(err, MR_ERROR_GAP, NULL,
                 "the record at offset %lld is not the one that was stored",
                 (long long) partition->ledger.last.offset);

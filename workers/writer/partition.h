@@ -13,7 +13,7 @@
 
 #include <millrace/event.h>
 
-#include "common/kafka_consumer.h"
+#include "../common/kafka_consumer.h"
 #include "dedup.h"
 #include "flush.h"
 #include "ledger.h"
@@ -25,6 +25,8 @@ typedef struct {
     int64_t      position;   /* every offset below it has been taken */
     mr_last_t    last;       /* the newest record judged */
     mr_flush_t  *flush;      /* given by the caller before taking a record */
+    size_t       limit;      /* events a flush, when that had to be lowered
+                                for a slow MongoDB; 0: as configured */
 
     int64_t      window_size;
     mr_dedup_t  *window;
@@ -33,6 +35,7 @@ typedef struct {
     int64_t      fill;       /* from here on records enter the window */
 
     int          verified;   /* the log is the one that the ledger speaks of */
+    int          foreign;    /* it is not: found out since the last start */
     int64_t      hole;       /* first offset since the last commit that was
                                 passed over unseen; -1: none */
 } mr_partition_t;

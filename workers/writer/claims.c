@@ -1,0 +1,455 @@
+#include <stdlib.h>
+
+#include <millrace/time.h>
+
+#include "../common/log.h"
+#include "writer_private.h"
+
+
+#define CLAIMS_BOUNDS_MS 5000
+#define CLAIMS_WATCH_MS 1000
+#define CLAIMS_QUIET_MS 2000
+#define CLAIMS_ROUNDS 10 /* calls of watch until all were asked for */
+#define CLAIMS_RELEASE_MS 10000
+
+
+typedef struct {
+    int64_t start;
+    int64_t end;
+    mr_ledger_t ledger;
+} claims_state_t;
+
+
+static int claims_assign(void *ctx, mr_claim_t *claims, size_t n);
+static void claims_revoke(void *ctx);
+static mr_slot_t *claims_slot(mr_writer_t *writer, int32_t partition);
+static int claims_resolve(
+    mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim, mr_error_t *err);
+static int claims_look(mr_writer_t *writer, int32_t partition,
+    claims_state_t *state, mr_error_t *err);
+static mr_verdict_t claims_judge(
+    const mr_slot_t *slot, const claims_state_t *state);
+static mr_resume_t claims_way_out(mr_verdict_t verdict);
+static void claims_stop(mr_writer_t *writer, mr_slot_t *slot, int32_t partition,
+    mr_verdict_t verdict, const claims_state_t *state);
+static int claims_start(mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim,
+    const claims_state_t *state, mr_error_t *err);
+static void claims_count_stopped(mr_writer_t *writer);
+static int claims_watch_one(mr_writer_t *writer, int32_t partition);
+
+
+const mr_consumer_observer_t mr_claims_observer = {
+    claims_assign, claims_revoke};
+
+
+int
+mr_claims_review(mr_writer_t *writer)
+{
+    size_t i;
+    mr_slot_t *slot;
+    mr_error_t err;
+    mr_verdict_t verdict;
+    claims_state_t state;
+
+    for (i = 0; i < writer->n_slots; i++) {
+        slot = &writer->slots[i];
+
+        if (!slot->claimed || slot->stopped == MR_LEDGER_READ) {
+            continue;
+        }
+
+        if (claims_look(writer, (int32_t) i, &state, &err) != 0) {
+            mr_log_warn("partition=%zu %s", i, err.message);
+            return 0;
+        }
+
+        verdict = claims_judge(slot, &state);
+
+        if (verdict == MR_LEDGER_READ
+            || mr_ledger_allows(&state.ledger, claims_way_out(verdict)))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/*
+ * Some at each call, so that all have had their turn about once a second.
+ * The questions have a second use: librdkafka 2.0.2 looks whether a queue
+ * that was full has room again only when something wakes the broker's thread,
+ * and a question does.
+ */
+void
+mr_claims_watch(mr_writer_t *writer)
+{
+    size_t i, n;
+
+    if (writer->n_slots == 0 || mr_time_monotonic() < writer->quiet) {
+        return;
+    }
+
+    n = (writer->n_slots + CLAIMS_ROUNDS - 1) / CLAIMS_ROUNDS;
+
+    for (i = 0; i < n; i++) {
+        writer->watched =
+            writer->watched + 1 < writer->n_slots ? writer->watched + 1 : 0;
+
+        if (writer->slots[writer->watched].reading
+            && claims_watch_one(writer, (int32_t) writer->watched) != 0)
+        {
+            writer->quiet = mr_time_monotonic() + CLAIMS_QUIET_MS;
+            return;
+        }
+    }
+}
+
+
+void
+mr_claims_free(mr_writer_t *writer)
+{
+    size_t i;
+
+    for (i = 0; i < writer->n_slots; i++) {
+        mr_partition_destroy(writer->slots[i].partition);
+    }
+
+    free(writer->slots);
+    writer->slots = NULL;
+    writer->n_slots = 0;
+}
+
+
+static int
+claims_assign(void *ctx, mr_claim_t *claims, size_t n)
+{
+    size_t i;
+    mr_error_t err;
+    mr_slot_t *slot;
+    mr_writer_t *writer = ctx;
+
+    for (i = 0; i < n; i++) {
+        slot = claims_slot(writer, claims[i].partition);
+
+        if (slot == NULL) {
+            mr_log_error("out of memory");
+            return -1;
+        }
+
+        slot->claimed = 1;
+
+        if (claims_resolve(writer, slot, &claims[i], &err) != 0) {
+            mr_log_warn("partition=%d cannot begin: %s",
+                (int) claims[i].partition, err.message);
+            mr_metric_add(writer->counters.assign_retries, 1);
+            return -1;
+        }
+    }
+
+    claims_count_stopped(writer);
+
+    for (i = 0; i < n; i++) {
+
+        if (claims[i].start == MR_CLAIM_SKIP) {
+            continue;
+        }
+
+        slot = &writer->slots[claims[i].partition];
+
+        if (mr_lane_attach(
+                writer->lanes[(size_t) claims[i].partition % writer->n_lanes],
+                slot->partition, claims[i].source, writer->consumer)
+            != 0)
+        {
+            mr_log_error("out of memory");
+            claims_revoke(writer);
+            return -1;
+        }
+
+        slot->reading = 1;
+    }
+
+    mr_metric_set(writer->counters.assigned, (double) n);
+
+    return 0;
+}
+
+
+/* The lanes store what they have, all at once, and let go. */
+static void
+claims_revoke(void *ctx)
+{
+    size_t i;
+    int64_t deadline;
+    mr_writer_t *writer = ctx;
+
+    deadline = mr_time_monotonic() + CLAIMS_RELEASE_MS;
+
+    for (i = 0; i < writer->n_lanes; i++) {
+        mr_lane_release(writer->lanes[i], deadline);
+    }
+
+    for (i = 0; i < writer->n_lanes; i++) {
+        mr_lane_wait(writer->lanes[i]);
+    }
+
+    for (i = 0; i < writer->n_slots; i++) {
+        writer->slots[i].reading = 0;
+        writer->slots[i].claimed = 0;
+    }
+
+    mr_metric_set(writer->counters.assigned, 0);
+    claims_count_stopped(writer);
+}
+
+
+static mr_slot_t *
+claims_slot(mr_writer_t *writer, int32_t partition)
+{
+    size_t n;
+    mr_slot_t *slots;
+
+    n = (size_t) partition + 1;
+
+    if (n > writer->n_slots) {
+        slots = realloc(writer->slots, n * sizeof(mr_slot_t));
+        if (slots == NULL) {
+            return NULL;
+        }
+
+        writer->slots = slots;
+
+        while (writer->n_slots < n) {
+            slots[writer->n_slots++] = (mr_slot_t){0};
+        }
+    }
+
+    return &writer->slots[partition];
+}
+
+
+/* Decide where the partition is read from, or that it is not. */
+static int
+claims_resolve(
+    mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim, mr_error_t *err)
+{
+    mr_verdict_t verdict;
+    mr_resume_t way_out;
+    claims_state_t state;
+
+    if (claims_look(writer, claim->partition, &state, err) != 0) {
+        return -1;
+    }
+
+    verdict = claims_judge(slot, &state);
+    way_out = claims_way_out(verdict);
+
+    if (verdict != MR_LEDGER_READ && mr_ledger_allows(&state.ledger, way_out)) {
+        mr_log_warn("partition=%d next=%lld as the operator said, it goes on "
+                    "at the log's start, offset %lld%s",
+            (int) claim->partition, (long long) state.ledger.next,
+            (long long) state.start,
+            way_out == MR_RESUME_EPOCH ? ", in a new epoch" : "");
+
+        if (mr_store_resume(writer->store, claim->partition, &state.ledger,
+                way_out, state.start, err)
+                != 0
+            || claims_look(writer, claim->partition, &state, err) != 0)
+        {
+            return -1;
+        }
+
+        verdict = claims_judge(slot, &state);
+    }
+
+    if (verdict != MR_LEDGER_READ) {
+        claims_stop(writer, slot, claim->partition, verdict, &state);
+        claim->start = MR_CLAIM_SKIP;
+        return 0;
+    }
+
+    return claims_start(writer, slot, claim, &state, err);
+}
+
+
+/* The log's bounds and the ledger, which is created if there is none. */
+static int
+claims_look(mr_writer_t *writer, int32_t partition, claims_state_t *state,
+    mr_error_t *err)
+{
+    int found;
+
+    if (mr_consumer_bounds(writer->consumer, partition, CLAIMS_BOUNDS_MS,
+            &state->start, &state->end, err)
+            != 0
+        || mr_store_read(writer->store, partition, &found, &state->ledger, err)
+               != 0)
+    {
+        return -1;
+    }
+
+    if (found) {
+        return 0;
+    }
+
+    if (mr_store_create(writer->store, partition, state->start, err) != 0
+        || mr_store_read(writer->store, partition, &found, &state->ledger, err)
+               != 0)
+    {
+        return -1;
+    }
+
+    if (!found) {
+        return mr_error_set(
+            err, MR_ERROR_MONGODB, NULL, "the ledger has gone again");
+    }
+
+    return 0;
+}
+
+
+static mr_verdict_t
+claims_judge(const mr_slot_t *slot, const claims_state_t *state)
+{
+    const mr_partition_t *partition;
+
+    partition = slot->partition;
+
+    /* Found out while reading; it holds until the ledger is moved. */
+    if (partition != NULL && partition->foreign
+        && partition->ledger.epoch == state->ledger.epoch
+        && partition->ledger.next == state->ledger.next)
+    {
+        return MR_LEDGER_RECREATED;
+    }
+
+    return mr_ledger_judge(&state->ledger, state->start, state->end);
+}
+
+
+static mr_resume_t
+claims_way_out(mr_verdict_t verdict)
+{
+    switch (verdict) {
+
+    case MR_LEDGER_GAP:
+        return MR_RESUME_GAP;
+
+    case MR_LEDGER_RECREATED:
+        return MR_RESUME_EPOCH;
+
+    default:
+        return MR_RESUME_NONE;
+    }
+}
+
+
+/* Nothing of the partition is read until the operator has decided. */
+static void
+claims_stop(mr_writer_t *writer, mr_slot_t *slot, int32_t partition,
+    mr_verdict_t verdict, const claims_state_t *state)
+{
+    if (slot->stopped == verdict && slot->epoch == state->ledger.epoch
+        && slot->next == state->ledger.next)
+    {
+        return;
+    }
+
+    slot->stopped = verdict;
+    slot->epoch = state->ledger.epoch;
+    slot->next = state->ledger.next;
+
+    mr_metric_add(writer->counters.stops[verdict], 1);
+
+    if (verdict == MR_LEDGER_GAP) {
+        mr_log_error("partition=%d next=%lld STOPPED: Kafka has deleted the "
+                     "records before offset %lld, so %lld records that were "
+                     "never stored are lost; to go on without them run "
+                     "millrace-writer --accept-gap %d",
+            (int) partition, (long long) state->ledger.next,
+            (long long) state->start,
+            (long long) (state->start - state->ledger.next), (int) partition);
+        return;
+    }
+
+    mr_log_error("partition=%d next=%lld STOPPED: the log (offsets %lld to "
+                 "%lld) is not the one that was stored from: the topic was "
+                 "deleted and created again, or has lost its end; to store "
+                 "this log from its start run millrace-writer --new-epoch %d",
+        (int) partition, (long long) state->ledger.next,
+        (long long) state->start, (long long) state->end, (int) partition);
+}
+
+
+static int
+claims_start(mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim,
+    const claims_state_t *state, mr_error_t *err)
+{
+    if (slot->partition == NULL) {
+        slot->partition = mr_partition_create(
+            claim->partition, writer->options->writer.dedup_window);
+    }
+
+    if (slot->partition == NULL
+        || mr_partition_start(
+               slot->partition, &state->ledger, state->start, &claim->start)
+               != 0)
+    {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    slot->stopped = MR_LEDGER_READ;
+
+    mr_log_info("partition=%d epoch=%lld next=%lld reading from offset %lld, "
+                "the window is known from %lld; the log is %lld to %lld",
+        (int) claim->partition, (long long) state->ledger.epoch,
+        (long long) state->ledger.next, (long long) claim->start,
+        (long long) slot->partition->fill, (long long) state->start,
+        (long long) state->end);
+
+    return 0;
+}
+
+
+static void
+claims_count_stopped(mr_writer_t *writer)
+{
+    size_t i;
+
+    writer->n_stopped = 0;
+
+    for (i = 0; i < writer->n_slots; i++) {
+        if (writer->slots[i].claimed
+            && writer->slots[i].stopped != MR_LEDGER_READ) {
+            writer->n_stopped++;
+        }
+    }
+
+    mr_metric_set(writer->counters.stopped, (double) writer->n_stopped);
+}
+
+
+static int
+claims_watch_one(mr_writer_t *writer, int32_t partition)
+{
+    int64_t asked, start, end;
+    mr_error_t err;
+
+    /* Before the question: the answer is no older than this. */
+    asked = mr_time_now();
+
+    if (mr_consumer_bounds(
+            writer->consumer, partition, CLAIMS_WATCH_MS, &start, &end, &err)
+        != 0)
+    {
+        mr_log_warn("partition=%d %s", (int) partition, err.message);
+        return -1;
+    }
+
+    mr_lane_bounds(writer->lanes[(size_t) partition % writer->n_lanes],
+        partition, end, asked);
+
+    return 0;
+}

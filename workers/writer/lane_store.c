@@ -1,0 +1,442 @@
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <millrace/time.h>
+
+#include "../common/log.h"
+#include "../common/run.h"
+#include "lane_private.h"
+
+
+#define LANE_BACKOFF_MS 50
+#define LANE_DEAD_TIMEOUT 10000
+#define LANE_BOUNDS_TIMEOUT 5000
+#define LANE_BEAT_MS 1000
+#define LANE_BEATS 64
+
+/*
+ * A transaction that takes as long as this is near MongoDB's limit of 15 s
+ * (transactionLifetimeLimitSeconds): the flush is made smaller.
+ */
+#define LANE_SLOW_MS 10000
+#define LANE_SLOW_MIN 1024
+
+/*
+ * How far caught_up stays behind the moment at which the end of the log was
+ * asked for: room for clocks that differ and for records that have their
+ * time but are not yet visible.
+ */
+#define LANE_MARGIN_MS 500
+
+
+static int lane_check_hole(mr_lane_t *lane, mr_seat_t *seat);
+static int lane_dead_letters(mr_lane_t *lane, mr_seat_t *seat);
+static int lane_produce(
+    mr_lane_t *lane, const mr_seat_t *seat, mr_error_t *err);
+static int lane_send(mr_lane_t *lane, const mr_seat_t *seat,
+    const mr_dead_t *dead, mr_error_t *err);
+static int lane_prepare(mr_lane_t *lane, mr_seat_t *seat);
+static int lane_transact(
+    mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after);
+static void lane_stored(
+    mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after, int64_t since);
+static int lane_backoff(mr_lane_t *lane, unsigned attempt);
+static void lane_drop(mr_seat_t *seat);
+
+
+void
+mr_lane_store(mr_lane_t *lane, mr_seat_t *seat)
+{
+    int64_t since;
+    mr_ledger_t after;
+
+    if (seat->halted || seat->flush->records == 0) {
+        return;
+    }
+
+    since = mr_time_monotonic();
+    mr_partition_after(seat->partition, &after);
+
+    if (lane_check_hole(lane, seat) != 0 || lane_dead_letters(lane, seat) != 0
+        || lane_prepare(lane, seat) != 0
+        || lane_transact(lane, seat, &after) != 0)
+    {
+        return;
+    }
+
+    lane_stored(lane, seat, &after, since);
+}
+
+
+void
+mr_lane_halt(
+    mr_lane_t *lane, mr_seat_t *seat, mr_halt_t why, const mr_error_t *err)
+{
+    mr_log_warn("partition=%d next=%lld %s: %s; what is not stored is read "
+                "again",
+        (int) seat->partition->id, (long long) seat->partition->ledger.next,
+        mr_halt_name(why), err->message);
+
+    mr_metric_add(lane->env->counters->halts[why], 1);
+
+    lane_drop(seat);
+    lane->env->halted(lane->env->ctx, seat->partition, why);
+}
+
+
+void
+mr_lane_caught_up(mr_lane_t *lane)
+{
+    size_t n;
+    int64_t now, stored;
+    mr_seat_t *seat;
+    mr_error_t err;
+    mr_caught_up_t claims[LANE_BEATS];
+
+    now = mr_time_monotonic();
+
+    if (now < lane->beat) {
+        return;
+    }
+
+    lane->beat = now + LANE_BEAT_MS;
+    n = 0;
+
+    pthread_mutex_lock(&lane->mutex);
+
+    for (seat = lane->seats; seat != NULL && n < LANE_BEATS; seat = seat->next)
+    {
+        if (seat->halted || seat->end == -1) {
+            continue;
+        }
+
+        stored = seat->partition->ledger.next;
+
+        mr_metric_set(
+            seat->lag, seat->end > stored ? (double) (seat->end - stored) : 0);
+
+        if (seat->flush != NULL && seat->flush->records != 0) {
+            continue;
+        }
+
+        /* Nothing waits to be stored, so all that was taken is stored. */
+        if (seat->partition->position > stored) {
+            stored = seat->partition->position;
+        }
+
+        if (seat->end > stored || seat->asked - LANE_MARGIN_MS <= seat->claimed)
+        {
+            continue;
+        }
+
+        seat->claimed = seat->asked - LANE_MARGIN_MS;
+
+        claims[n].partition = seat->partition->id;
+        claims[n].epoch = seat->partition->ledger.epoch;
+        claims[n].next = seat->partition->ledger.next;
+        claims[n].time = seat->claimed;
+        n++;
+    }
+
+    pthread_mutex_unlock(&lane->mutex);
+
+    /* There may be more of them: those follow at once. */
+    if (n == LANE_BEATS) {
+        lane->beat = now;
+    }
+
+    if (mr_store_caught_up(lane->store, claims, n, &err) != 0) {
+        mr_log_warn("%s", err.message);
+        mr_metric_add(lane->env->counters->store_retries, 1);
+    }
+}
+
+
+/*
+ * Offsets were passed over: harmless if the log still reaches back to the
+ * first of them, for then it never held them (transaction markers, aborted
+ * records).  Returns -1 when the seat was halted or dropped.
+ */
+static int
+lane_check_hole(mr_lane_t *lane, mr_seat_t *seat)
+{
+    int64_t start, end;
+    unsigned attempt;
+    mr_error_t err;
+    mr_partition_t *partition;
+
+    partition = seat->partition;
+
+    if (partition->hole == -1) {
+        return 0;
+    }
+
+    for (attempt = 0; mr_consumer_bounds(seat->consumer, partition->id,
+                          LANE_BOUNDS_TIMEOUT, &start, &end, &err)
+                      != 0;
+         attempt++)
+    {
+        mr_log_warn("partition=%d %s", (int) partition->id, err.message);
+
+        if (lane_backoff(lane, attempt) != 0) {
+            lane_drop(seat);
+            return -1;
+        }
+    }
+
+    if (start > partition->hole) {
+        mr_error_set(&err, MR_ERROR_GAP, NULL,
+            "offset %lld was passed over and the log starts at %lld",
+            (long long) partition->hole, (long long) start);
+        mr_lane_halt(lane, seat, MR_HALT_LOST, &err);
+        return -1;
+    }
+
+    mr_metric_add(lane->env->counters->holes, 1);
+
+    return 0;
+}
+
+
+/* Returns -1 when the flush was dropped. */
+static int
+lane_dead_letters(mr_lane_t *lane, mr_seat_t *seat)
+{
+    unsigned attempt;
+    mr_error_t err;
+
+    if (seat->flush->n_dead == 0) {
+        return 0;
+    }
+
+    for (attempt = 0; lane_produce(lane, seat, &err) != 0; attempt++) {
+        mr_log_error("partition=%d dead letters, attempt %u: %s",
+            (int) seat->partition->id, attempt + 1, err.message);
+        mr_metric_add(lane->env->counters->dead_retries, 1);
+
+        if (lane_backoff(lane, attempt) != 0) {
+            lane_drop(seat);
+            return -1;
+        }
+    }
+
+    mr_log_warn("partition=%d %zu records up to offset %lld are no valid "
+                "events and went to %s; the first, at offset %lld: %.*s",
+        (int) seat->partition->id, seat->flush->n_dead,
+        (long long) seat->partition->last.offset,
+        lane->env->options->kafka.dead_topic,
+        (long long) seat->flush->dead[0].offset,
+        (int) seat->flush->dead[0].reason.len,
+        seat->flush->dead[0].reason.data);
+
+    return 0;
+}
+
+
+static int
+lane_produce(mr_lane_t *lane, const mr_seat_t *seat, mr_error_t *err)
+{
+    size_t i;
+    mr_error_t other;
+
+    if (mr_producer_begin(lane->env->dead, err) != 0) {
+        return -1;
+    }
+
+    for (i = 0; i < seat->flush->n_dead; i++) {
+        if (lane_send(lane, seat, &seat->flush->dead[i], err) != 0) {
+            (void) mr_producer_end(lane->env->dead, 0, &other);
+            return -1;
+        }
+    }
+
+    return mr_producer_end(lane->env->dead, LANE_DEAD_TIMEOUT, err);
+}
+
+
+static int
+lane_send(mr_lane_t *lane, const mr_seat_t *seat, const mr_dead_t *dead,
+    mr_error_t *err)
+{
+    char partition[16], offset[24];
+    mr_letter_t letter;
+
+    memset(&letter, 0, sizeof(mr_letter_t));
+
+    (void) snprintf(
+        partition, sizeof(partition), "%d", (int) seat->partition->id);
+    (void) snprintf(offset, sizeof(offset), "%lld", (long long) dead->offset);
+
+    if (dead->has_key) {
+        letter.key = dead->key;
+    }
+
+    if (dead->has_value) {
+        letter.value = dead->value;
+    }
+
+    letter.headers[0].name = "millrace-error";
+    letter.headers[0].value = dead->reason;
+    letter.headers[1].name = "millrace-topic";
+    letter.headers[1].value.data = lane->env->options->kafka.topic;
+    letter.headers[1].value.len = strlen(lane->env->options->kafka.topic);
+    letter.headers[2].name = "millrace-partition";
+    letter.headers[2].value.data = partition;
+    letter.headers[2].value.len = strlen(partition);
+    letter.headers[3].name = "millrace-offset";
+    letter.headers[3].value.data = offset;
+    letter.headers[3].value.len = strlen(offset);
+
+    return mr_producer_send(lane->env->dead, &letter, err);
+}
+
+
+/* Returns -1 when the seat was halted. */
+static int
+lane_prepare(mr_lane_t *lane, mr_seat_t *seat)
+{
+    mr_error_t err;
+    mr_flush_t *flush;
+
+    flush = seat->flush;
+
+    if (mr_plan_make(&lane->plan, flush->entries, flush->n, flush->types.names)
+            != 0
+        || mr_partials_roll_up(&flush->partials) != 0)
+    {
+        mr_error_set(&err, MR_ERROR_MEMORY, NULL, "out of memory");
+        mr_lane_halt(lane, seat, MR_HALT_MEMORY, &err);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/*
+ * Try until it is stored or not ours any more.  Returns -1 when the flush
+ * was dropped.
+ */
+static int
+lane_transact(mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after)
+{
+    int64_t began;
+    unsigned attempt;
+    mr_work_t work;
+    mr_error_t err;
+    mr_store_result_t result;
+
+    work.partition = seat->partition->id;
+    work.before = &seat->partition->ledger;
+    work.after = after;
+    work.flush = seat->flush;
+    work.plan = &lane->plan;
+
+    for (attempt = 0;; attempt++) {
+
+        err.code = MR_OK;
+        began = mr_time_monotonic();
+        result = mr_store_flush(lane->store, &work, &err);
+
+        if (result == MR_STORE_DONE) {
+            return 0;
+        }
+
+        if (result == MR_STORE_FENCED) {
+            mr_lane_halt(lane, seat, MR_HALT_FENCED, &err);
+            return -1;
+        }
+
+        mr_log_warn("partition=%d next=%lld cannot store %zu events, attempt "
+                    "%u: %s",
+            (int) seat->partition->id, (long long) seat->partition->ledger.next,
+            seat->flush->n, attempt + 1, err.message);
+        mr_metric_add(lane->env->counters->store_retries, 1);
+
+        if (mr_time_monotonic() - began >= LANE_SLOW_MS
+            && seat->flush->records > LANE_SLOW_MIN)
+        {
+            seat->partition->limit = seat->flush->records / 2;
+            mr_lane_halt(lane, seat, MR_HALT_SLOW, &err);
+            return -1;
+        }
+
+        if (lane_backoff(lane, attempt) != 0) {
+            mr_log_warn("partition=%d next=%lld what is not stored is dropped "
+                        "and will be read again",
+                (int) seat->partition->id,
+                (long long) seat->partition->ledger.next);
+            lane_drop(seat);
+            return -1;
+        }
+    }
+}
+
+
+static void
+lane_stored(
+    mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after, int64_t since)
+{
+    size_t limit;
+    mr_flush_t *flush;
+    mr_counters_t *counters;
+
+    flush = seat->flush;
+    counters = lane->env->counters;
+
+    mr_log_debug("partition=%d next=%lld stored %zu events in %zu blocks",
+        (int) seat->partition->id, (long long) after->next, flush->n,
+        lane->plan.n);
+
+    mr_metric_add(counters->stored, (int64_t) flush->n);
+    mr_metric_add(counters->repeated, (int64_t) flush->repeated);
+    mr_metric_add(counters->dead, (int64_t) flush->n_dead);
+    mr_metric_add(counters->ignored, (int64_t) flush->ignored);
+    mr_metric_add(counters->flushes, 1);
+    mr_metric_add(counters->flush_ms, mr_time_monotonic() - since);
+
+    /* A limit that was lowered rises again with every success. */
+    limit = 2 * seat->partition->limit;
+    seat->partition->limit =
+        limit < (size_t) lane->env->options->writer.flush_events ? limit : 0;
+
+    mr_partition_committed(seat->partition, after);
+    mr_consumer_report(seat->consumer, seat->partition->id, after->next);
+}
+
+
+/*
+ * Wait before another try.  Returns -1 when the lane is to let go and its
+ * time for that is up.
+ */
+static int
+lane_backoff(mr_lane_t *lane, unsigned attempt)
+{
+    struct timespec wait;
+
+    if (!atomic_load(&lane->release) && !mr_run_stopping()) {
+        (void) mr_run_backoff(attempt, LANE_BACKOFF_MS);
+        return 0;
+    }
+
+    wait.tv_sec = 0;
+    wait.tv_nsec = 200 * 1000 * 1000;
+    (void) nanosleep(&wait, NULL);
+
+    return atomic_load(&lane->release)
+                   && mr_time_monotonic() >= atomic_load(&lane->deadline)
+               ? -1
+               : 0;
+}
+
+
+static void
+lane_drop(mr_seat_t *seat)
+{
+    seat->halted = 1;
+
+    if (seat->flush != NULL) {
+        mr_flush_reset(seat->flush);
+    }
+}

@@ -1,0 +1,523 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include <millrace/time.h>
+
+#include "../common/run.h"
+#include "store_private.h"
+
+
+/* BSON of blocks in one insert: it is held twice, here and on the wire. */
+#define STORE_CHUNK (8 * 1024 * 1024)
+#define STORE_COMMIT_TRIES 3
+#define STORE_COMMIT_WAIT_MS 200
+
+
+static mongoc_client_session_t *store_begin(
+    mr_store_t *store, bson_t *opts, mr_error_t *err);
+static int store_ledger(mr_store_t *store, const mr_work_t *work,
+    const bson_t *opts, int *ret_matched, mr_error_t *err);
+static int store_blocks(mr_store_t *store, const mr_work_t *work,
+    const bson_t *opts, mr_error_t *err);
+static int store_chunk(mr_store_t *store, size_t n, const size_t *ends,
+    const bson_t *opts, mr_error_t *err);
+static int store_reserve(mr_store_t *store, size_t n);
+static int store_partials(mr_store_t *store, const mr_work_t *work,
+    const bson_t *opts, mr_error_t *err);
+static bson_t *store_partial_id(const mr_partial_t *row, int32_t partition);
+static bson_t *store_partial_update(
+    const mr_store_t *store, const mr_partial_t *row, int64_t flush);
+static int store_commit(mongoc_client_session_t *session, mr_error_t *err);
+static mr_store_result_t store_settle(
+    mr_store_t *store, const mr_work_t *work, mr_error_t *err);
+
+
+mr_store_result_t
+mr_store_flush(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
+{
+    int rc, matched;
+    bson_t opts;
+    mr_store_result_t result;
+    mongoc_client_session_t *session;
+
+    session = store_begin(store, &opts, err);
+    if (session == NULL) {
+        return MR_STORE_RETRY;
+    }
+
+    matched = 1;
+
+    rc = store_ledger(store, work, &opts, &matched, err);
+
+    if (rc == 0 && matched) {
+        rc = store_blocks(store, work, &opts, err);
+    }
+
+    if (rc == 0 && matched) {
+        rc = store_partials(store, work, &opts, err);
+    }
+
+    if (rc == 0 && matched && store_commit(session, err) == 0) {
+        result = MR_STORE_DONE;
+
+    } else if (rc == 0) {
+        /* Fenced, or nobody knows whether it was committed. */
+        (void) mongoc_client_session_abort_transaction(session, NULL);
+        result = store_settle(store, work, err);
+
+    } else {
+        (void) mongoc_client_session_abort_transaction(session, NULL);
+        result = MR_STORE_RETRY;
+    }
+
+    mongoc_client_session_destroy(session);
+    bson_destroy(&opts);
+
+    return result;
+}
+
+
+/* Start a transaction; *opts makes an operation part of it. */
+static mongoc_client_session_t *
+store_begin(mr_store_t *store, bson_t *opts, mr_error_t *err)
+{
+    bson_error_t error;
+    mongoc_read_concern_t *read_concern;
+    mongoc_write_concern_t *write_concern;
+    mongoc_transaction_opt_t *txn;
+    mongoc_client_session_t *session;
+
+    session = mongoc_client_start_session(store->client, NULL, &error);
+    if (session == NULL) {
+        mr_mongo_error(err, "cannot start a session", &error);
+        return NULL;
+    }
+
+    read_concern = mongoc_read_concern_new();
+    mongoc_read_concern_set_level(
+        read_concern, MONGOC_READ_CONCERN_LEVEL_SNAPSHOT);
+
+    write_concern = mongoc_write_concern_new();
+    mongoc_write_concern_set_wmajority(write_concern, 0);
+    mongoc_write_concern_set_journal(write_concern, true);
+
+    txn = mongoc_transaction_opts_new();
+    mongoc_transaction_opts_set_read_concern(txn, read_concern);
+    mongoc_transaction_opts_set_write_concern(txn, write_concern);
+
+    bson_init(opts);
+
+    if (!mongoc_client_session_start_transaction(session, txn, &error)
+        || !mongoc_client_session_append(session, opts, &error))
+    {
+        mr_mongo_error(err, "cannot start a transaction", &error);
+        mongoc_client_session_destroy(session);
+        bson_destroy(opts);
+        session = NULL;
+    }
+
+    mongoc_transaction_opts_destroy(txn);
+    mongoc_write_concern_destroy(write_concern);
+    mongoc_read_concern_destroy(read_concern);
+
+    return session;
+}
+
+
+/*
+ * The ledger first: from here on any other transaction on this partition
+ * conflicts with ours, whoever runs it.
+ */
+static int
+store_ledger(mr_store_t *store, const mr_work_t *work, const bson_t *opts,
+    int *ret_matched, mr_error_t *err)
+{
+    int rc;
+    bson_t *fence, *update, reply;
+    bson_iter_t iter;
+    bson_error_t error;
+    const mr_ledger_t *after;
+
+    after = work->after;
+
+    fence = mr_store_fence(
+        store, work->partition, work->before->epoch, work->before->next);
+
+    update = BCON_NEW("$set", "{", "next", BCON_INT64(after->next), "flush",
+        BCON_INT64(after->flush), "last", "{", "offset",
+        BCON_INT64(after->last.offset), "time",
+        BCON_DATE_TIME(after->last.time), "hash",
+        BCON_BIN(BSON_SUBTYPE_BINARY, (const uint8_t *) &after->last.hash,
+            sizeof(mr_hash_t)),
+        "}", "}", "$inc", "{", "stored", BCON_INT64((int64_t) work->flush->n),
+        "repeated", BCON_INT64((int64_t) work->flush->repeated), "dead",
+        BCON_INT64((int64_t) work->flush->n_dead), "}");
+
+    rc = 0;
+
+    if (!mongoc_collection_update_one(
+            store->ledger, fence, update, opts, &reply, &error))
+    {
+        rc = mr_mongo_error(err, "cannot update the ledger", &error);
+
+    } else {
+        *ret_matched = bson_iter_init_find(&iter, &reply, "matchedCount")
+                       && bson_iter_as_int64(&iter) == 1;
+    }
+
+    bson_destroy(&reply);
+    bson_destroy(fence);
+    bson_destroy(update);
+
+    return rc;
+}
+
+
+/* Build the blocks and send them, a chunk at a time. */
+static int
+store_blocks(mr_store_t *store, const mr_work_t *work, const bson_t *opts,
+    mr_error_t *err)
+{
+    int rc;
+    size_t i, n, *ends;
+    mr_block_id_t id;
+
+    if (work->plan->n == 0) {
+        return 0;
+    }
+
+    ends = malloc(work->plan->n * sizeof(size_t));
+    if (ends == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    id.epoch = work->before->epoch;
+    id.partition = work->partition;
+    id.offset = work->before->next;
+
+    rc = 0;
+    n = 0;
+    mr_buf_reset(&store->chunk);
+
+    for (i = 0; i < work->plan->n && rc == 0; i++) {
+        id.number = (int32_t) i;
+
+        if (mr_block_build(&store->chunk, work->plan, i, work->flush->entries,
+                work->flush->types.names, &id)
+            != 0)
+        {
+            rc = mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+            break;
+        }
+
+        ends[n++] = store->chunk.len;
+
+        if (store->chunk.len >= STORE_CHUNK || i + 1 == work->plan->n) {
+            rc = store_chunk(store, n, ends, opts, err);
+            n = 0;
+            mr_buf_reset(&store->chunk);
+        }
+    }
+
+    free(ends);
+
+    return rc;
+}
+
+
+static int
+store_chunk(mr_store_t *store, size_t n, const size_t *ends, const bson_t *opts,
+    mr_error_t *err)
+{
+    int rc;
+    size_t i, from;
+    bson_t insert;
+    bson_error_t error;
+    const bson_t **list;
+
+    list = malloc(n * sizeof(bson_t *));
+
+    if (list == NULL || store_reserve(store, n) != 0) {
+        free(list);
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    from = 0;
+
+    for (i = 0; i < n; i++) {
+        (void) bson_init_static(&store->documents[i],
+            (const uint8_t *) store->chunk.data + from, ends[i] - from);
+        list[i] = &store->documents[i];
+        from = ends[i];
+    }
+
+    /* Validation would refuse an empty key, which metadata may have. */
+    bson_copy_to(opts, &insert);
+    BSON_APPEND_BOOL(&insert, "validate", false);
+    BSON_APPEND_BOOL(&insert, "ordered", true);
+
+    rc = 0;
+
+    if (!mongoc_collection_insert_many(
+            store->blocks, list, n, &insert, NULL, &error))
+    {
+        rc = mr_mongo_error(err, "cannot insert blocks", &error);
+    }
+
+    bson_destroy(&insert);
+    free(list);
+
+    return rc;
+}
+
+
+/* Room for `n` views; a bson_t wants an alignment of its own. */
+static int
+store_reserve(mr_store_t *store, size_t n)
+{
+    size_t cap;
+    bson_t *documents;
+
+    if (n <= store->documents_cap) {
+        return 0;
+    }
+
+    cap = store->documents_cap != 0 ? store->documents_cap : 64;
+
+    while (cap < n) {
+        cap *= 2;
+    }
+
+    documents = aligned_alloc(_Alignof(bson_t), cap * sizeof(bson_t));
+    if (documents == NULL) {
+        return -1;
+    }
+
+    free(store->documents);
+    store->documents = documents;
+    store->documents_cap = cap;
+
+    return 0;
+}
+
+
+static int
+store_partials(mr_store_t *store, const mr_work_t *work, const bson_t *opts,
+    mr_error_t *err)
+{
+    int rc;
+    size_t i, n;
+    bson_t *id, *update, upsert;
+    bson_error_t error;
+    mr_partial_t row;
+    mongoc_bulk_operation_t *bulk;
+
+    n = mr_partials_rows(&work->flush->partials);
+
+    if (n == 0) {
+        return 0;
+    }
+
+    bulk = mongoc_collection_create_bulk_operation_with_opts(
+        store->partials, opts);
+
+    bson_init(&upsert);
+    BSON_APPEND_BOOL(&upsert, "upsert", true);
+
+    rc = 0;
+
+    for (i = 0; i < n && rc == 0; i++) {
+        mr_partials_row(
+            &work->flush->partials, i, work->flush->types.names, &row);
+
+        id = store_partial_id(&row, work->partition);
+        update = store_partial_update(store, &row, work->after->flush);
+
+        if (!mongoc_bulk_operation_update_one_with_opts(
+                bulk, id, update, &upsert, &error))
+        {
+            rc = mr_mongo_error(err, "cannot update partials", &error);
+        }
+
+        bson_destroy(id);
+        bson_destroy(update);
+    }
+
+    if (rc == 0 && mongoc_bulk_operation_execute(bulk, NULL, &error) == 0) {
+        rc = mr_mongo_error(err, "cannot update partials", &error);
+    }
+
+    mongoc_bulk_operation_destroy(bulk);
+    bson_destroy(&upsert);
+
+    return rc;
+}
+
+
+static bson_t *
+store_partial_id(const mr_partial_t *row, int32_t partition)
+{
+    bson_t *id, child;
+
+    id = bson_new();
+
+    BSON_APPEND_DOCUMENT_BEGIN(id, "_id", &child);
+    BSON_APPEND_INT32(&child, "width", mr_width_seconds(row->width));
+    bson_append_utf8(
+        &child, "event_type", -1, row->type.data, (int) row->type.len);
+    BSON_APPEND_DATE_TIME(&child, "start", row->start);
+    BSON_APPEND_INT32(&child, "partition", partition);
+    bson_append_document_end(id, &child);
+
+    return id;
+}
+
+
+static bson_t *
+store_partial_update(
+    const mr_store_t *store, const mr_partial_t *row, int64_t flush)
+{
+    int any;
+    char key[64];
+    size_t i;
+    bson_t *update, set, inc, min, max;
+    const mr_measure_stats_t *stats;
+
+    update = bson_new();
+    any = 0;
+
+    BSON_APPEND_DOCUMENT_BEGIN(update, "$set", &set);
+    BSON_APPEND_INT64(&set, "flush", flush);
+    bson_append_document_end(update, &set);
+
+    if (row->expire != 0) {
+        BSON_APPEND_DOCUMENT_BEGIN(update, "$setOnInsert", &set);
+        BSON_APPEND_DATE_TIME(&set, "expire", row->expire);
+        bson_append_document_end(update, &set);
+    }
+
+    bson_init(&min);
+    bson_init(&max);
+
+    BSON_APPEND_DOCUMENT_BEGIN(update, "$inc", &inc);
+    BSON_APPEND_INT64(&inc, "count", row->count);
+
+    for (i = 0; i < store->options->measures.n; i++) {
+        stats = &row->measures[i];
+
+        if (stats->count == 0) {
+            continue;
+        }
+
+        any = 1;
+
+#define MEASURE(field)                                                         \
+    (void) snprintf(key, sizeof(key), "measures.%s." field,                    \
+        store->options->measures.list[i].name)
+
+        MEASURE("count");
+        BSON_APPEND_INT64(&inc, key, stats->count);
+        MEASURE("sum");
+        BSON_APPEND_DOUBLE(&inc, key, stats->sum);
+        MEASURE("min");
+        BSON_APPEND_DOUBLE(&min, key, stats->min);
+        MEASURE("max");
+        BSON_APPEND_DOUBLE(&max, key, stats->max);
+
+#undef MEASURE
+    }
+
+    bson_append_document_end(update, &inc);
+
+    if (any) {
+        BSON_APPEND_DOCUMENT(update, "$min", &min);
+        BSON_APPEND_DOCUMENT(update, "$max", &max);
+    }
+
+    bson_destroy(&min);
+    bson_destroy(&max);
+
+    return update;
+}
+
+
+/* Returns 0 once committed, -1 if that could not be learnt. */
+static int
+store_commit(mongoc_client_session_t *session, mr_error_t *err)
+{
+    int i;
+    bool ok, unknown;
+    bson_t reply;
+    bson_error_t error;
+
+    for (i = 0; i < STORE_COMMIT_TRIES; i++) {
+
+        ok = mongoc_client_session_commit_transaction(session, &reply, &error);
+        unknown =
+            mongoc_error_has_label(&reply, "UnknownTransactionCommitResult");
+        bson_destroy(&reply);
+
+        if (ok) {
+            return 0;
+        }
+
+        if (!unknown) {
+            break;
+        }
+
+        (void) mr_run_sleep(STORE_COMMIT_WAIT_MS);
+    }
+
+    return mr_mongo_error(err, "cannot commit", &error);
+}
+
+
+/*
+ * The ledger tells what became of the transaction.  If it stands just as we
+ * would have left it, the flush is stored, whoever did it: the same stretch
+ * of the log is always judged alike.
+ *
+ * A commit that is still under way at the server cannot slip in later: our
+ * next try conflicts with it or is fenced by it.
+ */
+static mr_store_result_t
+store_settle(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
+{
+    int found;
+    mr_error_t why;
+    mr_ledger_t ledger;
+
+    if (mr_store_read(store, work->partition, &found, &ledger, &why) != 0) {
+        *err = why;
+        return MR_STORE_RETRY;
+    }
+
+    if (found && ledger.epoch == work->before->epoch
+        && ledger.next == work->before->next)
+    {
+        if (err->code == MR_OK) {
+            mr_error_set(err, MR_ERROR_MONGODB, NULL,
+                "the ledger was updated by nobody, yet did not match");
+        }
+
+        return MR_STORE_RETRY;
+    }
+
+    if (found && ledger.epoch == work->after->epoch
+        && ledger.next == work->after->next
+        && ledger.flush == work->after->flush
+        && mr_last_matches(&ledger.last, work->after->last.offset,
+            work->after->last.time, work->after->last.hash))
+    {
+        return MR_STORE_DONE;
+    }
+
+    mr_error_set(err, MR_ERROR_FENCED, NULL,
+        "the ledger stands at epoch %lld offset %lld, not at epoch %lld "
+        "offset %lld",
+        found ? (long long) ledger.epoch : -1LL,
+        found ? (long long) ledger.next : -1LL, (long long) work->before->epoch,
+        (long long) work->before->next);
+
+    return MR_STORE_FENCED;
+}

@@ -1,0 +1,59 @@
+/* What the writer's two files share: running, and claims (claims.c). */
+#ifndef MR_WRITER_WRITER_PRIVATE_H
+#define MR_WRITER_WRITER_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "../common/mongo.h"
+#include "lane.h"
+#include "store.h"
+#include "writer.h"
+
+
+/* What the main thread knows of a partition that it has ever been given. */
+typedef struct {
+    mr_partition_t  *partition;  /* keeps the dedup window between claims */
+    int              claimed;    /* the group gave it to us */
+    int              reading;    /* it is with its lane */
+    mr_verdict_t     stopped;    /* why it waits for the operator */
+    int64_t          epoch;      /* the ledger it was stopped at */
+    int64_t          next;
+} mr_slot_t;
+
+typedef struct {
+    const mr_options_t  *options;
+    mr_mongo_t          *mongo;
+    mr_store_t          *store;
+    mr_producer_t       *dead;
+    mr_consumer_t       *consumer;
+    mr_counters_t        counters;
+
+    mr_lane_env_t        env;
+    mr_lane_t          **lanes;
+    size_t               n_lanes;
+
+    mr_slot_t           *slots;      /* by partition */
+    size_t               n_slots;
+    size_t               watched;    /* whose bounds are asked for next */
+    int64_t              review;     /* when stopped ones are looked at */
+    int64_t              restarted;  /* when that was done last */
+
+    int64_t              quiet;      /* no questions to Kafka until then */
+    size_t               n_stopped;
+
+    atomic_int           restart;    /* a lane has halted a partition */
+} mr_writer_t;
+
+
+extern const mr_consumer_observer_t mr_claims_observer;
+
+/* Look at the stopped partitions; returns whether one of them may go on. */
+int mr_claims_review(mr_writer_t *writer);
+
+/* Ask where some of the partitions end, and tell their lanes. */
+void mr_claims_watch(mr_writer_t *writer);
+
+/* Release all slots. */
+void mr_claims_free(mr_writer_t *writer);
+
+#endif /* MR_WRITER_WRITER_PRIVATE_H */
