@@ -558,7 +558,8 @@ def _rank(name):
 def _java(*flags):
     jars = os.path.join(CACHE, 'kafka', '*')
     simple = '-Dorg.slf4j.simpleLogger.'
-    return ['java', *flags, '-cp', jars, simple + 'showDateTime=true',
+    # Without that flag the JVM leaves its working directory for a moment.
+    return ['java', '-XX:-UsePerfData', *flags, '-cp', jars, simple + 'showDateTime=true',
             simple + 'dateTimeFormat=yyyy-MM-dd\'T\'HH:mm:ss.SSSXXX',
             simple + 'defaultLogLevel=warn', simple + 'log.kafka=info']
 
