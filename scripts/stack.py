@@ -559,7 +559,8 @@ def _java(*flags):
     jars = os.path.join(CACHE, 'kafka', '*')
     simple = '-Dorg.slf4j.simpleLogger.'
     # Without that flag the JVM leaves its working directory for a moment.
-    return ['java', '-XX:-UsePerfData', *flags, '-cp', jars, simple + 'showDateTime=true',
+    return ['java', '-XX:-UsePerfData', *flags, '-cp', jars,
+            simple + 'showDateTime=true',
             simple + 'dateTimeFormat=yyyy-MM-dd\'T\'HH:mm:ss.SSSXXX',
             simple + 'defaultLogLevel=warn', simple + 'log.kafka=info']
 
