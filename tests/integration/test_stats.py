@@ -5,163 +5,24 @@ known to the test from what it committed itself.
 """
 
 import datetime
-import itertools
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import threading
 import time
-import urllib.request
 
-import confluent_kafka
 import pytest
-from bson.codec_options import CodecOptions
+from confluent_kafka.admin import AdminClient
 
-from harness.flushes import NAMES, Flushes, Load, date
+from harness.flushes import NAMES, Load, date
 from harness.pipeline import REPO, Pipeline
+from harness.statsdaemon import Stats, scalars
 from harness.waiting import wait_until
 
 BUILD = os.environ.get("MILLRACE_BUILD", "build")
 TYPES = ["view", "click", "a|b", "päivä \U0001f389", 'quo"te\\']
-numbers = itertools.count(1)
-
-
-class Stats:
-    """The daemon with a database and a topic of its own."""
-
-    def __init__(self, pipeline, **options):
-        name = f"stats-test-{next(numbers)}"
-        self.pipeline = pipeline
-        self.topic = name
-        self.database = pipeline.mongo.get_database(
-            name, CodecOptions(tz_aware=True))
-        pipeline.options = {
-            "kafka": {"stats_topic": name},
-            "mongodb": {"database": name},
-            "stats": {"interval": "50ms", "lease": "2s", **options},
-        }
-        pipeline.start("setup")
-        self.flushes = Flushes(self.database)
-
-    def metric(self, name, part="stats"):
-        suffix = "_2" if part.endswith("-2") else ""
-        port = self.pipeline.ports[f"stats_metrics{suffix}"]
-        with urllib.request.urlopen(
-                f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-        found = re.search(rf"^millrace_stats_{name} (\S+)$", text, re.M)
-        assert found, f"no metric {name} in\n{text}"
-        return float(found.group(1))
-
-    def settle(self, seconds=60):
-        """Wait until all that was committed is merged and acknowledged."""
-
-        def settled():
-            merge = self.database.state.find_one({"_id": "merge"}) or {}
-            merged = {p["partition"]: p["flush"]
-                      for p in merge.get("partitions", [])}
-            return (all(merged.get(p) == flush
-                        for p, flush in self.flushes.flushes.items())
-                    and not self.database.windows.count_documents(
-                        {"dirty": True}))
-
-        wait_until(settled, seconds, lambda: (
-            "merged, of the flushes " + str(dict(self.flushes.flushes)) + ": "
-            + str(self.database.state.find_one({"_id": "merge"}))))
-
-    def windows(self):
-        """(width, type, start) -> the window's document."""
-
-        return {(d["_id"]["width"], d["_id"]["event_type"],
-                 int(d["_id"]["start"].timestamp())): d
-                for d in self.database.windows.find()}
-
-    def messages(self):
-        """[(key, value)] of the topic, in order."""
-
-        consumer = confluent_kafka.Consumer({
-            "bootstrap.servers": self.pipeline.brokers, "group.id": "test"})
-        try:
-            where = confluent_kafka.TopicPartition(self.topic, 0, 0)
-            _, end = consumer.get_watermark_offsets(where, timeout=20)
-            consumer.assign([where])
-            found = []
-            deadline = time.monotonic() + 60
-            while len(found) < end:
-                assert time.monotonic() < deadline, f"{len(found)} of {end}"
-                message = consumer.poll(1)
-                if message is not None:
-                    assert message.error() is None, message.error()
-                    found.append((message.key(), message.value()))
-            return found
-        finally:
-            consumer.close()
-
-    def check(self):
-        """
-        The windows and the last revisions on the topic are what was
-        committed; each key's revisions are 1, 2, 3, ... in order, or repeat
-        the one before byte for byte.
-        """
-
-        right = self.flushes.account.windows
-        windows = self.windows()
-        assert windows.keys() == right.keys()
-        for key, document in windows.items():
-            assert scalars(document) == right[key], key
-            assert document["dirty"] is False
-            published = key[0] != 86400 and key[1] != ""
-            assert document["published"] == (
-                document["revision"] if published else 0), key
-
-        latest = {}
-        repeated = 0
-        for key, value in self.messages():
-            message = json.loads(value)
-            name = "{event_type}|{width}|{start}".format(**message)
-            assert key == name.encode()
-            before, bytes_before = latest.get(key, (None, None))
-            if before and message["revision"] == before["revision"]:
-                assert value == bytes_before, f"{name} was repeated otherwise"
-                repeated += 1
-            else:
-                assert message["revision"] == (
-                    before["revision"] if before else 0) + 1, name
-            latest[key] = message, value
-
-        want = {f"{t}|{NAMES[w]}|{s}".encode(): (w, t, s)
-                for w, t, s in right if w != 86400 and t != ""}
-        assert latest.keys() == want.keys()
-        for key, (message, _) in latest.items():
-            assert_message(message, want[key], windows[want[key]],
-                           right[want[key]])
-        return repeated
-
-
-def scalars(document):
-    m = document["measures"].get("value")
-    if m is None:
-        return [document["count"], 0, 0.0, None, None]
-    return [document["count"], m["count"], m["sum"], m["min"], m["max"]]
-
-
-def assert_message(message, key, document, right):
-    width, event_type, start = key
-    count, n, total, low, high = right
-    measures = {} if n == 0 else {"value": {
-        "count": n, "sum": total, "average": total / n, "min": low,
-        "max": high}}
-    assert message == {
-        "schema": 1, "event_type": event_type, "width": NAMES[width],
-        "start": start, "end": start + width, "count": count,
-        "rate": count / width, "measures": measures,
-        "revision": document["revision"], "final": document["final"]}
-    assert list(message) == [
-        "schema", "event_type", "width", "start", "end", "count", "rate",
-        "measures", "revision", "final"]
 
 
 @pytest.fixture(scope="module")
@@ -210,14 +71,20 @@ def test_what_was_there_before_is_merged(make, servers):
     assert all(d["revision"] <= 2 for d in stats.windows().values())
 
 
-def test_more_windows_than_fit_into_one_round(make, servers):
+def test_more_windows_than_fit_into_memory_at_once(make, servers):
     stats = make()
     now = int(time.time())
-    types = [f"type-{i}" for i in range(40)]
-    for partition in range(2):
-        stats.flushes.flush(partition, [
-            (t, now - 10 - s, 0.25 * s) for t in types for s in range(500)])
-    assert len(stats.flushes.account.windows) > 20000
+    for first in range(0, 80, 20):
+        stats.flushes.flush(0, [
+            (f"type-{t}", now - 10 - s, 0.25 * s)
+            for t in range(first, first + 20) for s in range(500)])
+    assert len(stats.flushes.account.windows) > 32768 + 5000
+    servers.start("stats")
+
+    # Killed half-way, it goes on from where it was.
+    wait_until(lambda: stats.database.state.find_one(
+        {"_id": "merge", "partitions.flush": {"$gt": 0}}), 60, "a part")
+    servers.kill("stats")
     servers.start("stats")
     stats.settle()
     stats.check()
@@ -376,7 +243,6 @@ def test_killed_again_and_again_under_load(make, servers, seed):
     load.start()
     for _ in range(25):
         servers.start("stats")
-        stats.flushes.random.random()
         time.sleep(stats.flushes.random.uniform(0, 0.6))
         servers.kill("stats")
     servers.start("stats")
@@ -452,6 +318,71 @@ def test_a_member_that_was_suspended_changes_nothing(make, servers):
         load.stop()
     stats.settle()
     stats.check()
+
+
+def test_what_another_member_has_stored_is_published_first(make, servers):
+    stats = make()
+    servers.start("stats")
+    now = time.time()
+    stats.flushes.flush(0, [("a", now, 1.0)])
+    stats.settle()
+
+    # As if by a member that died after storing a revision.
+    stats.database.windows.update_many(
+        {"_id.event_type": "a", "_id.width": {"$lt": 86400}},
+        {"$inc": {"revision": 1}, "$set": {"dirty": True}})
+    stats.flushes.flush(1, [("a", now, 2.0)])
+    stats.settle()
+    assert stats.windows()[1, "a", int(now)]["revision"] == 3
+    assert stats.metric("conflicts_total") >= 1
+    stats.check()
+
+
+def test_a_window_is_never_set_back(make, servers):
+    stats = make()
+    servers.start("stats")
+    now = time.time()
+    stats.flushes.flush(0, [("a", now, None)] * 5)
+    stats.settle()
+    before = stats.windows()
+
+    # Partials that hold less than before are damage, not news.
+    stats.database.partials.update_many(
+        {}, {"$set": {"count": 1, "flush": 2}})
+    stats.database.ledger.update_many({}, {"$set": {"flush": 2}})
+    stats.flushes.flushes[0] = 2
+    stats.settle()
+    assert stats.windows() == before
+    assert "fewer than the 5 that were merged" in servers.log_text("stats")
+
+
+def test_a_topic_that_was_recreated_is_published_to(make, servers):
+    stats = make()
+    servers.start("stats")
+    stats.flushes.flush(0, stats.flushes.events(20, TYPES))
+    stats.settle()
+    assert stats.messages()
+
+    admin = AdminClient({"bootstrap.servers": servers.brokers})
+    for future in admin.delete_topics([stats.topic]).values():
+        future.result(30)
+    wait_until(lambda: stats.topic not in admin.list_topics(
+        timeout=10).topics, 30, "the topic being gone")
+    stats.flushes.flush(1, stats.flushes.events(20, TYPES))
+    wait_until(lambda: stats.metric("failures_total") > 0, 60, "a failure")
+    servers.start("setup")
+    stats.settle()
+
+    windows = stats.windows()
+    newest = {}
+    for key, value in stats.messages():
+        newest[key] = json.loads(value)
+    assert newest
+    for message in newest.values():
+        key = next(w for w in NAMES if NAMES[w] == message["width"])
+        document = windows[key, message["event_type"], message["start"]]
+        assert message["revision"] == document["revision"]
+        assert message["count"] == document["count"]
 
 
 def test_kafka_away(make, servers):
