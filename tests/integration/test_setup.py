@@ -1,0 +1,319 @@
+"""
+millrace-setup on a Kafka and a mongod of its own: what it makes, what it
+mends, what it refuses, and what it says of it.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+
+import pymongo
+import pytest
+from confluent_kafka.admin import (AdminClient, ConfigResource, NewTopic,
+                                   ResourceType)
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../scripts"))
+
+from stack import CACHE, REPO, Stack, free_port  # noqa: E402
+
+BUILD = os.environ.get("MILLRACE_BUILD", "build")
+
+COLLECTIONS = {"ledger", "blocks", "partials", "windows", "state"}
+
+
+class Setup:
+    """One stack with Kafka and mongod, and runs of millrace-setup on it."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.admin = AdminClient({"bootstrap.servers": stack.brokers})
+        self.mongo = pymongo.MongoClient(stack.mongo_uri)
+        self.binary = os.path.join(REPO, BUILD, "millrace-setup")
+
+    def run(self, name, *arguments, **changes):
+        """
+        Run it for the topics and the database of this name; `changes` are
+        environment variables without MILLRACE_.  Returns (status, said,
+        complained).
+        """
+
+        env = {**os.environ, "MILLRACE_MONGODB_DATABASE": name}
+        for key in ("topic", "stats_topic", "dead_topic"):
+            env[f"MILLRACE_KAFKA_{key.upper()}"] = f"{name}-{key}"
+        env.update({f"MILLRACE_{key}": value
+                    for key, value in changes.items()})
+
+        done = subprocess.run(
+            [self.binary, "-c", self.stack.conf, *arguments], env=env,
+            capture_output=True, text=True, timeout=120)
+
+        return done.returncode, done.stdout.splitlines(), done.stderr
+
+    def settings(self, topic):
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        entries = self.admin.describe_configs([resource])[resource].result(20)
+        return {name: entry.value for name, entry in entries.items()}
+
+    def partitions(self, topic):
+        topics = self.admin.list_topics(timeout=20).topics
+        return len(topics[topic].partitions) if topic in topics else 0
+
+    def ttl(self, name):
+        index = self.mongo[name].blocks.index_information().get("received")
+        return index and index["expireAfterSeconds"]
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory):
+    with Stack(tmp_path_factory.mktemp("setup"), build=BUILD) as stack:
+        stack.start("kafka", "mongod")
+        it = Setup(stack)
+        yield it
+        it.mongo.close()
+
+
+def test_everything_is_made_once(setup):
+    status, said, complained = setup.run("once")
+    assert (status, complained) == (0, "")
+    assert said[-1] == "ready"
+
+    database = setup.mongo.once
+    assert set(database.list_collection_names()) == COLLECTIONS
+    assert {d["_id"]: d for d in database.state.find()} == {
+        "dedup": {"_id": "dedup", "window": 500000},
+        "schema": {"_id": "schema", "version": 1}}
+    assert database.blocks.count_documents({}) == 0
+
+    assert [(n, i["key"]) for n, i
+            in sorted(database.blocks.index_information().items())] == [
+        ("_id_", [("_id", 1)]),
+        ("span_tmax", [("span", 1), ("tmax", 1)]),
+        ("types_span_tmax", [("types", 1), ("span", 1), ("tmax", 1)]),
+        ("users_span_tmax", [("users", 1), ("span", 1), ("tmax", 1)])]
+    assert database.partials.index_information()["expire"][
+        "expireAfterSeconds"] == 0
+    assert database.windows.index_information()["dirty"][
+        "partialFilterExpression"] == {"dirty": True}
+
+    assert setup.partitions("once-topic") == 8
+    assert setup.partitions("once-stats_topic") == 1
+    assert setup.partitions("once-dead_topic") == 1
+
+    events = setup.settings("once-topic")
+    assert events["retention.ms"] == str(7 * 86400 * 1000)
+    assert events["message.timestamp.type"] == "LogAppendTime"
+    assert events["cleanup.policy"] == "delete"
+    assert events["min.insync.replicas"] == "1"
+    assert set(setup.settings("once-stats_topic")[
+        "cleanup.policy"].split(",")) == {"compact", "delete"}
+    assert int(setup.settings("once-dead_topic")["retention.ms"]) \
+        > 90 * 86400 * 1000
+
+    # Again: nothing is made or changed.
+    status, said, complained = setup.run("once")
+    assert (status, complained) == (0, "")
+    assert said == ["database once: ready, schema version 1",
+                    "topic once-topic: ready",
+                    "topic once-stats_topic: ready",
+                    "topic once-dead_topic: ready",
+                    "ready"]
+
+
+def test_indexes_are_multikey_before_the_first_transaction(setup):
+    assert setup.run("multikey")[0] == 0
+
+    for field in "users", "types":
+        plan = setup.mongo.multikey.blocks.find(
+            {field: "x", "span": 0}).sort("tmax").explain()
+        stage = plan["queryPlanner"]["winningPlan"]
+        while "inputStage" in stage:
+            stage = stage["inputStage"]
+        assert stage["indexName"] == f"{field}_span_tmax"
+        assert stage["multiKeyPaths"] == {
+            field: [field], "span": [], "tmax": []}
+
+
+def test_a_set_up_that_was_killed_is_finished(setup):
+    """What it leaves behind when it is killed at its worst moment."""
+
+    database = setup.mongo.killed
+    assert setup.run("killed")[0] == 0
+    database.state.delete_one({"_id": "schema"})
+    database.blocks.insert_one({"_id": "setup", "span": -1, "types": ["a"]})
+
+    assert setup.run("killed")[0] == 0
+    assert database.blocks.count_documents({}) == 0
+    assert database.state.count_documents({"_id": "schema"}) == 1
+
+
+def test_settings_that_differ_are_mended_and_others_kept(setup):
+    setup.admin.create_topics([NewTopic(
+        "mend-topic", 8, 1, config={
+            "retention.ms": "1000", "segment.bytes": "1048576"})])[
+                "mend-topic"].result(20)
+
+    status, said, complained = setup.run("mend")
+    assert (status, complained) == (0, "")
+    assert "topic mend-topic: retention.ms changed from 1000 to 604800000" \
+        in said
+    assert ("topic mend-topic: message.timestamp.type changed from "
+            "CreateTime to LogAppendTime") in said
+
+    settings = setup.settings("mend-topic")
+    assert settings["retention.ms"] == "604800000"
+    assert settings["segment.bytes"] == "1048576"
+
+    status, said, _ = setup.run("mend", KAFKA_RETENTION="0")
+    assert status == 0
+    assert setup.settings("mend-topic")["retention.ms"] == "-1"
+    assert setup.settings("mend-topic")["segment.bytes"] == "1048576"
+
+
+def test_partitions_are_added_only_when_told(setup):
+    assert setup.run("more", KAFKA_PARTITIONS="2")[0] == 0
+
+    status, _, complained = setup.run("more", KAFKA_PARTITIONS="3")
+    assert status == 1
+    assert "has 2 partitions, [kafka] partitions is 3" in complained
+    assert "--add-partitions" in complained
+    assert setup.partitions("more-topic") == 2
+
+    status, said, _ = setup.run("more", "--add-partitions",
+                                KAFKA_PARTITIONS="3")
+    assert status == 0
+    assert any("extended from 2 to 3 partitions" in line for line in said)
+    assert setup.partitions("more-topic") == 3
+
+    # More than wanted: said, and left alone.
+    status, said, _ = setup.run("more", KAFKA_PARTITIONS="2")
+    assert status == 0
+    assert any("has 3 partitions, more than the 2" in line for line in said)
+
+
+def test_retention_of_events(setup):
+    assert setup.run("keep")[0] == 0
+    assert setup.ttl("keep") is None
+
+    assert setup.run("keep", WRITER_RETENTION="30d")[0] == 0
+    assert setup.ttl("keep") == 30 * 86400
+
+    status, said, _ = setup.run("keep", WRITER_RETENTION="40d")
+    assert status == 0 and setup.ttl("keep") == 40 * 86400
+    assert "retention of events: was 2592000 s, now 3456000 s" in said
+
+    status, said, _ = setup.run("keep")
+    assert status == 0 and setup.ttl("keep") is None
+    assert "retention of events: was 3456000 s, now for ever" in said
+
+
+def test_another_dedup_window_is_refused(setup):
+    assert setup.run("window", WRITER_DEDUP_WINDOW="1000")[0] == 0
+
+    status, _, complained = setup.run("window")
+    assert status == 1
+    assert "fixed at 1000 records" in complained
+    assert setup.mongo.window.state.find_one("dedup")["window"] == 1000
+
+
+def test_a_newer_schema_is_refused(setup):
+    setup.mongo.newer.state.insert_one({"_id": "schema", "version": 2})
+
+    status, said, complained = setup.run("newer")
+    assert (status, said) == (1, [])
+    assert "schema version 2, this program knows 1" in complained
+    assert setup.mongo.newer.list_collection_names() == ["state"]
+    assert setup.partitions("newer-topic") == 0
+
+
+def test_too_few_brokers(setup):
+    status, _, complained = setup.run(
+        "brokers", "--timeout", "3", KAFKA_REPLICATION="3")
+    assert status == 1
+    assert "replication factor of 3" in complained
+
+
+def test_servers_that_are_away(setup):
+    free = f"127.0.0.1:{free_port(())}"
+
+    status, _, complained = setup.run(
+        "away", "--timeout", "1", KAFKA_BROKERS=free)
+    assert status == 1
+    assert f"Kafka at {free} does not answer" in complained
+
+    status, said, complained = setup.run(
+        "away", "--timeout", "1",
+        MONGODB_URI=f"mongodb://u:hush@{free}/?replicaSet=rs0")
+    assert (status, said) == (1, [])
+    assert "cannot reach MongoDB's primary" in complained
+    assert "hush" not in complained
+
+
+@contextlib.contextmanager
+def mongod(directory, *arguments):
+    """A mongod that nobody has initiated; gives its address."""
+
+    port = free_port(())
+    os.makedirs(directory)
+    with open(os.path.join(directory, "log"), "wb") as log:
+        process = subprocess.Popen(
+            [os.path.join(CACHE, "mongod", "mongod"), "--dbpath",
+             str(directory), "--port", str(port), "--bind_ip", "127.0.0.1",
+             "--wiredTigerCacheSizeGB", "0.25", "--nounixsocket",
+             *arguments], stdout=log, stderr=log)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_initiate(setup, tmp_path):
+    with mongod(tmp_path / "member", "--replSet", "mine") as address:
+        uri = f"mongodb://{address}/?replicaSet=mine"
+
+        status, _, complained = setup.run(
+            "initiate", "--timeout", "4", MONGODB_URI=uri)
+        assert status == 1
+        assert "--initiate" in complained
+
+        status, said, complained = setup.run(
+            "initiate", "--initiate", MONGODB_URI=uri)
+        assert (status, complained) == (0, "")
+        assert said[0] == f"replica set mine: initiated with {address}"
+
+        status, said, _ = setup.run("initiate", "--initiate", MONGODB_URI=uri)
+        assert status == 0
+        assert said[0] == "replica set mine: there already"
+
+        status, _, complained = setup.run(
+            "initiate", "--initiate",
+            MONGODB_URI=f"mongodb://{address}/?replicaSet=other")
+        assert status == 1
+        assert 'in the replica set "mine"' in complained
+
+    with mongod(tmp_path / "single") as address:
+        status, _, complained = setup.run(
+            "single", MONGODB_URI=f"mongodb://{address}/")
+        assert status == 1
+        assert "a single server, but transactions need a replica set" \
+            in complained
+
+        status, _, complained = setup.run(
+            "single", "--initiate",
+            MONGODB_URI=f"mongodb://{address}/?replicaSet=mine")
+        assert status == 1
+        assert "--replSet mine" in complained
+
+
+@pytest.mark.parametrize("arguments, status, message", [
+    (["--timeout", "0"], 2, "whole number of seconds, 1 to 3600"),
+    (["--timeout", "5s"], 2, "whole number of seconds, 1 to 3600"),
+    (["more"], 2, 'unexpected argument "more"'),
+    (["--nonsense"], 2, "usage: millrace-setup"),
+    (["-c", "/nowhere/millrace.conf"], 1, "cannot open /nowhere/"),
+])
+def test_bad_arguments(setup, arguments, status, message):
+    got, said, complained = setup.run("arguments", *arguments)
+    assert (got, said) == (status, [])
+    assert message in complained
