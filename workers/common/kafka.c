@@ -153,5 +153,15 @@ mr_kafka_log(
            : level <= 6 ? MR_LOG_INFO
                         : MR_LOG_DEBUG;
 
+    /*
+     * Producers and consumers share one section, so each of them is given
+     * properties that are for the other kind.
+     */
+    if (strcmp(facility, "CONFWARN") == 0
+        && strstr(message, "will be ignored by this") != NULL)
+    {
+        ours = MR_LOG_DEBUG;
+    }
+
     mr_log(ours, "kafka %s: %s", facility, message);
 }
