@@ -17,6 +17,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from harness.flushes import NAMES, Load, date
+from harness.holding import HoldingProxy
 from harness.pipeline import REPO, Pipeline
 from harness.statsdaemon import Stats, scalars
 from harness.waiting import wait_until
@@ -318,6 +319,48 @@ def test_a_member_that_was_suspended_changes_nothing(make, servers):
         load.stop()
     stats.settle()
     stats.check()
+
+
+# The command's name and collection, as OP_MSG has them.
+UPDATE_WINDOWS = b"\x02update\x00" + b"\x08\x00\x00\x00windows\x00"
+UPDATE_STATE = b"\x02update\x00" + b"\x06\x00\x00\x00state\x00"
+
+
+@pytest.mark.parametrize("message", [UPDATE_WINDOWS, UPDATE_STATE],
+                         ids=["window", "state"])
+def test_a_write_that_arrives_after_the_lease(make, servers, message):
+    stats = make(lease="1s")
+    now = time.time()
+    with HoldingProxy(servers.ports["mongod"]) as proxy:
+        servers.environment = {"MILLRACE_MONGODB_URI": proxy.uri}
+        try:
+            servers.start("stats")
+        finally:
+            servers.environment = {}
+        stats.flushes.flush(0, [("a", now, 1.0)])
+        stats.settle()
+
+        # The first member has decided on its next write, ...
+        proxy.hold(message)
+        stats.flushes.flush(1, [("a", now, 2.0)])
+        assert proxy.held.wait(10)
+
+        # ... and the other one goes further meanwhile.
+        servers.start("stats-2")
+        wait_until(lambda: stats.metric("lease_held", "stats-2") == 1, 10,
+                   "the take-over")
+        stats.flushes.flush(2, [("a", now, 3.0)])
+        stats.settle()
+        before = stats.windows(), stats.database.state.find_one("merge")
+        proxy.release()
+
+        wait_until(lambda: stats.metric("lease_held") == 0, 10,
+                   "the first one noticing")
+        assert "another member" in servers.log_text("stats")
+        assert (stats.windows(),
+                stats.database.state.find_one("merge")) == before
+        stats.check()
+        servers.stop("stats")
 
 
 def test_what_another_member_has_stored_is_published_first(make, servers):
