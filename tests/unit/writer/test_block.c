@@ -1,0 +1,434 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bson/bson.h>
+
+#include <writer/flush.h>
+#include <writer/span.h>
+
+#include "check_writer.h"
+
+
+#define EPOCH 3
+#define PARTITION 5
+#define FIRST 1000
+
+
+static mr_parser_t *parser;
+static mr_options_t options;
+static mr_pool_t pool;
+static mr_flush_t *flush;
+static mr_plan_t plan;
+static mr_buf_t buf;
+
+/* How often each offset was met in the blocks that were looked at. */
+static unsigned char *met;
+
+
+static void
+setup(void)
+{
+    parser = mr_parser_create();
+    test_options(&options, 0);
+    memset(&pool, 0, sizeof(mr_pool_t));
+    memset(&plan, 0, sizeof(mr_plan_t));
+    buf = (mr_buf_t) MR_BUF_INIT;
+    flush = mr_flush_create(&options, &pool);
+    met = calloc(100000, 1);
+}
+
+
+static void
+teardown(void)
+{
+    mr_flush_destroy(flush);
+    mr_plan_free(&plan);
+    mr_buf_free(&buf);
+    mr_pool_free(&pool);
+    mr_parser_destroy(parser);
+    test_options_free(&options);
+    free(met);
+}
+
+
+/* Add an event; its record's time is its timestamp and 7 ms. */
+static void
+add(const char *user, const char *type, int64_t time, size_t filler)
+{
+    char *json;
+    mr_event_t event;
+
+    json = malloc(filler + 512);
+    ck_assert_ptr_nonnull(json);
+
+    (void) snprintf(json, filler + 512,
+        "{\"event_id\":\"e%zu\",\"user_id\":\"%s\",\"event_type\":\"%s\","
+        "\"timestamp\":%lld.%03lld,\"metadata\":{\"f\":\"%*s\"}}",
+        flush->n, user, type, (long long) time / 1000, (long long) time % 1000,
+        (int) filler, "");
+
+    event = test_parse(parser, json);
+    ck_assert_int_eq(event.timestamp, time);
+
+    ck_assert_int_eq(
+        mr_flush_event(flush, &event, FIRST + (int64_t) flush->n, time + 7), 0);
+
+    free(json);
+}
+
+
+static int64_t
+integer(const bson_t *document, const char *key)
+{
+    bson_iter_t iter;
+
+    ck_assert_msg(bson_iter_init_find(&iter, document, key), "%s", key);
+
+    return BSON_ITER_HOLDS_DATE_TIME(&iter) ? bson_iter_date_time(&iter)
+                                            : bson_iter_as_int64(&iter);
+}
+
+
+static const uint8_t *
+column(const bson_t *document, const char *key, uint32_t len)
+{
+    uint32_t got;
+    bson_iter_t iter;
+    const uint8_t *data;
+
+    ck_assert_msg(bson_iter_init_find(&iter, document, key), "%s", key);
+    ck_assert(BSON_ITER_HOLDS_BINARY(&iter));
+    bson_iter_binary(&iter, NULL, &got, &data);
+    ck_assert_uint_eq(got, len);
+
+    return data;
+}
+
+
+static size_t
+strings(const bson_t *document, const char *key, const char **ret, size_t max)
+{
+    size_t n;
+    bson_iter_t iter, child;
+
+    ck_assert(bson_iter_init_find(&iter, document, key));
+    ck_assert(BSON_ITER_HOLDS_ARRAY(&iter));
+    ck_assert(bson_iter_recurse(&iter, &child));
+
+    for (n = 0; bson_iter_next(&child); n++) {
+        ck_assert_uint_lt(n, max);
+        ret[n] = bson_iter_utf8(&child, NULL);
+
+        if (n > 0) {
+            ck_assert_int_lt(strcmp(ret[n - 1], ret[n]), 0);
+        }
+    }
+
+    return n;
+}
+
+
+/* Everything that docs/data-model.md says of a block. */
+static size_t
+look(const bson_t *block, int32_t number)
+{
+    char key[24];
+    uint32_t len;
+    size_t i, n, n_users, n_types, user;
+    int64_t tmin, tmax, received, time, packed, offset, last_time, last_offset;
+    uint16_t kind, end;
+    bson_t id, event;
+    bson_iter_t iter, child;
+    const uint8_t *data, *times, *kinds, *ends;
+    static const char *users[MR_BLOCK_EVENTS], *types[MR_BLOCK_EVENTS];
+
+    ck_assert(bson_iter_init_find(&iter, block, "_id"));
+    bson_iter_document(&iter, &len, &data);
+    ck_assert(bson_init_static(&id, data, len));
+    ck_assert_int_eq(integer(&id, "epoch"), EPOCH);
+    ck_assert_int_eq(integer(&id, "partition"), PARTITION);
+    ck_assert_int_eq(integer(&id, "offset"), FIRST);
+    ck_assert_int_eq(integer(&id, "number"), number);
+
+    n = (size_t) integer(block, "n");
+    ck_assert_uint_ge(n, 1);
+    ck_assert_uint_le(n, MR_BLOCK_EVENTS);
+    ck_assert(n == 1 || block->len <= MR_BLOCK_BYTES);
+
+    tmin = INT64_MAX;
+    tmax = INT64_MIN;
+    received = INT64_MIN;
+
+    n_users = strings(block, "users", users, MR_BLOCK_EVENTS);
+    n_types = strings(block, "types", types, MR_BLOCK_EVENTS);
+    times = column(block, "times", (uint32_t) n * 8);
+    kinds = column(block, "kinds", (uint32_t) n * 2);
+    ends = column(block, "ends", (uint32_t) n_users * 2);
+
+    ck_assert(bson_iter_init_find(&iter, block, "events"));
+    ck_assert(BSON_ITER_HOLDS_ARRAY(&iter));
+    ck_assert(bson_iter_recurse(&iter, &child));
+
+    user = 0;
+    last_time = INT64_MIN;
+    last_offset = -1;
+
+    for (i = 0; bson_iter_next(&child); i++) {
+        bson_iter_t field;
+
+        (void) snprintf(key, sizeof(key), "%zu", i);
+        ck_assert_str_eq(bson_iter_key(&child), key);
+
+        bson_iter_document(&child, &len, &data);
+        ck_assert(bson_init_static(&event, data, len));
+
+        memcpy(&end, ends + 2 * user, 2);
+
+        if (i == end) {
+            user++;
+            last_time = INT64_MIN;
+            memcpy(&end, ends + 2 * user, 2);
+            ck_assert_uint_gt(end, i);
+        }
+
+        ck_assert(bson_iter_init_find(&field, &event, "user_id"));
+        ck_assert_str_eq(bson_iter_utf8(&field, NULL), users[user]);
+
+        memcpy(&kind, kinds + 2 * i, 2);
+        ck_assert_uint_lt(kind, n_types);
+        ck_assert(bson_iter_init_find(&field, &event, "event_type"));
+        ck_assert_str_eq(bson_iter_utf8(&field, NULL), types[kind]);
+
+        time = integer(&event, "timestamp");
+        memcpy(&packed, times + 8 * i, 8);
+        ck_assert_int_eq(packed, time);
+
+        offset = integer(&event, "offset");
+        ck_assert(
+            time > last_time || (time == last_time && offset > last_offset));
+        ck_assert_uint_eq(met[offset - FIRST]++, 0);
+
+        tmin = time < tmin ? time : tmin;
+        tmax = time > tmax ? time : tmax;
+        received = time + 7 > received ? time + 7 : received;
+        last_time = time;
+        last_offset = offset;
+    }
+
+    ck_assert_uint_eq(i, n);
+    ck_assert_uint_eq(user, n_users - 1);
+    ck_assert_uint_eq(end, n);
+
+    ck_assert_int_eq(integer(block, "tmin"), tmin);
+    ck_assert_int_eq(integer(block, "tmax"), tmax);
+    ck_assert_int_eq(integer(block, "received"), received);
+    ck_assert_int_eq(integer(block, "span"), mr_span_class(tmax - tmin));
+
+    return n;
+}
+
+
+/* Build every block, look at each, and see that no event is missing. */
+static void
+check_all(void)
+{
+    size_t i, sum;
+    bson_t block;
+    bson_error_t error;
+    mr_block_id_t id = {EPOCH, PARTITION, FIRST, 0};
+
+    ck_assert_int_eq(
+        mr_plan_make(&plan, flush->entries, flush->n, flush->types.names), 0);
+
+    sum = 0;
+
+    for (i = 0; i < plan.n; i++) {
+        id.number = (int32_t) i;
+        mr_buf_reset(&buf);
+
+        ck_assert_int_eq(mr_block_build(&buf, &plan, i, flush->entries,
+                             flush->types.names, &id),
+            0);
+        ck_assert(
+            bson_init_static(&block, (const uint8_t *) buf.data, buf.len));
+        ck_assert_msg(bson_validate_with_error(
+                          &block, BSON_VALIDATE_UTF8_ALLOW_NULL, &error),
+            "%s", error.message);
+
+        sum += look(&block, (int32_t) i);
+    }
+
+    ck_assert_uint_eq(sum, flush->n);
+}
+
+
+START_TEST(one_event_is_one_block)
+{
+    add("u", "t", 1500, 0);
+    check_all();
+    ck_assert_uint_eq(plan.n, 1);
+}
+END_TEST
+
+
+START_TEST(an_empty_flush_has_no_block)
+{
+    ck_assert_int_eq(mr_plan_make(&plan, NULL, 0, NULL), 0);
+    ck_assert_uint_eq(plan.n, 0);
+}
+END_TEST
+
+
+/* Users that differ late, early, or by being longer than another. */
+START_TEST(users_are_in_bytewise_order)
+{
+    size_t i;
+    static const char *const users[] = {"user-000000010", "user-00000001",
+        "user-", "user-0", "user-\xc3\xbc", "user-Z", "user-a",
+        "user-00000001000000000000002", "user-00000001000000000000001",
+        "user-0"};
+
+    for (i = 0; i < 100; i++) {
+        add(users[i % 10], i % 3 == 0 ? "view" : "click",
+            10000 - (int64_t) i * 50, 0);
+    }
+
+    check_all();
+    ck_assert_uint_eq(plan.n, 1);
+}
+END_TEST
+
+
+START_TEST(blocks_are_of_about_equal_number)
+{
+    size_t i;
+    char user[16];
+
+    for (i = 0; i < 2500; i++) {
+        (void) snprintf(
+            user, sizeof(user), "u%llu", (unsigned long long) test_below(500));
+        add(user, "t", 5000 + (int64_t) i, 0);
+    }
+
+    check_all();
+    ck_assert_uint_eq(plan.n, 3);
+    ck_assert_uint_eq(plan.blocks[0].n, 834);
+    ck_assert_uint_eq(plan.blocks[2].n, 832);
+}
+END_TEST
+
+
+START_TEST(large_events_make_small_blocks)
+{
+    size_t i;
+
+    for (i = 0; i < 12; i++) {
+        add("u", "t", 5000, 900 * 1000);
+    }
+
+    check_all();
+    ck_assert_uint_eq(plan.n, 3);
+}
+END_TEST
+
+
+START_TEST(many_types_are_indexed)
+{
+    size_t i;
+    char type[16];
+
+    for (i = 0; i < 3000; i++) {
+        (void) snprintf(type, sizeof(type), "type-%zu", i * 7919 % 3000);
+        add(i % 2 ? "a" : "b", type, 5000, 0);
+    }
+
+    check_all();
+}
+END_TEST
+
+
+START_TEST(late_events_get_blocks_of_their_own)
+{
+    size_t i, narrow;
+    int64_t low, high;
+
+    for (i = 0; i < 5000; i++) {
+        add(i % 2 ? "a" : "b", "t",
+            INT64_C(1700000000000) + (int64_t) i
+                - (i % 100 == 0 ? (int64_t) i * 700 : 0),
+            0);
+    }
+
+    check_all();
+    narrow = 0;
+
+    for (i = 0; i < plan.n; i++) {
+        size_t k;
+
+        low = INT64_MAX;
+        high = 0;
+
+        for (k = 0; k < plan.blocks[i].n; k++) {
+            const mr_entry_t *entry;
+
+            entry = &flush->entries[plan.order[plan.blocks[i].first + k]];
+            low = entry->time < low ? entry->time : low;
+            high = entry->time > high ? entry->time : high;
+        }
+
+        narrow += high - low <= 10000 ? plan.blocks[i].n : 0;
+    }
+
+    ck_assert_uint_ge(narrow, 4950);
+}
+END_TEST
+
+
+START_TEST(any_flush_is_stored_whole)
+{
+    char user[24];
+    size_t n;
+    static const char *const types[] = {"view", "click", "a", "zz"};
+    static const uint64_t spread[] = {1000, 60000, 7200000, 9000000000};
+
+    test_seed((uint64_t) _i);
+
+    for (n = 1 + test_below(6000); n > 0; n--) {
+        (void) snprintf(user, sizeof(user), "user-%07llu",
+            (unsigned long long) test_below(1 + test_below(100000)));
+        add(user, types[test_below(4)],
+            INT64_C(1600000000000)
+                + (int64_t) test_below(spread[test_below(4)]),
+            test_below(300));
+    }
+
+    check_all();
+}
+END_TEST
+
+
+Suite *
+suite_block(void)
+{
+    TCase *tc;
+    Suite *suite;
+
+    suite = suite_create("block");
+    tc = tcase_create("block");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 120);
+
+    tcase_add_test(tc, one_event_is_one_block);
+    tcase_add_test(tc, an_empty_flush_has_no_block);
+    tcase_add_test(tc, users_are_in_bytewise_order);
+    tcase_add_test(tc, blocks_are_of_about_equal_number);
+    tcase_add_test(tc, large_events_make_small_blocks);
+    tcase_add_test(tc, many_types_are_indexed);
+    tcase_add_test(tc, late_events_get_blocks_of_their_own);
+    tcase_add_loop_test(tc, any_flush_is_stored_whole, 0, 12);
+
+    suite_add_tcase(suite, tc);
+
+    return suite;
+}
