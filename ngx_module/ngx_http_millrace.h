@@ -112,6 +112,8 @@ typedef enum {
  */
 typedef struct {
     ngx_buf_t *problem; /* takes the place of nginx's own error page */
+    ngx_uint_t status;  /* of a refusal that waits for the body's end */
+    const char *detail;
 } ngx_http_millrace_ctx_t;
 
 

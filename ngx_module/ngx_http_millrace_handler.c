@@ -5,6 +5,10 @@
 #include "ngx_http_millrace.h"
 
 
+/* Bytes of a body that an HTTP/2 client may finish before it is refused. */
+#define NGX_HTTP_MILLRACE_UNREAD 1048576
+
+
 /* The headers that nginx has no slots for. */
 typedef struct {
     ngx_str_t *content_type;
@@ -19,6 +23,11 @@ static ngx_int_t ngx_http_millrace_post_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_millrace_other_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_millrace_refuse(
     ngx_http_request_t *r, ngx_uint_t status, const char *detail);
+#if (NGX_HTTP_V2)
+static void ngx_http_millrace_refused(ngx_http_request_t *r);
+#endif
+static ngx_int_t ngx_http_millrace_send_refusal(
+    ngx_http_request_t *r, ngx_http_millrace_ctx_t *ctx);
 static ngx_int_t ngx_http_millrace_discard(ngx_http_request_t *r);
 static void ngx_http_millrace_headers(
     ngx_http_request_t *r, ngx_http_millrace_headers_t *headers);
@@ -119,12 +128,8 @@ ngx_http_millrace_post_handler(ngx_http_request_t *r)
     detail = ngx_http_millrace_refusal(ngx_http_millrace_worker(mmcf), mlcf);
 
     if (detail) {
-        rc = ngx_http_millrace_discard(r);
-        if (rc != NGX_OK) {
-            return rc;
-        }
-
-        return ngx_http_millrace_send_unavailable(r, detail);
+        return ngx_http_millrace_refuse(
+            r, NGX_HTTP_SERVICE_UNAVAILABLE, detail);
     }
 
     if (ngx_http_millrace_request_create(r, format, headers.lenient) != NGX_OK)
@@ -173,18 +178,72 @@ ngx_http_millrace_other_handler(ngx_http_request_t *r)
 }
 
 
+/* Answer without looking at the body; `detail` is static. */
 static ngx_int_t
 ngx_http_millrace_refuse(
     ngx_http_request_t *r, ngx_uint_t status, const char *detail)
 {
     ngx_int_t rc;
+    ngx_http_millrace_ctx_t *ctx;
+
+    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_millrace_ctx_t));
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->status = status;
+    ctx->detail = detail;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_millrace_module);
+
+#if (NGX_HTTP_V2)
+
+    /*
+     * An answer ahead of the body's end is followed by RST_STREAM, and then
+     * common clients report an error instead of the answer.
+     */
+    if (r->stream && !r->stream->in_closed
+        && r->headers_in.content_length_n >= 0
+        && r->headers_in.content_length_n <= NGX_HTTP_MILLRACE_UNREAD)
+    {
+        rc = ngx_http_read_client_request_body(r, ngx_http_millrace_refused);
+
+        return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
+    }
+
+#endif
 
     rc = ngx_http_millrace_discard(r);
     if (rc != NGX_OK) {
         return rc;
     }
 
-    return ngx_http_millrace_send_problem(r, status, detail, NULL, 0);
+    return ngx_http_millrace_send_refusal(r, ctx);
+}
+
+
+#if (NGX_HTTP_V2)
+
+static void
+ngx_http_millrace_refused(ngx_http_request_t *r)
+{
+    ngx_http_finalize_request(
+        r, ngx_http_millrace_send_refusal(
+               r, ngx_http_get_module_ctx(r, ngx_http_millrace_module)));
+}
+
+#endif
+
+
+static ngx_int_t
+ngx_http_millrace_send_refusal(
+    ngx_http_request_t *r, ngx_http_millrace_ctx_t *ctx)
+{
+    if (ctx->status == NGX_HTTP_SERVICE_UNAVAILABLE) {
+        return ngx_http_millrace_send_unavailable(r, ctx->detail);
+    }
+
+    return ngx_http_millrace_send_problem(r, ctx->status, ctx->detail, NULL, 0);
 }
 
 

@@ -52,6 +52,7 @@ ngx_http_millrace_add_variables(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_millrace_ready_handler(ngx_http_request_t *r)
 {
+    char detail[96];
     ngx_int_t rc;
     ngx_http_millrace_state_t state;
 
@@ -81,8 +82,10 @@ ngx_http_millrace_ready_handler(ngx_http_request_t *r)
             mr_str("application/json"), mr_str("{\"status\":\"ok\"}\n"));
     }
 
-    return ngx_http_millrace_send_unavailable(
-        r, ngx_http_millrace_state_text(state));
+    (void) ngx_snprintf((u_char *) detail, sizeof(detail),
+        "events cannot be taken: %s%Z", ngx_http_millrace_state_text(state));
+
+    return ngx_http_millrace_send_unavailable(r, detail);
 }
 
 
