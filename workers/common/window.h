@@ -41,23 +41,22 @@ int64_t mr_width_keep(mr_width_t width, const mr_options_t *options);
 
 /* What is kept of one measure in one window. */
 typedef struct {
-    int64_t  count;   /* events that carried the measure as a number */
-    double   sum;
-    double   min;     /* meaningless while count is 0 */
-    double   max;
+    int64_t count; /* events that carried the measure as a number */
+    double sum;
+    double min; /* meaningless while count is 0 */
+    double max;
 } mr_measure_stats_t;
 
 
 /* The scalars of one window; measures in the order of the configuration. */
 typedef struct {
-    int64_t             count;
-    mr_measure_stats_t  measures[MR_MEASURES_MAX];
+    int64_t count;
+    mr_measure_stats_t measures[MR_MEASURES_MAX];
 } mr_window_stats_t;
 
 void mr_measure_add(mr_measure_stats_t *stats, double value);
-void mr_measure_merge(mr_measure_stats_t *into,
-    const mr_measure_stats_t *from);
-void mr_window_merge(mr_window_stats_t *into, const mr_window_stats_t *from,
-    size_t n_measures);
+void mr_measure_merge(mr_measure_stats_t *into, const mr_measure_stats_t *from);
+void mr_window_merge(
+    mr_window_stats_t *into, const mr_window_stats_t *from, size_t n_measures);
 
 #endif /* MILLRACE_WINDOW_H */
