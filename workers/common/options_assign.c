@@ -85,7 +85,8 @@ mr_options_assign(mr_options_loader_t *loader, const char *section,
             return -1;
         }
 
-        if (strchr(key, '.') != NULL) {
+        /* The one property without a dot that is worth having. */
+        if (strchr(key, '.') != NULL || strcmp(key, "debug") == 0) {
             return mr_options_assign_property(loader, key, value, where, err);
         }
     }

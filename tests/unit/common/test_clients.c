@@ -19,6 +19,8 @@ static const struct {
     {"", NULL},
     {"[kafka]\nlinger.ms = 5\nfetch.min.bytes = 1\n", NULL},
     {"[kafka]\ncompression.type = zstd\n", NULL},
+    {"[kafka]\ndebug = broker,security\n", NULL},
+    {"[kafka]\ndebug = everything\n", ":2: [kafka] debug: Invalid"},
     {"[kafka]\nsecurity.protocol = sasl_ssl\nsasl.mechanisms = PLAIN\n"
      "sasl.username = u\nsasl.password = hush\n",
         NULL},
