@@ -37,6 +37,7 @@ mr_readyz_query_get(
 
     mr_reply_problem(
         reply, 503, NULL, "query is away: MongoDB: %s", err.message);
+    mr_reply_extend(reply, "query", "away");
 }
 
 
@@ -81,6 +82,9 @@ mr_readyz_get(
             "ingest is away: %s; query is away: MongoDB: %s", shown,
             err.message);
     }
+
+    mr_reply_extend(reply, "ingest", strcmp(ingest, "ok") == 0 ? "ok" : "away");
+    mr_reply_extend(reply, "query", query ? "ok" : "away");
 }
 
 

@@ -118,6 +118,31 @@ mr_reply_problem(mr_reply_t *reply, unsigned status, const char *parameter,
 
 
 void
+mr_reply_extend(mr_reply_t *reply, const char *name, const char *value)
+{
+    size_t len;
+    mr_buf_t *body;
+
+    body = &reply->body;
+    len = body->len;
+
+    if (len < 2) {
+        return;
+    }
+
+    /* Before the last brace and newline. */
+    body->len -= 2;
+
+    if (mr_reply_member(body, name, value) == -1
+        || mr_buf_append(body, "}\n", 2) == -1)
+    {
+        body->len = len;
+        memcpy(body->data + len - 2, "}\n", 2);
+    }
+}
+
+
+void
 mr_reply_error(mr_reply_t *reply, const mr_error_t *err)
 {
     switch (err->code) {

@@ -48,6 +48,11 @@ int mr_reply_header(mr_reply_t *reply, const char *name, const char *fmt, ...)
 void mr_reply_problem(mr_reply_t *reply, unsigned status, const char *parameter,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/*
+ * Add a member to a problem.  Without memory the problem stays without it.
+ */
+void mr_reply_extend(mr_reply_t *reply, const char *name, const char *value);
+
 /* The problem that an error of the query daemon's own code stands for. */
 void mr_reply_error(mr_reply_t *reply, const mr_error_t *err);
 

@@ -269,6 +269,12 @@ mr_stats_plan_range(const mr_params_t *params, int64_t now,
         return -1;
     }
 
+    if (from > to) {
+        return mr_error_set(err, MR_ERROR_ARGUMENT, "from",
+            "from must not be later than to, which is by default the end of "
+            "the current bucket");
+    }
+
     to = mr_time_floor(mr_stats_clamp(to) + length - 1, length);
 
     if (text_from.data == NULL) {
@@ -276,12 +282,6 @@ mr_stats_plan_range(const mr_params_t *params, int64_t now,
     }
 
     from = mr_time_floor(mr_stats_clamp(from), length);
-
-    if (from > to) {
-        return mr_error_set(err, MR_ERROR_ARGUMENT, "from",
-            "from must not be later than to, which is by default the end of "
-            "the current bucket");
-    }
 
     plan->from = from;
     plan->to = to;

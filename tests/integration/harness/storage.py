@@ -1,0 +1,177 @@
+"""
+Blocks and windows made by hand, exactly as docs/data-model.md says, for tests
+of the query daemon that need neither Kafka nor a writer: random cuts that a
+writer would not make are as good, if the document allows them.
+"""
+
+import datetime
+import struct
+
+import pymongo
+from bson import Binary, Int64
+
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+
+# Milliseconds: the widest tmax - tmin of each span class but the last.
+SPANS = (10_000, 600_000, 86_400_000, 30 * 86_400_000)
+
+BLOCK_INDEXES = (
+    [("users", 1), ("span", 1), ("tmax", 1)],
+    [("types", 1), ("span", 1), ("tmax", 1)],
+    [("span", 1), ("tmax", 1)],
+)
+
+WIDTHS = (1, 60, 3600, 86400)
+
+
+def date(ms):
+    return EPOCH + datetime.timedelta(milliseconds=ms)
+
+
+def create(database):
+    """Drop what there is; create the collections with their indexes."""
+
+    for name in ("blocks", "windows", "state"):
+        database.drop_collection(name)
+        database.create_collection(name)
+
+    for keys in BLOCK_INDEXES:
+        database.blocks.create_index(keys)
+
+
+def span_of(width):
+    return next((i for i, w in enumerate(SPANS) if width <= w), len(SPANS))
+
+
+def ordered(events):
+    return sorted(events, key=lambda e: (e["user_id"].encode(),
+                                         e["timestamp"], e["offset"]))
+
+
+def block(events, epoch, partition, first, number):
+    """
+    The block of at most 1,024 stored events: dicts with event_id, user_id,
+    event_type, timestamp (ms), metadata and offset.
+    """
+
+    events = ordered(events)
+    times = [e["timestamp"] for e in events]
+    types = sorted({e["event_type"] for e in events}, key=str.encode)
+    users, ends = [], []
+
+    for i, event in enumerate(events):
+        if not users or users[-1] != event["user_id"]:
+            users.append(event["user_id"])
+            ends.append(i)
+        ends[-1] = i + 1
+
+    return {
+        "_id": {"epoch": Int64(epoch), "partition": partition,
+                "offset": Int64(first), "number": number},
+        "span": span_of(max(times) - min(times)),
+        "tmin": date(min(times)),
+        "tmax": date(max(times)),
+        "received": date(max(times)),
+        "n": len(events),
+        "types": types,
+        "users": users,
+        "times": Binary(struct.pack(f"<{len(times)}q", *times)),
+        "kinds": Binary(struct.pack(
+            f"<{len(times)}H", *[types.index(e["event_type"])
+                                 for e in events])),
+        "ends": Binary(struct.pack(f"<{len(ends)}H", *ends)),
+        "events": [{
+            "event_id": e["event_id"],
+            "user_id": e["user_id"],
+            "event_type": e["event_type"],
+            "timestamp": date(e["timestamp"]),
+            "metadata": e["metadata"],
+            "offset": Int64(e["offset"]),
+        } for e in events],
+    }
+
+
+def store(database, rng, events, partitions=4, largest=60):
+    """
+    Give events their partition and offset, and store them in blocks that are
+    cut at random: most by time, some across it.  Returns what was stored.
+    """
+
+    placed, blocks = [], []
+
+    for partition in range(partitions):
+        mine = [dict(e) for e in events
+                if hash_of(e["user_id"]) % partitions == partition]
+        for offset, event in enumerate(mine):
+            event.update(partition=partition, offset=offset)
+        placed += mine
+
+        while mine:
+            flush = mine[:rng.randint(1, largest * 4)]
+            mine = mine[len(flush):]
+            first = flush[0]["offset"]
+            if rng.random() < 0.8:
+                flush.sort(key=lambda e: e["timestamp"])
+            number = 0
+            while flush:
+                width = rng.choice((0, 5_000, 10_000, 300_000, 600_000,
+                                    86_400_000, SPANS[3], 10**13))
+                n = 1
+                most = rng.randint(1, largest)
+                while (n < min(len(flush), most) and
+                       spread(flush[:n + 1]) <= width):
+                    n += 1
+                blocks.append(block(flush[:n], 1, partition, first, number))
+                flush = flush[n:]
+                number += 1
+
+    database.blocks.with_options(
+        write_concern=pymongo.WriteConcern("majority")).insert_many(blocks)
+    return placed
+
+
+def spread(events):
+    times = [e["timestamp"] for e in events]
+    return max(times) - min(times)
+
+
+def hash_of(text):
+    """Of no meaning but the same in each run, unlike Python's own."""
+
+    value = 0
+    for byte in text.encode():
+        value = (value * 31 + byte) % 2**32
+    return value
+
+
+def windows(events, name="value"):
+    """The windows of the events, as the stats daemon would merge them."""
+
+    found = {}
+
+    for event in events:
+        value = event["metadata"].get(name)
+        for width in WIDTHS:
+            start = event["timestamp"] // (width * 1000) * width * 1000
+            for event_type in ("", event["event_type"]):
+                window = found.setdefault((width, event_type, start), {
+                    "count": 0, "values": []})
+                window["count"] += 1
+                if isinstance(value, (int, float)):
+                    window["values"].append(float(value))
+
+    return [{
+        "_id": {"width": width, "event_type": event_type,
+                "start": date(start)},
+        "count": Int64(window["count"]),
+        "measures": {name: {
+            "count": Int64(len(window["values"])),
+            "sum": sum(window["values"]),
+            "min": min(window["values"]),
+            "max": max(window["values"]),
+        }} if window["values"] else {},
+        "revision": Int64(1),
+        "final": False,
+        "published": Int64(1),
+        "dirty": False,
+    } for (width, event_type, start), window in found.items()]

@@ -1,0 +1,726 @@
+"""
+The query daemon alone with MongoDB: whatever blocks and windows there are,
+its answers are those of a few lines of Python over the same events.
+"""
+
+import concurrent.futures
+import json
+import os
+import random
+import signal
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+
+from harness import storage, values
+from harness.answers import problem
+from harness.pipeline import Pipeline
+from harness.snapshot import read_pages
+from harness.waiting import wait_until
+
+BUILD = os.environ.get("MILLRACE_BUILD", "build")
+DAY = 86_400_000
+NOW = 1_760_000_000_000
+TYPES = ["view", "click", "buy", "Kauf", "été"]
+ORDERS = ("asc", "desc")
+
+
+# The database and its events.
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """mongod and the query daemon; nothing else runs."""
+
+    stack = Pipeline(tmp_path_factory.mktemp("query"), build=BUILD)
+    try:
+        stack.start("mongod", "query")
+        yield stack
+        problems = stack.deaths()
+        status = stack.stop()
+        problems += [f"{part} ended with status {code}"
+                     for part, code in status.items()
+                     if part.startswith("millrace") and code not in (0, None)]
+        problems += stack.problems()
+        assert not problems, "\n".join(problems)
+    finally:
+        stack.close()
+
+
+def restart(stack, **query):
+    """The query daemon with these options of [query]."""
+
+    stack.stop("query")
+    stack.options = {"query": query}
+    stack.start("query")
+
+
+@pytest.fixture
+def daemon(alone):
+    alone.start("mongod", "query")
+    yield alone
+    deaths = alone.deaths()
+    assert not deaths, "\n".join(deaths)
+
+
+@pytest.fixture
+def client(daemon):
+    with httpx.Client(base_url=daemon.query_url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def stored(daemon, events):
+    """The random events, whatever the test before has left behind."""
+
+    if daemon.database.state.find_one({"_id": "random"}) is None:
+        storage.create(daemon.database)
+        storage.store(daemon.database, random.Random(1), events)
+        daemon.database.state.insert_one({"_id": "random"})
+    return events
+
+
+@pytest.fixture(scope="module")
+def events():
+    """
+    Events close together, hours, days and years apart, with many ties: equal
+    times, equal ids of different users, and equal in both (sent again after
+    the dedup window).
+    """
+
+    rng = random.Random(20261123)
+    found = []
+
+    for i in range(4000):
+        reach = rng.choice((0, 50, 8_000, 400_000, DAY // 2, 20 * DAY,
+                            3000 * DAY))
+        step = rng.choice((1, 10, 1000))
+        found.append({
+            "event_id": rng.choice((f"{rng.getrandbits(64):016x}",
+                                    f"e{rng.randrange(40)}", "ü", "z")),
+            "user_id": f"u{min(rng.randrange(40), rng.randrange(40))}",
+            "event_type": rng.choice(TYPES),
+            "timestamp": (NOW - rng.randint(0, reach)) // step * step,
+            "metadata": {"i": i},
+        })
+
+    for event in rng.sample(found, 200):
+        found.append(dict(event, metadata={"again": True}))
+
+    return found
+
+
+def model(events, order="desc", user_id=None, event_type=None, event_id=None,
+          start=None, end=None):
+    """What GET /events is to answer, as (event_id, user_id, ...) lists."""
+
+    found = [e for e in events
+             if (user_id is None or e["user_id"] == user_id)
+             and (not event_type or e["event_type"] in event_type)
+             and (event_id is None or e["event_id"] == event_id)
+             and (start is None or e["timestamp"] >= start)
+             and (end is None or e["timestamp"] < end)]
+    # All of one user are in one partition, in the order of their offsets.
+    rank = {id(e): i for i, e in enumerate(events)}
+    return sorted(found, key=lambda e: (values.order(e), rank[id(e)]),
+                  reverse=order == "desc")
+
+
+def seconds(ms):
+    return f"{ms // 1000}.{ms % 1000:03}"
+
+
+def parameters(rng, events):
+    """A random query: the model's arguments and the request's parameters."""
+
+    want, params = {}, {}
+
+    if rng.random() < 0.5:
+        want["user_id"] = params["user_id"] = rng.choice(events)["user_id"]
+        if rng.random() < 0.3:
+            want["event_id"] = params["event_id"] = (
+                rng.choice([e for e in events
+                            if e["user_id"] == want["user_id"]])["event_id"])
+
+    if rng.random() < 0.5:
+        want["event_type"] = params["event_type"] = rng.sample(
+            TYPES + ["never"], rng.randint(1, 3))
+
+    bounds = sorted(rng.choice(events)["timestamp"] + rng.randint(-2, 2)
+                    for _ in range(2))
+    if rng.random() < 0.4:
+        want["start"], params["from"] = bounds[0], seconds(bounds[0])
+    if rng.random() < 0.4:
+        want["end"], params["to"] = bounds[1], seconds(bounds[1])
+
+    want["order"] = params["order"] = rng.choice(ORDERS)
+    params["limit"] = rng.choice((19, 100, 1000))
+    return want, params
+
+
+def check(client, events, rng, rounds):
+    for _ in range(rounds):
+        want, params = parameters(rng, events)
+        found = [values.normal(e) for e in read_pages(client, **params)]
+        expected = [values.normal(
+            {k: v for k, v in e.items() if k in values.FIELDS}
+            | {"timestamp": e["timestamp"] / 1000})
+            for e in model(events, **want)]
+        assert len(found) == len(expected), params
+        for a, b in zip(found, expected):
+            assert values.same(a, b), (params, a, b)
+
+
+# GET /events.
+
+
+def test_answers_are_those_of_a_simple_model(stored, client, seed):
+    check(client, stored, random.Random(seed), 60)
+
+
+@pytest.mark.parametrize("budget", ["1", "5"])
+def test_a_small_scan_budget_changes_no_answer(stored, daemon, client, seed,
+                                               budget):
+    restart(daemon, scan_blocks=budget)
+    try:
+        check(client, stored, random.Random(seed), 10)
+        sparse = client.get("/events", params={
+            "event_type": "never", "limit": 10}).json()
+        assert sparse["events"] == [] and sparse["next_cursor"] is None
+    finally:
+        restart(daemon)
+
+
+def test_a_page_that_used_up_its_budget_is_short(stored, daemon, client):
+    restart(daemon, scan_blocks="10")
+    try:
+        page = client.get("/events", params={"limit": 1000,
+                                             "order": "desc"})
+        assert page.status_code == 200
+        assert len(page.json()["events"]) < 1000
+        assert page.json()["next_cursor"] is not None
+        assert 'rel="next"' in page.headers["link"]
+    finally:
+        restart(daemon)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_one_millisecond_larger_than_the_budget(daemon, client, order):
+    events = [{"event_id": f"{i * 7919 % 3000:05}", "user_id": f"u{i % 90}",
+               "event_type": "same", "timestamp": NOW, "metadata": {}}
+              for i in range(3000)]
+    storage.create(daemon.database)
+    storage.store(daemon.database, random.Random(2), events)
+    restart(daemon, scan_blocks="3")
+    try:
+        found = read_pages(client, order=order, limit=900)
+        want = sorted(f"{i:05}" for i in range(3000))
+        assert [e["event_id"] for e in found] == (
+            want if order == "asc" else want[::-1])
+    finally:
+        restart(daemon)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_limit_may_change_between_pages(stored, client, order):
+    rng = random.Random(5)
+    found, cursor = [], None
+    while cursor is not None or not found:
+        params = {"order": order, "limit": rng.randint(1, 300)}
+        if cursor:
+            params["cursor"] = cursor
+        page = client.get("/events", params=params).json()
+        found += page["events"]
+        cursor = page["next_cursor"]
+    assert [e["metadata"] for e in found] == [
+        e["metadata"] for e in model(stored, order)]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_link_leads_through_all_pages(stored, client, order):
+    url = httpx.URL("/events", params=[
+        ("event_type", "été"), ("event_type", "view"), ("limit", "50"),
+        ("order", order), ("to", "2030-01-01T00:00:00+01:00")])
+    found = []
+    while url is not None:
+        answer = client.get(url)
+        assert answer.status_code == 200, answer.text
+        found += answer.json()["events"]
+        link = answer.links.get("next")
+        assert (link is None) == (answer.json()["next_cursor"] is None)
+        url = answer.url.join(link["url"]) if link else None
+    assert [e["metadata"] for e in found] == [
+        e["metadata"] for e in model(stored, order,
+                                     event_type=["été", "view"])]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_paging_while_events_arrive(daemon, client, events, order):
+    """Each event of before is given once, new ones at most once."""
+
+    storage.create(daemon.database)
+    old = events[:1500]
+    storage.store(daemon.database, random.Random(3), old)
+    stop = threading.Event()
+
+    def insert():
+        rng = random.Random(4)
+        number = 0
+        while number < 400 and not stop.is_set():
+            number += 1
+            made = [dict(rng.choice(events), event_id=f"new{number}-{i}",
+                         offset=i, metadata={"new": True})
+                    for i in range(5)]
+            daemon.database.blocks.insert_one(
+                storage.block(made, 1, 9, number * 10, 0))
+
+    thread = threading.Thread(target=insert)
+    thread.start()
+    try:
+        for limit in (9, 70):
+            found = read_pages(client, order=order, limit=limit)
+            assert len({json.dumps(e) for e in found if
+                        e["metadata"].get("new")}) == sum(
+                            1 for e in found if e["metadata"].get("new"))
+            assert [e["metadata"] for e in found
+                    if not e["metadata"].get("new")] == [
+                        e["metadata"] for e in model(old, order)]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_values_come_back_equal(daemon, client):
+    metadata = {
+        "": {"a.b": 1, "$set": [True, False, None, {}, []]},
+        "int": [0, -1, 2**31, -2**31 - 1, 2**63 - 1, -2**63],
+        "real": [0.0, -0.0, 1.0, 0.1, 1e300, 5e-324, -1.5],
+        "text": "\u0000\u001f\"\\/ \U0001f600 \u2028 é",
+        "deep": {"a": {"b": {"c": [[[[["x"]]]]]}}},
+    }
+    event = {"event_id": "e", "user_id": "ü/&+%", "event_type": "t",
+             "timestamp": NOW + 7, "metadata": metadata, "offset": 0}
+    stored = dict(event, metadata=dict(metadata, int=[
+        storage.Int64(i) if abs(i) > 2**31 - 1 else i
+        for i in metadata["int"]]))
+    storage.create(daemon.database)
+    daemon.database.blocks.insert_one(storage.block([stored], 1, 0, 0, 0))
+
+    answer = client.get("/events", params={"user_id": event["user_id"]})
+    (found,) = values.parse(answer.content)["events"]
+    assert list(found) == ["event_id", "user_id", "event_type", "timestamp",
+                           "metadata"]
+    assert found["timestamp"] == (NOW + 7) / 1000
+    assert values.same(found["metadata"], metadata)
+
+
+@pytest.mark.parametrize("text,where", [
+    ("limit=0", "limit"), ("limit=1001", "limit"), ("limit=1e2", "limit"),
+    ("limit=", "limit"), ("limit=-1", "limit"), ("limit=1&limit=1", "limit"),
+    ("order=up", "order"), ("order=DESC", "order"),
+    ("from=yesterday", "from"), ("to=", "to"), ("from=2&to=1", "from"),
+    ("user_id=", "user_id"), ("user_id=%00", "user_id"),
+    ("user_id=" + "x" * 257, "user_id"), ("user_id=%ff", "user_id"),
+    ("user_id=%4", "user_id"), ("user_id=%zz", "user_id"),
+    ("event_type=a&event_type=", "event_type"),
+    ("event_type=" + "x" * 129, "event_type"),
+    ("event_id=a", "event_id"), ("user_id=a&event_id=", "event_id"),
+    ("user_id=a&user_id=b", "user_id"),
+    ("cursor=", "cursor"), ("cursor=abc", "cursor"), ("cursor=%21", "cursor"),
+    ("nothing=1", None), ("Limit=1", None), ("%ff=1", None), ("=", None),
+])
+def test_a_bad_query_is_refused(client, text, where):
+    details = problem(client.get("/events?" + text), 400)
+    assert details.get("parameter") == where
+    assert where is None or where in details["detail"]
+
+
+def test_a_cursor_of_other_filters_or_altered_is_refused(stored, client):
+    cursor = client.get("/events", params={
+        "limit": 3, "event_type": "view"}).json()["next_cursor"]
+
+    def get(**params):
+        return client.get("/events", params=dict(params, cursor=cursor))
+
+    assert get(event_type="view", limit=9).status_code == 200
+    for params in ({}, {"event_type": "click"}, {"event_type": "view",
+                                                 "order": "asc"},
+                   {"event_type": "view", "from": "0.001"},
+                   {"event_type": ["view", "buy"]},
+                   {"event_type": "view", "user_id": "u1"}):
+        details = problem(get(**params), 400)
+        assert details["parameter"] == "cursor"
+
+    for i in range(0, len(cursor), 3):
+        other = "A" if cursor[i] != "A" else "B"
+        altered = cursor[:i] + other + cursor[i + 1:]
+        problem(client.get("/events", params={
+            "event_type": "view", "cursor": altered}), 400)
+
+
+# How MongoDB is asked.
+
+
+def stages(plan):
+    found = [plan["stage"]]
+    for child in plan.get("inputStages", []) + (
+            [plan["inputStage"]] if "inputStage" in plan else []):
+        found += stages(child)
+    return found
+
+
+def profiled(database, client, **params):
+    """The finds on blocks that a request leads to."""
+
+    database.command("profile", 0)
+    database.system.profile.drop()
+    database.command("profile", 2)
+    try:
+        assert client.get("/events", params=params).status_code == 200
+    finally:
+        database.command("profile", 0)
+    return [op["command"] for op in database.system.profile.find(
+        {"op": "query", "command.find": "blocks"})]
+
+
+@pytest.mark.parametrize("params,index", [
+    ({}, "span_1_tmax_1"),
+    ({"from": "1", "to": "1760000000"}, "span_1_tmax_1"),
+    ({"event_type": "view"}, "types_1_span_1_tmax_1"),
+    ({"event_type": ["view", "buy", "never"]}, "types_1_span_1_tmax_1"),
+    ({"event_type": [f"t{i}" for i in range(60)]}, "span_1_tmax_1"),
+    ({"user_id": "u1"}, "users_1_span_1_tmax_1"),
+    ({"user_id": "u1", "event_type": ["view", "buy"], "from": "3"},
+     "users_1_span_1_tmax_1"),
+    ({"user_id": "u1", "event_id": "z"}, "users_1_span_1_tmax_1"),
+])
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_query_walks_an_index_in_its_order(stored, daemon, client,
+                                                 params, index, order):
+    asked = profiled(daemon.database, client, order=order, **params)
+    assert len(asked) == 5
+
+    for command in asked:
+        plan = daemon.database.command("explain", {
+            key: value for key, value in command.items()
+            if not key.startswith(("$", "lsid", "maxTimeMS"))},
+            verbosity="queryPlanner")["queryPlanner"]["winningPlan"]
+        used = stages(plan)
+        assert "IXSCAN" in used and not {"SORT", "COLLSCAN"} & set(used), used
+        assert f"'{index}'" in str(plan)
+        assert command["sort"] == {"tmax": 1 if order == "asc" else -1}
+
+
+# GET /stats.
+
+
+@pytest.fixture
+def counted(daemon):
+    """Windows of random events of the last two days; the events."""
+
+    database = daemon.database
+    rng = random.Random(11)
+    now = int(time.time() * 1000)
+    events = [{
+        "event_id": str(i), "user_id": f"u{rng.randrange(50)}",
+        "event_type": rng.choice(TYPES),
+        "timestamp": now - rng.randint(0, rng.choice((
+            20_000, 3_000_000, DAY, 2 * DAY))),
+        "metadata": {"value": rng.randint(-500, 500) / 4}
+        if rng.random() < 0.5 else {},
+    } for i in range(3000)]
+    storage.create(database)
+    database.windows.insert_many(storage.windows(events))
+    database.state.insert_one({
+        "_id": "merge", "as_of": storage.date(now - 250), "partitions": []})
+    return events
+
+
+def numbers(events, elapsed):
+    found = [e["metadata"]["value"] for e in events
+             if "value" in e["metadata"]]
+    return {
+        "count": len(events),
+        "rate": pytest.approx(len(events) / elapsed),
+        "measured": len(found),
+        "average": pytest.approx(sum(found) / len(found)) if found else None,
+        "sum": pytest.approx(sum(found)) if found else None,
+        "min": min(found) if found else None,
+        "max": max(found) if found else None,
+        "p50": None, "p95": None, "p99": None, "unique_users": None,
+    }
+
+
+INTERVALS = {f"{n}{unit}": n * factor
+             for unit, factor, counts in (
+                 ("s", 1, (1, 2, 5, 10, 15, 30)),
+                 ("m", 60, (1, 2, 5, 10, 15, 30)),
+                 ("h", 3600, (1, 2, 3, 4, 6, 8, 12)), ("d", 86400, (1,)))
+             for n in counts}
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+@pytest.mark.parametrize("types", [(), ("view",), ("buy", "été", "never")])
+def test_series_are_those_of_a_simple_model(counted, client, interval, types):
+    width = INTERVALS[interval]
+    now = time.time()
+    # Ends with the last whole bucket, so that time does not matter.
+    end = int(now) // width * width
+    start = end - min(20, 3000 // width + 1) * width
+
+    for grouped in (False, True):
+        params = {"time_interval": interval, "from": start, "to": end,
+                  "event_type": types}
+        if grouped:
+            params["group_by"] = "event_type"
+        answer = client.get("/stats", params=params)
+        assert answer.status_code == 200, answer.text
+        answer = answer.json()
+
+        inside = [e for e in counted
+                  if start * 1000 <= e["timestamp"] < end * 1000
+                  and (not types or e["event_type"] in types)]
+        if not grouped:
+            series = [types[0] if len(types) == 1 else None]
+        elif types:
+            series = sorted(types, key=str.encode)
+        else:
+            series = sorted({e["event_type"] for e in inside},
+                            key=str.encode)
+
+        assert answer["from"] == start and answer["to"] == end
+        assert answer["time_interval"] == interval
+        want = [{"event_type": event_type, "start": t, **numbers(
+                    [e for e in inside
+                     if t <= e["timestamp"] / 1000 < t + width
+                     and (not grouped or e["event_type"] == event_type)],
+                    width)}
+                for event_type in series
+                for t in range(start, end, width)]
+        assert answer["series"] == want
+        assert answer["total"] == (numbers(inside, end - start) if end > start
+                                   else answer["total"])
+
+
+def test_the_default_is_the_newest_hour_by_minutes(counted, client):
+    before = time.time()
+    answer = client.get("/stats").json()
+    assert answer["time_interval"] == "1m"
+    assert len(answer["series"]) == 60
+    assert answer["to"] - answer["from"] == 3600
+    assert before - 60 < answer["series"][-1]["start"] <= time.time()
+    merged = min(e["timestamp"] for e in counted)  # some time in the past
+    assert answer["as_of"] * 1000 > merged and answer["lag_seconds"] >= 0
+    assert set(answer) == {"time_interval", "from", "to", "as_of",
+                           "lag_seconds", "total", "series"}
+
+
+def test_the_open_bucket_divides_by_the_time_elapsed(counted, client):
+    answer = client.get("/stats", params={"time_interval": "1d"}).json()
+    bucket = answer["series"][-1]
+    elapsed = time.time() - bucket["start"]
+    assert bucket["count"] > 0
+    assert bucket["rate"] == pytest.approx(bucket["count"] / elapsed,
+                                           rel=3 / max(elapsed, 1))
+
+
+def test_a_range_is_widened_to_whole_buckets(counted, client):
+    now = int(time.time()) // 3600 * 3600
+    answer = client.get("/stats", params={
+        "time_interval": "5m", "from": now - 3599.5, "to": now - 1000}).json()
+    assert answer["from"] == now - 3600 and answer["to"] == now - 900
+
+
+def test_nothing_merged_yet(daemon, client):
+    storage.create(daemon.database)
+    answer = client.get("/stats", params={"group_by": "event_type"}).json()
+    assert answer["as_of"] is None and answer["lag_seconds"] is None
+    assert answer["series"] == [] and answer["total"]["count"] == 0
+
+
+def test_an_answer_that_did_not_change_is_not_sent_again(daemon, counted,
+                                                         client):
+    hour = int(time.time()) // 3600 * 3600
+    params = {"time_interval": "1h", "from": hour - 7200, "to": hour}
+    first = client.get("/stats", params=params)
+    tag = first.headers["etag"]
+    assert "max-age=" in first.headers["cache-control"]
+
+    daemon.database.state.update_one({"_id": "merge"}, {
+        "$set": {"as_of": storage.date(hour * 1000 + 5)}})
+    second = client.get("/stats", params=params)
+    assert second.json()["as_of"] != first.json()["as_of"]
+    assert second.headers["etag"] == tag
+
+    for value in (tag, f'"x", {tag}', tag.removeprefix("W/"), "*"):
+        same = client.get("/stats", params=params,
+                          headers={"If-None-Match": value})
+        assert same.status_code == 304 and same.content == b""
+        assert same.headers["etag"] == tag
+    assert client.get("/stats", params=params, headers={
+        "If-None-Match": '"x"'}).status_code == 200
+
+    daemon.database.windows.update_many({}, {"$inc": {"count": 1}})
+    assert client.get("/stats", params=params).headers["etag"] != tag
+
+
+@pytest.mark.parametrize("text,where", [
+    ("time_interval=7m", "time_interval"), ("time_interval=", "time_interval"),
+    ("time_interval=60", "time_interval"), ("group_by=user_id", "group_by"),
+    ("measure=nothing", "measure"), ("event_type=", "event_type"),
+    ("from=5&to=1", "from"), ("from=0", "time_interval"),
+    ("time_interval=1s&from=1000&to=1001", "time_interval"),
+    ("time_interval=1h&from=0&to=1760000000", "time_interval"),
+    ("limit=1", None), ("from=1&from=2", "from"),
+])
+def test_bad_statistics_are_refused(client, text, where):
+    details = problem(client.get("/stats?" + text), 400)
+    assert details.get("parameter") == where
+
+
+def test_refusals_say_what_would_be_right(client):
+    text = problem(client.get("/stats?measure=x"), 400)["detail"]
+    assert "value" in text
+    old = int(time.time()) - 40 * 86400
+    text = problem(client.get("/stats", params={
+        "time_interval": "30s", "from": old, "to": old + 60}), 400)["detail"]
+    assert "1h, 1d" in text and "1m" not in text
+    text = problem(client.get("/stats?time_interval=1h&from=0"), 400)["detail"]
+    assert "11000" in text
+
+
+# HTTP and health.
+
+
+def test_methods_and_paths(client):
+    for path, allow in (("/events", "GET, HEAD, POST, OPTIONS"),
+                        ("/stats", "GET, HEAD"), ("/readyz", "GET, HEAD")):
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            answer = client.request(method, path, content=b"x" * 100)
+            problem(answer, 405)
+            assert answer.headers["allow"] == allow
+    assert client.options("/events").headers["allow"] == (
+        "GET, HEAD, POST, OPTIONS")
+    for path in ("/", "/event", "/events/", "/events/x", "/%00", "//"):
+        problem(client.get(path), 404)
+
+
+def test_head_is_get_without_a_body(stored, client):
+    for path in ("/events?limit=2", "/stats", "/healthz", "/readyz/query"):
+        get, head = client.get(path), client.head(path)
+        assert head.status_code == get.status_code == 200
+        assert head.content == b""
+        assert head.headers["content-type"] == get.headers["content-type"]
+        assert int(head.headers["content-length"]) > 0
+
+
+def test_a_connection_is_kept(daemon):
+    with socket.create_connection(("127.0.0.1", int(
+            daemon.query_url.rsplit(":", 1)[1])), timeout=10) as sock:
+        for _ in range(3):
+            sock.sendall(b"GET /events?limit=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+            head = sock.recv(65536)
+            assert head.startswith(b"HTTP/1.1 200")
+            assert b"connection: close" not in head.lower()
+
+
+def test_readiness_says_which_is_away(daemon, client):
+    wait_until(lambda: client.get("/readyz/query").status_code == 200, 10,
+               "/readyz/query")
+    ok = {"Millrace-Ingest": "ok"}
+    assert client.get("/readyz", headers=ok).json() == {
+        "status": "ok", "ingest": "ok", "query": "ok"}
+    details = problem(client.get("/readyz", headers={
+        "Millrace-Ingest": "no broker answers"}), 503)
+    assert details["ingest"] == "away" and details["query"] == "ok"
+    assert "no broker answers" in details["detail"]
+    assert problem(client.get("/readyz"), 503)["ingest"] == "away"
+
+    daemon.stop("mongod")
+    wait_until(lambda: client.get("/readyz/query").status_code == 503, 10,
+               "/readyz/query without mongod")
+    details = problem(client.get("/readyz", headers=ok), 503)
+    assert details["query"] == "away" and details["ingest"] == "ok"
+    assert client.get("/healthz").status_code == 200
+
+    daemon.start("mongod")
+    wait_until(lambda: client.get("/readyz/query").status_code == 200, 20,
+               "/readyz/query")
+
+
+# What must not hang.
+
+
+def test_without_mongodb_a_query_ends_in_time(daemon, client, stored):
+    restart(daemon, timeout="1s")
+    daemon.stop("mongod")
+    try:
+        for path in ("/events", "/stats"):
+            start = time.monotonic()
+            answer = client.get(path)
+            problem(answer, 503)
+            assert int(answer.headers["retry-after"]) > 0
+            assert time.monotonic() - start < 3
+    finally:
+        daemon.start("mongod")
+        restart(daemon)
+    wait_until(lambda: client.get("/events?limit=1").status_code == 200, 20,
+               "events after mongod came back")
+
+
+def test_a_stopped_mongodb_costs_no_client_more_than_the_deadline(
+        daemon, client, stored):
+    restart(daemon, timeout="1s", threads="2", queue="4")
+    assert client.get("/events?limit=1").status_code == 200
+    pid = daemon.pid("mongod")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            start = time.monotonic()
+            answers = list(pool.map(
+                lambda _: httpx.get(daemon.query_url + "/events",
+                                    timeout=30), range(12)))
+            assert time.monotonic() - start < 5
+        for answer in answers:
+            problem(answer, 503)
+            assert "retry-after" in answer.headers
+        # 2 were asked, 4 could wait.
+        assert sum("too many" in a.text for a in answers) >= 6
+        assert client.get("/healthz").status_code == 200
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        restart(daemon)
+    wait_until(lambda: client.get("/events?limit=1").status_code == 200, 20,
+               "events after mongod goes on")
+
+
+def test_a_client_that_leaves_ends_its_query(daemon, client, stored):
+    """One thread, and somebody who asks for much and does not wait."""
+
+    restart(daemon, threads="1", timeout="20s")
+    try:
+        port = int(daemon.query_url.rsplit(":", 1)[1])
+        for _ in range(40):
+            with socket.create_connection(("127.0.0.1", port)) as sock:
+                sock.sendall(b"GET /events?limit=1000&order=asc HTTP/1.1\r\n"
+                             b"Host: x\r\n\r\n")
+        start = time.monotonic()
+        assert client.get("/events?limit=1").status_code == 200
+        assert time.monotonic() - start < 5
+    finally:
+        restart(daemon)
+
+
+def test_many_at_once(stored, client):
+    want = [e["metadata"] for e in model(stored, "desc")][:50]
+
+    def ask(_):
+        answer = client.get("/events?limit=50")
+        return [e["metadata"] for e in answer.json()["events"]]
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        for found in pool.map(ask, range(200)):
+            assert found == want
