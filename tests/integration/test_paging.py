@@ -89,7 +89,7 @@ def test_the_link_leads_on(stored, client):
         if answer.json()["next_cursor"] is None:
             assert link is None
             break
-        answer = client.get(link["url"])
+        answer = client.get(answer.url.join(link["url"]))
         assert answer.status_code == 200, answer.text
     same_events([values.normal(e) for e in seen],
                 [e for e in stored["events"][::-1]
