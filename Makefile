@@ -105,6 +105,44 @@ $(BUILD)/tests/%.o: CPPFLAGS += -Iworkers
 units: $(UNITS)
 	@set -e; for u in $(UNITS); do $$u; done
 
+# The core by itself: how fast it is, and what it makes of random bytes.
+.PHONY: bench-core fuzz-short
+bench-core: $(BUILD)/bench_core
+	@$<
+
+$(BUILD)/bench_core: $(BUILD)/loadtest/bench_core.o $(BUILD)/libmrcore.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(DEP_LIBS) $(YYJSON_LIBS)
+
+FUZZ       := event batch
+FUZZ_TIME  ?= 30
+FUZZ_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer \
+              -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FUZZ_OBJ   := $(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(core_obj) $(YYJSON_OBJ))
+
+$(BUILD)/fuzz/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(dir $@)
+	clang $(CPPFLAGS) $(FUZZ_FLAGS) $(WARNINGS) -fsanitize=fuzzer-no-link \
+	    -MMD -MP -c -o $@ $<
+
+# yyjson without UBSan, which takes minutes to compile.
+$(BUILD)/fuzz/yyjson.o: $(CACHE)/yyjson/yyjson.c
+	@mkdir -p $(dir $@)
+	clang -std=gnu11 -g -O1 -fsanitize=address,fuzzer-no-link -c -o $@ $<
+
+.SECONDARY: $(FUZZ_OBJ) $(FUZZ:%=$(BUILD)/fuzz/tests/fuzz/fuzz_%.o)
+
+$(BUILD)/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(DEP_LIBS) $(YYJSON_LIBS)
+
+fuzz-short: $(FUZZ:%=$(BUILD)/fuzz_%)
+	@set -e; for f in $(FUZZ); do \
+	    mkdir -p $(BUILD)/corpus/$$f; \
+	    $(BUILD)/fuzz_$$f -max_total_time=$(FUZZ_TIME) -max_len=4096 \
+	        -timeout=10 -verbosity=0 -print_final_stats=1 \
+	        -artifact_prefix=$(BUILD)/ \
+	        $(BUILD)/corpus/$$f tests/fuzz/corpus/$$f; \
+	done
+
 # The nginx module, against the installed nginx's own source and flags.
 module:
 	scripts/build-module $(BUILD)
@@ -161,6 +199,7 @@ help:
 	@echo 'make           build the module and the daemons into $(BUILD)/'
 	@echo 'make asan      the same with ASan and UBSan into build-asan/'
 	@echo 'make units     build and run the unit tests'
+	@echo 'make bench-core  how fast the core is; make fuzz-short  fuzz it'
 	@echo 'make lint      format, banned functions, include rules, sizes'
 	@echo 'make format    clang-format over all of it'
 	@echo 'make deps      install all that building and testing needs'
