@@ -14,16 +14,16 @@
 
 
 typedef enum {
-    MR_FORMAT_JSON,    /* one object, or an array of objects */
-    MR_FORMAT_NDJSON   /* one object a line; empty lines are skipped */
+    MR_FORMAT_JSON,  /* one object, or an array of objects */
+    MR_FORMAT_NDJSON /* one object a line; empty lines are skipped */
 } mr_format_t;
 
 
 typedef enum {
-    MR_BATCH_EVENT,    /* a valid event: slice and event are set */
-    MR_BATCH_INVALID,  /* this one is refused (err), the next may be good */
-    MR_BATCH_BROKEN,   /* the body itself is no batch (err): stop */
-    MR_BATCH_DONE      /* no more; at least one was seen */
+    MR_BATCH_EVENT,   /* a valid event: slice and event are set */
+    MR_BATCH_INVALID, /* this one is refused (err), the next may be good */
+    MR_BATCH_BROKEN,  /* the body itself is no batch (err): stop */
+    MR_BATCH_DONE     /* no more; at least one was seen */
 } mr_batch_status_t;
 
 
@@ -32,13 +32,13 @@ typedef enum {
  * to release.  It keeps a view of the body, which must stay unchanged.
  */
 typedef struct {
-    size_t       index;   /* of the item returned last, from 0 */
-    mr_format_t  format;
-    const char  *begin;
-    const char  *pos;
-    const char  *end;
-    unsigned     state;
-    size_t       seen;
+    size_t index; /* of the item returned last, from 0 */
+    mr_format_t format;
+    const char *begin;
+    const char *pos;
+    const char *end;
+    unsigned state;
+    size_t seen;
 } mr_batch_t;
 
 

@@ -11,34 +11,37 @@
 #include <stddef.h>
 
 
-#define MR_ERROR_MESSAGE_SIZE  256
+#define MR_ERROR_MESSAGE_SIZE 256
 
 
 typedef enum {
     MR_OK = 0,
-    MR_ERROR_MEMORY,    /* out of memory */
-    MR_ERROR_SYNTAX,    /* the bytes are not one JSON value (RFC 8259) */
-    MR_ERROR_EVENT,     /* JSON, but not a valid event: breaks the format */
-    MR_ERROR_POLICY,    /* a valid event that a configured limit refuses */
-    MR_ERROR_ARGUMENT,  /* a bad parameter, option or argument */
-    MR_ERROR_CONFIG,    /* a bad configuration file or environment */
-    MR_ERROR_FENCED,    /* another process owns the partition now */
-    MR_ERROR_GAP,       /* the log no longer holds what must be read next */
-    MR_ERROR_KAFKA,     /* Kafka failed or is away */
-    MR_ERROR_MONGODB,   /* MongoDB failed or is away */
-    MR_ERROR_TIMEOUT,   /* a deadline has passed */
-    MR_ERROR_SYSTEM     /* a system call failed; message has errno's text */
+    MR_ERROR_MEMORY,   /* out of memory */
+    MR_ERROR_SYNTAX,   /* the bytes are not one JSON value (RFC 8259) */
+    MR_ERROR_EVENT,    /* JSON, but not a valid event: breaks the format */
+    MR_ERROR_POLICY,   /* a valid event that a configured limit refuses */
+    MR_ERROR_ARGUMENT, /* a bad parameter, option or argument */
+    MR_ERROR_CONFIG,   /* a bad configuration file or environment */
+    MR_ERROR_FENCED,   /* another process owns the partition now */
+    MR_ERROR_GAP,      /* the log no longer holds what must be read next */
+    MR_ERROR_KAFKA,    /* Kafka failed or is away */
+    MR_ERROR_MONGODB,  /* MongoDB failed or is away */
+    MR_ERROR_TIMEOUT,  /* a deadline has passed */
+    MR_ERROR_SYSTEM    /* a system call failed; message has errno's text */
 } mr_code_t;
 
 
 /* Plain data: copy it freely.  Zero-initialise with MR_ERROR_INIT. */
 typedef struct {
-    mr_code_t    code;
-    const char  *field;  /* static string: the field at fault, or NULL */
-    char         message[MR_ERROR_MESSAGE_SIZE];
+    mr_code_t code;
+    const char *field; /* static string: the field at fault, or NULL */
+    char message[MR_ERROR_MESSAGE_SIZE];
 } mr_error_t;
 
-#define MR_ERROR_INIT  { MR_OK, NULL, "" }
+#define MR_ERROR_INIT                                                          \
+    {                                                                          \
+        MR_OK, NULL, ""                                                        \
+    }
 
 
 /*
@@ -56,7 +59,7 @@ int mr_error_set(mr_error_t *err, mr_code_t code, const char *field,
  * boundary, with control characters and invalid UTF-8 shown as \xNN, and
  * "..." appended when cut.  Returns buf.
  */
-char *mr_error_excerpt(char *buf, size_t size, const char *data, size_t len,
-    size_t max);
+char *mr_error_excerpt(
+    char *buf, size_t size, const char *data, size_t len, size_t max);
 
 #endif /* MILLRACE_ERROR_H */

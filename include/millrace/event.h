@@ -22,10 +22,10 @@
  * seen, so that a parsed event costs no allocation.  At most about
  * 13 * MR_EVENT_SIZE_MAX bytes.
  */
-typedef struct mr_parser_s  mr_parser_t;
+typedef struct mr_parser_s mr_parser_t;
 
 /* A JSON value inside a parsed event; see value.h. */
-typedef struct mr_value_s  mr_value_t;
+typedef struct mr_value_s mr_value_t;
 
 
 /*
@@ -33,19 +33,19 @@ typedef struct mr_value_s  mr_value_t;
  * until its next parse; strings are unescaped UTF-8.
  */
 typedef struct {
-    mr_str_t           event_id;
-    mr_str_t           user_id;
-    mr_str_t           event_type;
-    int64_t            timestamp;  /* ms since the epoch, rounded */
-    const mr_value_t  *metadata;   /* NULL: not sent, the same as {} */
-    const mr_value_t  *root;       /* the whole event */
+    mr_str_t event_id;
+    mr_str_t user_id;
+    mr_str_t event_type;
+    int64_t timestamp;          /* ms since the epoch, rounded */
+    const mr_value_t *metadata; /* NULL: not sent, the same as {} */
+    const mr_value_t *root;     /* the whole event */
 } mr_event_t;
 
 
 /* The configurable limits of the module. */
 typedef struct {
-    size_t    max_event_size;  /* bytes of one event's JSON */
-    int64_t   max_future;      /* ms that a timestamp may lie ahead of now */
+    size_t max_event_size; /* bytes of one event's JSON */
+    int64_t max_future;    /* ms that a timestamp may lie ahead of now */
 } mr_policy_t;
 
 
@@ -62,8 +62,8 @@ void mr_parser_destroy(mr_parser_t *parser);
  * that is no valid event; err->field names the field where there is one) or
  * MR_ERROR_MEMORY.
  */
-int mr_event_parse(mr_parser_t *parser, mr_str_t text,
-    mr_event_t *ret_event, mr_error_t *err);
+int mr_event_parse(
+    mr_parser_t *parser, mr_str_t text, mr_event_t *ret_event, mr_error_t *err);
 
 
 /*

@@ -8,8 +8,8 @@
 
 
 typedef struct {
-    uint64_t  lo;
-    uint64_t  hi;
+    uint64_t lo;
+    uint64_t hi;
 } mr_hash_t;
 
 /* XXH3-128 of the bytes, seed 0.  The same on every machine. */

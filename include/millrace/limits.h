@@ -7,22 +7,22 @@
 #ifndef MILLRACE_LIMITS_H
 #define MILLRACE_LIMITS_H
 
-#define MR_EVENT_ID_MAX      128      /* bytes of UTF-8, at least 1 */
-#define MR_USER_ID_MAX       256      /* bytes of UTF-8, at least 1 */
-#define MR_EVENT_TYPE_MAX    128      /* bytes of UTF-8, at least 1 */
-#define MR_METADATA_DEPTH    32       /* the metadata object itself is 1 */
+#define MR_EVENT_ID_MAX 128   /* bytes of UTF-8, at least 1 */
+#define MR_USER_ID_MAX 256    /* bytes of UTF-8, at least 1 */
+#define MR_EVENT_TYPE_MAX 128 /* bytes of UTF-8, at least 1 */
+#define MR_METADATA_DEPTH 32  /* the metadata object itself is 1 */
 
 /*
  * Bytes of one event's JSON.  Chosen so that the worst growth from JSON to
  * BSON, 6.5 times for an array of one-digit numbers, stays well within
  * MongoDB's 16 MiB document.  millrace_max_event_size may not exceed it.
  */
-#define MR_EVENT_SIZE_MAX    (1024 * 1024)
+#define MR_EVENT_SIZE_MAX (1024 * 1024)
 
 /*
  * Milliseconds since the epoch: 0 to the end of the year 5137.  A number of
  * seconds beyond 1e11 is plainly milliseconds and refused as such.
  */
-#define MR_TIMESTAMP_MAX     INT64_C(99999999999999)
+#define MR_TIMESTAMP_MAX INT64_C(99999999999999)
 
 #endif /* MILLRACE_LIMITS_H */

@@ -9,11 +9,11 @@
 
 
 typedef struct {
-    const char  *data;
-    size_t       len;   /* bytes */
+    const char *data;
+    size_t len; /* bytes */
 } mr_str_t;
 
-#define mr_str(literal)  ((mr_str_t) { (literal), sizeof(literal) - 1 })
+#define mr_str(literal) ((mr_str_t){(literal), sizeof(literal) - 1})
 
 /* Bytewise order, as memcmp() with the shorter string first. */
 int mr_str_cmp(mr_str_t a, mr_str_t b);
@@ -26,18 +26,21 @@ int mr_str_eq(mr_str_t a, mr_str_t b);
  * at a time.
  */
 typedef struct {
-    char    *data;
-    size_t   len;
-    size_t   cap;
+    char *data;
+    size_t len;
+    size_t cap;
 } mr_buf_t;
 
-#define MR_BUF_INIT  { NULL, 0, 0 }
+#define MR_BUF_INIT                                                            \
+    {                                                                          \
+        NULL, 0, 0                                                             \
+    }
 
 int mr_buf_reserve(mr_buf_t *buf, size_t more);
 int mr_buf_append(mr_buf_t *buf, const void *data, size_t len);
 int mr_buf_printf(mr_buf_t *buf, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-void mr_buf_reset(mr_buf_t *buf);   /* empties it, keeps the memory */
+void mr_buf_reset(mr_buf_t *buf); /* empties it, keeps the memory */
 void mr_buf_free(mr_buf_t *buf);
 
 #endif /* MILLRACE_STR_H */

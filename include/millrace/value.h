@@ -17,13 +17,13 @@
  * callback that returns non-zero ends the walk.
  */
 typedef struct {
-    int  (*begin)(void *ctx, mr_str_t key, int is_array);
-    int  (*end)(void *ctx);
-    int  (*string)(void *ctx, mr_str_t key, mr_str_t value);
-    int  (*integer)(void *ctx, mr_str_t key, int64_t value);
-    int  (*real)(void *ctx, mr_str_t key, double value);
-    int  (*boolean)(void *ctx, mr_str_t key, int value);
-    int  (*null)(void *ctx, mr_str_t key);
+    int (*begin)(void *ctx, mr_str_t key, int is_array);
+    int (*end)(void *ctx);
+    int (*string)(void *ctx, mr_str_t key, mr_str_t value);
+    int (*integer)(void *ctx, mr_str_t key, int64_t value);
+    int (*real)(void *ctx, mr_str_t key, double value);
+    int (*boolean)(void *ctx, mr_str_t key, int value);
+    int (*null)(void *ctx, mr_str_t key);
 } mr_value_visitor_t;
 
 /*
@@ -32,27 +32,27 @@ typedef struct {
  * value that a callback returned.  Recursion is bounded by
  * MR_METADATA_DEPTH.
  */
-int mr_value_walk(const mr_value_t *value, const mr_value_visitor_t *visitor,
-    void *ctx);
+int mr_value_walk(
+    const mr_value_t *value, const mr_value_visitor_t *visitor, void *ctx);
 
 
 /* A compiled JSON Pointer; immutable, so any number of threads may use it. */
-typedef struct mr_pointer_s  mr_pointer_t;
+typedef struct mr_pointer_s mr_pointer_t;
 
 /* `text` such as "/metadata/value".  Fails with MR_ERROR_ARGUMENT. */
-int mr_pointer_compile(mr_str_t text, mr_pointer_t **ret_pointer,
-    mr_error_t *err);
+int mr_pointer_compile(
+    mr_str_t text, mr_pointer_t **ret_pointer, mr_error_t *err);
 void mr_pointer_destroy(mr_pointer_t *pointer);
 
 
 typedef enum {
-    MR_NUMBER_ABSENT,   /* nothing there, or null */
+    MR_NUMBER_ABSENT, /* nothing there, or null */
     MR_NUMBER_FOUND,
-    MR_NUMBER_IGNORED   /* not a number, or beyond +-1e15 */
+    MR_NUMBER_IGNORED /* not a number, or beyond +-1e15 */
 } mr_number_t;
 
 /* Look a number up in the event; *ret_number is set only for FOUND. */
-mr_number_t mr_event_number(const mr_event_t *event,
-    const mr_pointer_t *pointer, double *ret_number);
+mr_number_t mr_event_number(
+    const mr_event_t *event, const mr_pointer_t *pointer, double *ret_number);
 
 #endif /* MILLRACE_VALUE_H */

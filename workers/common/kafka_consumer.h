@@ -29,32 +29,32 @@
 #include "options.h"
 
 
-typedef struct mr_consumer_s  mr_consumer_t;
-typedef struct mr_source_s  mr_source_t;
+typedef struct mr_consumer_s mr_consumer_t;
+typedef struct mr_source_s mr_source_t;
 
 
 typedef enum {
     MR_RECORD_DATA,
-    MR_RECORD_END,    /* nothing lies below `offset` that was not given */
-    MR_RECORD_LOST    /* the log does not hold the offset to be read next */
+    MR_RECORD_END, /* nothing lies below `offset` that was not given */
+    MR_RECORD_LOST /* the log does not hold the offset to be read next */
 } mr_record_kind_t;
 
 typedef struct {
-    mr_record_kind_t  kind;
-    int64_t           offset;
-    int64_t           time;    /* ms since the epoch */
-    mr_str_t          key;     /* data NULL: the record has none */
-    mr_str_t          value;   /* data NULL: the record has none */
+    mr_record_kind_t kind;
+    int64_t offset;
+    int64_t time;   /* ms since the epoch */
+    mr_str_t key;   /* data NULL: the record has none */
+    mr_str_t value; /* data NULL: the record has none */
 } mr_record_t;
 
 
-#define MR_CLAIM_SKIP  (-1)
+#define MR_CLAIM_SKIP (-1)
 
 /* A partition that the group gave to this member. */
 typedef struct {
-    int32_t       partition;
-    mr_source_t  *source;
-    int64_t       start;   /* set by the observer: the offset to begin at, or
+    int32_t partition;
+    mr_source_t *source;
+    int64_t start; /* set by the observer: the offset to begin at, or
                               MR_CLAIM_SKIP to read nothing */
 } mr_claim_t;
 
@@ -64,7 +64,7 @@ typedef struct {
      * Returns 0, or -1 if that cannot be decided now: then nothing is read,
      * and it is called again about a second later.
      */
-    int  (*assign)(void *ctx, mr_claim_t *claims, size_t n);
+    int (*assign)(void *ctx, mr_claim_t *claims, size_t n);
 
     /* All sources end: when it returns, none of them is used any more. */
     void (*revoke)(void *ctx);
@@ -100,8 +100,8 @@ void mr_consumer_restart(mr_consumer_t *consumer);
  * Ask the partition's leader for the first offset of the log and the one
  * after its last.  Fails with MR_ERROR_KAFKA.
  */
-int mr_consumer_bounds(mr_consumer_t *consumer, int32_t partition,
-    int timeout, int64_t *ret_start, int64_t *ret_end, mr_error_t *err);
+int mr_consumer_bounds(mr_consumer_t *consumer, int32_t partition, int timeout,
+    int64_t *ret_start, int64_t *ret_end, mr_error_t *err);
 
 /* Tell Kafka, without waiting, how far a partition has been stored. */
 void mr_consumer_report(

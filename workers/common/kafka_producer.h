@@ -14,21 +14,21 @@
 #include "options.h"
 
 
-#define MR_LETTER_HEADERS  4
+#define MR_LETTER_HEADERS 4
 
 
-typedef struct mr_producer_s  mr_producer_t;
+typedef struct mr_producer_s mr_producer_t;
 
 typedef struct {
-    const char  *name;
-    mr_str_t     value;
+    const char *name;
+    mr_str_t value;
 } mr_header_t;
 
 /* A record to be produced; data NULL: it has no key, or no value. */
 typedef struct {
-    mr_str_t     key;
-    mr_str_t     value;
-    mr_header_t  headers[MR_LETTER_HEADERS];
+    mr_str_t key;
+    mr_str_t value;
+    mr_header_t headers[MR_LETTER_HEADERS];
 } mr_letter_t;
 
 
@@ -48,7 +48,6 @@ void mr_producer_close(mr_producer_t *producer);
 int mr_producer_begin(mr_producer_t *producer, mr_error_t *err);
 int mr_producer_send(
     mr_producer_t *producer, const mr_letter_t *letter, mr_error_t *err);
-int mr_producer_end(
-    mr_producer_t *producer, int64_t timeout, mr_error_t *err);
+int mr_producer_end(mr_producer_t *producer, int64_t timeout, mr_error_t *err);
 
 #endif /* MILLRACE_KAFKA_PRODUCER_H */
