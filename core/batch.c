@@ -8,7 +8,6 @@
 
 typedef enum {
     MR_BATCH_START,  /* before the body's first byte */
-    MR_BATCH_FIRST,  /* after the '[': an element or the end */
     MR_BATCH_AFTER,  /* after an element: a comma or the end */
     MR_BATCH_LINES,  /* NDJSON: before a line */
     MR_BATCH_OBJECT, /* after the one object of the body */
@@ -67,9 +66,6 @@ mr_batch_next(mr_batch_t *batch, mr_parser_t *parser, mr_str_t *ret_slice,
 
     case MR_BATCH_START:
         return mr_batch_start(batch, parser, ret_slice, ret_event, err);
-
-    case MR_BATCH_FIRST:
-        return mr_batch_first(batch, parser, ret_slice, ret_event, err);
 
     case MR_BATCH_AFTER:
         return mr_batch_after(batch, parser, ret_slice, ret_event, err);

@@ -140,29 +140,25 @@ mr_parser_syntax(mr_str_t text, size_t base, const char *what,
     char excerpt[MR_EXCERPT_BUF];
     size_t pos;
 
-    switch (error->code) {
-
-    case YYJSON_READ_ERROR_INVALID_PARAMETER:
-    case YYJSON_READ_ERROR_EMPTY_CONTENT:
+    if (error->code == YYJSON_READ_ERROR_INVALID_PARAMETER
+        || error->code == YYJSON_READ_ERROR_EMPTY_CONTENT)
+    {
         (void) mr_error_set(err, MR_ERROR_SYNTAX, NULL,
             "the %s is empty; send a JSON object", what);
         return;
+    }
 
-    case YYJSON_READ_ERROR_MEMORY_ALLOCATION:
+    /*
+     * The pool has room for every text that is JSON, so one that exhausts
+     * it is not: it opens arrays or objects and does not close them.
+     */
 
-        /*
-         * The pool has room for every text that is JSON, so this one is
-         * not: it opens arrays or objects and does not close them.
-         */
-
+    if (error->code == YYJSON_READ_ERROR_MEMORY_ALLOCATION) {
         (void) mr_error_set(err, MR_ERROR_SYNTAX, NULL,
             "not valid JSON: the %s ends inside deeply nested arrays or "
             "objects",
             what);
         return;
-
-    default:
-        break;
     }
 
     pos = error->pos;

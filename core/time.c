@@ -338,7 +338,10 @@ mr_time_days(int64_t year, int64_t month, int64_t day)
         month += 12;
     }
 
-    /* 0000-03-01 lies 719468 days before 1970-01-01, year -1 a year more. */
+    /*
+     * Five months from March on have 153 days, in every year and twice over;
+     * 0000-03-01 lies 719468 days before 1970-01-01.
+     */
 
     days = year * 365 + mr_time_floor(year, 4) / 4
            - mr_time_floor(year, 100) / 100 + mr_time_floor(year, 400) / 400;

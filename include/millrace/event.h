@@ -20,7 +20,8 @@
 /*
  * Reusable memory for parsing, one a thread: grown to the largest event
  * seen, so that a parsed event costs no allocation.  At most about
- * 13 * MR_EVENT_SIZE_MAX bytes.
+ * 13 * MR_EVENT_SIZE_MAX bytes, and 5 * MR_EVENT_SIZE_MAX more once an
+ * event with very many keys was seen.
  */
 typedef struct mr_parser_s mr_parser_t;
 

@@ -2,6 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <millrace/batch.h>
 
 #include "check_core.h"
 
@@ -198,6 +202,8 @@ static const struct {
 
     {"{" REST ",\"timestamp\":\"1700000000\"}", MR_ERROR_EVENT, "timestamp",
         "timestamp is a string"},
+    {"{" REST ",\"timestamp\":{}}", MR_ERROR_EVENT, "timestamp",
+        "timestamp is an object; it must be a number"},
     {"{" REST ",\"timestamp\":null}", MR_ERROR_EVENT, "timestamp",
         "timestamp is null"},
     {"{" REST ",\"timestamp\":true}", MR_ERROR_EVENT, "timestamp",
@@ -552,6 +558,59 @@ START_TEST(parse_unclosed)
 END_TEST
 
 
+#if !defined(__SANITIZE_ADDRESS__)
+
+/* Out of memory is told from bad input, and the parser is usable after. */
+
+START_TEST(out_of_memory)
+{
+    long pages;
+    char *text;
+    FILE *file;
+    mr_str_t s, slice;
+    mr_batch_t batch;
+    mr_event_t event;
+    mr_error_t err = MR_ERROR_INIT;
+    struct rlimit limit, before;
+
+    text = malloc(MR_EVENT_SIZE_MAX);
+    ck_assert_ptr_nonnull(text);
+    memset(text, ' ', MR_EVENT_SIZE_MAX);
+    memcpy(text, "{" REST "," TIME "}", sizeof("{" REST "," TIME "}") - 1);
+    s.data = text;
+    s.len = MR_EVENT_SIZE_MAX;
+
+    file = fopen("/proc/self/statm", "r");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fscanf(file, "%ld", &pages), 1);
+    (void) fclose(file);
+
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+    limit = before;
+    limit.rlim_cur = (rlim_t) (pages * sysconf(_SC_PAGESIZE)) + 1024 * 1024;
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+
+    ck_assert_int_eq(mr_event_parse(parser, s, &event, &err), -1);
+    ck_assert_int_eq(err.code, MR_ERROR_MEMORY);
+
+    mr_batch_init(&batch, MR_FORMAT_NDJSON, s);
+    text[MR_EVENT_SIZE_MAX - 1] = 'x';
+    ck_assert_int_eq(
+        mr_batch_next(&batch, parser, &slice, &event, &err), MR_BATCH_BROKEN);
+    ck_assert_int_eq(err.code, MR_ERROR_MEMORY);
+
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+
+    text[MR_EVENT_SIZE_MAX - 1] = ' ';
+    ck_assert_int_eq(mr_event_parse(parser, s, &event, &err), 0);
+
+    free(text);
+}
+END_TEST
+
+#endif
+
+
 START_TEST(parser_destroys_null)
 {
     mr_parser_destroy(NULL);
@@ -634,6 +693,10 @@ mr_suite_event(void)
     tcase_add_test(tc, parse_size_limit);
     tcase_add_test(tc, parser_grows);
     tcase_add_test(tc, parse_unclosed);
+#if !defined(__SANITIZE_ADDRESS__)
+    tcase_add_test(tc, out_of_memory);
+#endif
+
     tcase_add_test(tc, parser_destroys_null);
     tcase_add_loop_test(
         tc, admit_table, 0, sizeof(admissions) / sizeof(admissions[0]));

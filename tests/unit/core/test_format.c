@@ -12,6 +12,7 @@ static const struct {
     {"application/json;charset=utf-8", MR_FORMAT_JSON},
     {"application/json; charset=UTF-8", MR_FORMAT_JSON},
     {"application/json ; Charset=\"utf-8\"", MR_FORMAT_JSON},
+    {"application/json; charset= \t utf-8", MR_FORMAT_JSON},
     {"application/json; a=b; charset=utf-8; c", MR_FORMAT_JSON},
     {"application/json; a=\"; charset=latin1\"", MR_FORMAT_JSON},
     {"application/json; a=\"\\\"; charset=latin1\"", MR_FORMAT_JSON},

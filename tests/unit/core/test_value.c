@@ -181,6 +181,45 @@ START_TEST(walk_root)
 END_TEST
 
 
+/* An array's members have its indexes as keys; another value has none. */
+
+START_TEST(walk_array_and_scalar)
+{
+    int rc;
+    yyjson_doc *doc;
+    mr_rewrite_t rewrite;
+    const mr_value_t *value;
+    mr_buf_t buf = MR_BUF_INIT;
+
+    static const char text[] = "[1,\"a\",[2],{\"\":null},-0.0]";
+
+    doc = yyjson_read(text, sizeof(text) - 1, 0);
+    ck_assert_ptr_nonnull(doc);
+    value = (const mr_value_t *) yyjson_doc_get_root(doc);
+
+    memset(&rewrite, 0, sizeof(rewrite));
+    rewrite.buf = &buf;
+    rewrite.levels[0].is_array = 1;
+
+    rc = mr_value_walk(value, &mr_rewrite_visitor, &rewrite);
+    ck_assert_int_eq(rc, 0);
+    ck_assert_int_eq(rewrite.failed, 0);
+    ck_assert_uint_eq(buf.len, sizeof(text) - 3);
+    ck_assert_mem_eq(buf.data, text + 1, buf.len);
+
+    value = (const mr_value_t *) yyjson_arr_get_first(yyjson_doc_get_root(doc));
+    buf.len = 0;
+
+    rc = mr_value_walk(value, &mr_rewrite_visitor, &rewrite);
+    ck_assert_int_eq(rc, 0);
+    ck_assert_uint_eq(buf.len, 0);
+
+    mr_buf_free(&buf);
+    yyjson_doc_free(doc);
+}
+END_TEST
+
+
 /* A visitor that stops at its n-th call, whichever callback that is. */
 
 typedef struct {
@@ -296,6 +335,7 @@ mr_suite_value(void)
     tcase_add_loop_test(tc, pointer_refuses, 0, sizeof(bad) / sizeof(bad[0]));
     tcase_add_test(tc, pointer_token_may_hold_nul);
     tcase_add_test(tc, walk_root);
+    tcase_add_test(tc, walk_array_and_scalar);
     tcase_add_test(tc, walk_stops);
 
     return suite;
