@@ -165,6 +165,7 @@ struct ngx_http_millrace_producer_s {
     ngx_queue_t queue_link; /* in worker->retiring */
     ngx_msec_t deadline;    /* when retiring: what is left is purged then */
     unsigned fatal : 1;
+    unsigned told : 1;    /* the fatal error is in the log */
     unsigned closing : 1; /* the probe thread destroys it */
 };
 

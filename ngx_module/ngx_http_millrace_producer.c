@@ -364,22 +364,23 @@ ngx_http_millrace_event_error(ngx_http_millrace_producer_t *producer)
     rd_kafka_resp_err_t err;
 
     log = producer->worker->cycle->log;
-    err = rd_kafka_event_error(producer->event);
 
-    if (err != RD_KAFKA_RESP_ERR__FATAL) {
+    /* an event's own code does not always say that it is the fatal one */
+
+    err = rd_kafka_fatal_error(producer->rk, errstr, sizeof(errstr));
+
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR || producer->told) {
         ngx_log_error(NGX_LOG_WARN, log, 0, "millrace: Kafka: %s",
             rd_kafka_event_error_string(producer->event));
         return;
     }
 
-    err = rd_kafka_fatal_error(producer->rk, errstr, sizeof(errstr));
-
     ngx_log_error(NGX_LOG_ERR, log, 0,
-        "millrace: fatal error of the Kafka producer, it will be replaced: "
-        "%s: %s",
+        "millrace: fatal error of the Kafka producer, it is replaced: %s: %s",
         rd_kafka_err2name(err), errstr);
 
     producer->fatal = 1;
+    producer->told = 1;
 }
 
 

@@ -8,8 +8,10 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -310,5 +312,65 @@ def test_without_a_master_process(ingest, tmp_path):
         own.await_ready()
         response = httpx.post(own.url + "/events", headers=JSON, json=event())
         assert response.status_code == 202
+        # nginx itself takes no connection any more after this; it must end
+        own.signal("nginx", signal.SIGHUP)
+        wait_until(lambda: "reconfiguring" in own.log_text("nginx"), 10,
+                   "the reload")
         own.signal("nginx", signal.SIGQUIT)
-        wait_until(lambda: not own.running("nginx"), 10, "the end")
+        assert own.wait_exit("nginx", 10) == 0
+
+
+def threads(pid):
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def test_a_fatal_error_gets_a_new_producer(ingest, tmp_path, since):
+    """What was under way gets 503 or 202; after that all is as before."""
+
+    library = tmp_path / "fatal.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library,
+                    Path(__file__).parent / "harness" / "fatal.c",
+                    "-lrdkafka"], check=True)
+    with nginx_alone(tmp_path, BUILD, ingest, single=True) as own:
+        own.environment = {
+            "LD_PRELOAD": str(library),
+            "ASAN_OPTIONS": "verify_asan_link_order=0:"
+                            "detect_odr_violation=0"}
+        own.start("nginx")
+        own.await_ready()
+        [pid] = workers(own)
+        accepted = []
+        stop = threading.Event()
+
+        def post():
+            with httpx.Client(base_url=own.url, timeout=30) as client:
+                while not stop.is_set():
+                    batch = many(20)
+                    response = client.post("/events", headers=NDJSON,
+                                           content=lines(batch))
+                    assert response.status_code in (202, 503), response.text
+                    if response.status_code == 202:
+                        accepted.extend(e["event_id"] for e in batch)
+
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            busy = [pool.submit(post) for _ in range(4)]
+            before = threads(pid)
+            response = httpx.post(own.url + "/events", headers=JSON,
+                                  json=event(user_id="fatal"))
+            problem(response, 503)
+            wait_until(lambda: httpx.post(
+                own.url + "/events", headers=JSON,
+                json=event(user_id="fatal")).status_code == 202,
+                10, "a 202 from the new producer")
+            stop.set()
+            for one in busy:
+                one.result()
+
+        text = own.log_text("nginx")
+        assert text.count("fatal error of the Kafka producer") == 1
+        wait_until(lambda: threads(pid) <= before, 20,
+                   "the end of the old producer's threads")
+        assert workers(own) == [pid]
+        stored = {json.loads(r.value())["event_id"]
+                  for r in ingest.records(since)}
+        assert accepted and set(accepted) <= stored
