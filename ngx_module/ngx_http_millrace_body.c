@@ -25,7 +25,10 @@ ngx_http_millrace_body(ngx_http_millrace_request_t *req)
     len = 0;
     pieces = 0;
 
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+    /* there is none at all when it was discarded before an error_page */
+
+    for (cl = r->request_body ? r->request_body->bufs : NULL; cl; cl = cl->next)
+    {
         b = cl->buf;
 
         if (b->in_file) {

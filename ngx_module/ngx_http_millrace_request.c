@@ -152,6 +152,14 @@ ngx_http_millrace_timer_handler(ngx_event_t *ev)
     r = req->request;
     c = r->connection;
 
+    /* nginx has refused the body meanwhile, and answers by itself */
+
+    if (r->header_sent
+        || ngx_http_get_module_ctx(r, ngx_http_millrace_module) != &req->ctx)
+    {
+        return;
+    }
+
     ngx_http_set_log_request(c->log, r);
 
     if (req->phase == NGX_HTTP_MILLRACE_READING) {

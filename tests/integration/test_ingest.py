@@ -222,6 +222,25 @@ def test_a_slow_body_gets_408(ingest, client):
     assert client.post("/slow", headers=JSON, json=event()).status_code == 202
 
 
+def test_a_body_that_grows_too_large_and_goes_on_slowly(ingest, client):
+    """One 413, and not a 408 when the body's time is over as well."""
+
+    with connection(ingest) as (sock, reader):
+        sock.sendall(b"POST /slow HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+                     b"chunked\r\nContent-Type: application/json\r\n\r\n"
+                     b"10\r\n" + b"x" * 16 + b"\r\n")
+        time.sleep(0.2)
+        sock.sendall(b"2000\r\n" + b"x" * 8192 + b"\r\n")
+        assert answer(reader)[0] == 413
+        with contextlib.suppress(OSError):
+            for _ in range(15):
+                sock.sendall(b"1\r\nx\r\n")
+                time.sleep(0.1)
+        with contextlib.suppress(ConnectionError):
+            assert answer(reader) is None
+    assert client.post("/slow", headers=JSON, json=event()).status_code == 202
+
+
 # What is refused.
 
 

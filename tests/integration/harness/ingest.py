@@ -89,6 +89,7 @@ http {
         location = /slow {
             millrace on;
             millrace_body_timeout 1s;
+            client_max_body_size 4k;
         }
 
         location = /file {
