@@ -1,0 +1,435 @@
+#include <endian.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fake_source.h"
+
+
+static void fake_cut(fake_t *fake, uint32_t *state, int32_t partition,
+    fake_event_t **list, size_t n);
+static int fake_next(
+    void *ctx, int span, mr_header_t *ret_header, mr_error_t *err);
+static int fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
+    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
+static int fake_matches(const fake_t *fake, const fake_block_t *block,
+    const mr_range_t *range, uint32_t *ret_first, uint32_t *ret_end);
+static int fake_type(const mr_plan_t *plan, uint16_t kind);
+static int fake_by_user(const void *a, const void *b);
+static int fake_by_time(const void *a, const void *b);
+static int fake_by_tmax(const void *a, const void *b);
+static int fake_by_key(const void *a, const void *b);
+
+
+const char *const fake_kinds[FAKE_KINDS] = {"a", "b", "c"};
+
+/* qsort() has no context. */
+static mr_order_t fake_order;
+
+
+void
+fake_fill(fake_t *fake, uint32_t seed, size_t events)
+{
+    size_t i, n;
+    int64_t reach, step;
+    uint32_t state;
+    fake_event_t *event, *list[FAKE_EVENTS];
+    static const int64_t reaches[] = {1, 20, 9000, 500000, 80000000,
+        INT64_C(2000000000), INT64_C(90000000000)};
+
+    memset(fake, 0, sizeof(fake_t));
+    state = seed;
+    fake->n_events = events;
+
+    for (i = 0; i < events; i++) {
+        event = &fake->events[i];
+        reach = reaches[test_random(&state) % 7];
+        step = test_random(&state) % 2 ? 1 : 1000;
+
+        event->time =
+            INT64_C(1700000000000)
+            - (((int64_t) test_random(&state) << 20) + test_random(&state))
+                  % reach;
+        event->time = event->time / step * step;
+        event->kind = (uint16_t) (test_random(&state) % FAKE_KINDS);
+        event->partition = (int32_t) (test_random(&state) % 3);
+        event->offset = (int64_t) i;
+
+        snprintf(event->event_id, sizeof(event->event_id), "e%u",
+            test_random(&state) % 30);
+        snprintf(event->user_id, sizeof(event->user_id), "u%u",
+            test_random(&state) % 9);
+    }
+
+    for (i = 0; i < 3; i++) {
+        int32_t partition = (int32_t) i;
+        size_t k;
+
+        n = 0;
+
+        for (k = 0; k < events; k++) {
+            if (fake->events[k].partition == partition) {
+                list[n++] = &fake->events[k];
+            }
+        }
+
+        fake_cut(fake, &state, partition, list, n);
+    }
+}
+
+
+mr_source_t
+fake_source(fake_t *fake, const mr_plan_t *plan)
+{
+    uint16_t kind;
+    mr_source_t source;
+
+    fake->plan = plan;
+    fake->headers = 0;
+    fake->rows = 0;
+    memset(fake->seen, 0, sizeof(fake->seen));
+
+    for (kind = 0; kind < FAKE_KINDS; kind++) {
+        fake->wanted[kind] = (uint8_t) fake_type(plan, kind);
+    }
+
+    fake_order = plan->order;
+    qsort(fake->blocks, fake->n_blocks, sizeof(fake_block_t), fake_by_tmax);
+
+    source.next = fake_next;
+    source.fetch = fake_fetch;
+    source.ctx = fake;
+
+    return source;
+}
+
+
+size_t
+fake_model(const fake_t *fake, const mr_plan_t *plan, const fake_event_t **list)
+{
+    size_t i, n;
+    const fake_event_t *event;
+
+    n = 0;
+
+    for (i = 0; i < fake->n_events; i++) {
+        event = &fake->events[i];
+
+        if (event->time < plan->from || event->time >= plan->to
+            || !fake_type(plan, event->kind)
+            || (plan->user_id.data != NULL
+                && !mr_str_eq(plan->user_id, test_str(event->user_id)))
+            || (plan->event_id.data != NULL
+                && !mr_str_eq(plan->event_id, test_str(event->event_id))))
+        {
+            continue;
+        }
+
+        list[n++] = event;
+    }
+
+    fake_order = plan->order;
+    qsort(list, n, sizeof(fake_event_t *), fake_by_key);
+
+    return n;
+}
+
+
+mr_key_t
+fake_key(const fake_event_t *event)
+{
+    mr_key_t key;
+
+    key.time = event->time;
+    key.event_id = test_str(event->event_id);
+    key.user_id = test_str(event->user_id);
+    key.partition = event->partition;
+    key.offset = event->offset;
+    key.epoch = 1;
+
+    return key;
+}
+
+
+static void
+fake_cut(fake_t *fake, uint32_t *state, int32_t partition, fake_event_t **list,
+    size_t n)
+{
+    int span;
+    size_t i, flush, most, size;
+    int64_t width;
+    uint32_t row;
+    uint64_t time;
+    uint16_t kind;
+    int32_t number;
+    fake_block_t *block;
+
+    while (n > 0) {
+        flush = 1 + test_random(state) % 200;
+        flush = flush < n ? flush : n;
+
+        if (test_random(state) % 4 > 0) {
+            qsort(list, flush, sizeof(list[0]), fake_by_time);
+        }
+
+        number = 0;
+
+        for (i = 0; i < flush; i += size) {
+            span = (int) (test_random(state) % MR_SPANS);
+            width = mr_span_width(span);
+            most = 1 + test_random(state) % FAKE_ROWS;
+
+            ck_assert_uint_lt(fake->n_blocks, FAKE_BLOCKS);
+            block = &fake->blocks[fake->n_blocks++];
+            block->id.epoch = 1;
+            block->id.partition = partition;
+            block->id.offset = list[0]->offset;
+            block->id.number = number++;
+            block->tmin = block->tmax = list[i]->time;
+
+            for (size = 0; size < most && i + size < flush; size++) {
+                int64_t tmin = block->tmin, tmax = block->tmax;
+                int64_t t = list[i + size]->time;
+
+                tmin = t < tmin ? t : tmin;
+                tmax = t > tmax ? t : tmax;
+
+                if (width != -1 && tmax - tmin > width) {
+                    break;
+                }
+
+                block->tmin = tmin;
+                block->tmax = tmax;
+                block->events[size] = list[i + size];
+            }
+
+            block->n = (uint32_t) size;
+            block->span = 0;
+
+            while (block->span < MR_SPAN_ANY
+                   && block->tmax - block->tmin > mr_span_width(block->span))
+            {
+                block->span++;
+            }
+
+            qsort(block->events, size, sizeof(block->events[0]), fake_by_user);
+
+            for (row = 0; row < block->n; row++) {
+                time = htole64((uint64_t) block->events[row]->time);
+                memcpy(block->times + row * 8, &time, 8);
+                kind = htole16(block->events[row]->kind);
+                memcpy(block->kinds + row * 2, &kind, 2);
+            }
+        }
+
+        list += flush;
+        n -= flush;
+    }
+}
+
+
+static int
+fake_next(void *ctx, int span, mr_header_t *ret_header, mr_error_t *err)
+{
+    fake_t *fake;
+    uint32_t first, end;
+    mr_range_t range;
+    fake_block_t *block;
+
+    fake = ctx;
+    range = mr_plan_range(fake->plan, span);
+
+    if (fake->fail > 0 && --fake->fail == 0) {
+        return mr_error_set(err, MR_ERROR_MONGODB, NULL, "made to fail");
+    }
+
+    while (fake->seen[span] < fake->n_blocks) {
+        block = &fake->blocks[fake->seen[span]++];
+
+        if (!fake_matches(fake, block, &range, &first, &end)) {
+            continue;
+        }
+
+        fake->headers++;
+        memset(ret_header, 0, sizeof(mr_header_t));
+        ret_header->id = block->id;
+        ret_header->tmin = block->tmin;
+        ret_header->tmax = block->tmax;
+        ret_header->n = block->n;
+        ret_header->first = first;
+        ret_header->end = end;
+        ret_header->times = block->times;
+
+        if (fake->plan->n_types > 0) {
+            ret_header->kinds = block->kinds;
+            ret_header->wanted = fake->wanted;
+            ret_header->n_kinds = FAKE_KINDS;
+        }
+
+        return 1;
+    }
+
+    return 0;
+}
+
+
+static int
+fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
+    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err)
+{
+    size_t i, k;
+    fake_t *fake;
+    mr_row_t row;
+    const fake_block_t *block;
+    const fake_event_t *event;
+
+    fake = ctx;
+
+    if (fake->fail > 0 && --fake->fail == 0) {
+        return mr_error_set(err, MR_ERROR_MONGODB, NULL, "made to fail");
+    }
+
+    /* Any order will do. */
+    for (i = n; i-- > 0; /* void */) {
+
+        for (k = 0; k < fake->n_blocks; k++) {
+            block = &fake->blocks[k];
+
+            if (memcmp(&block->id, &refs[i].id, sizeof(mr_block_id_t)) == 0) {
+                break;
+            }
+        }
+
+        ck_assert_uint_lt(k, fake->n_blocks);
+        block = &fake->blocks[k];
+
+        if (block->gone) {
+            continue;
+        }
+
+        ck_assert_uint_lt(refs[i].row, block->n);
+        event = block->events[refs[i].row];
+        fake->rows++;
+
+        row.key = fake_key(event);
+        row.data.data = (const char *) event;
+        row.data.len = sizeof(fake_event_t);
+
+        if (observer(observer_ctx, &row, err) != 0) {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* As the filters of store_blocks.c do it in MongoDB. */
+static int
+fake_matches(const fake_t *fake, const fake_block_t *block,
+    const mr_range_t *range, uint32_t *ret_first, uint32_t *ret_end)
+{
+    int types;
+    uint32_t row, first, end;
+    mr_str_t user;
+
+    if (block->span != range->span || block->tmax < range->tmax_from
+        || block->tmax >= range->tmax_to || block->tmin >= range->tmin_to)
+    {
+        return 0;
+    }
+
+    types = 0;
+    first = block->n;
+    end = 0;
+
+    for (row = 0; row < block->n; row++) {
+        types |= fake->wanted[block->events[row]->kind];
+        user = test_str(block->events[row]->user_id);
+
+        if (fake->plan->user_id.data == NULL
+            || mr_str_eq(user, fake->plan->user_id)) {
+            first = first < row ? first : row;
+            end = row + 1;
+        }
+    }
+
+    *ret_first = first;
+    *ret_end = end;
+
+    return types && first < end;
+}
+
+
+static int
+fake_type(const mr_plan_t *plan, uint16_t kind)
+{
+    size_t i;
+
+    for (i = 0; i < plan->n_types; i++) {
+        if (mr_str_eq(plan->types[i], test_str(fake_kinds[kind]))) {
+            return 1;
+        }
+    }
+
+    return plan->n_types == 0;
+}
+
+
+static int
+fake_by_user(const void *a, const void *b)
+{
+    int rc;
+    const fake_event_t *left, *right;
+
+    left = *(fake_event_t *const *) a;
+    right = *(fake_event_t *const *) b;
+    rc = strcmp(left->user_id, right->user_id);
+
+    return rc != 0 ? rc : fake_by_time(a, b);
+}
+
+
+static int
+fake_by_time(const void *a, const void *b)
+{
+    const fake_event_t *left, *right;
+
+    left = *(fake_event_t *const *) a;
+    right = *(fake_event_t *const *) b;
+
+    if (left->time != right->time) {
+        return left->time < right->time ? -1 : 1;
+    }
+
+    return (left->offset > right->offset) - (left->offset < right->offset);
+}
+
+
+static int
+fake_by_tmax(const void *a, const void *b)
+{
+    const fake_block_t *left, *right;
+
+    left = a;
+    right = b;
+
+    if (fake_order == MR_ORDER_DESC) {
+        left = b;
+        right = a;
+    }
+
+    return (left->tmax > right->tmax) - (left->tmax < right->tmax);
+}
+
+
+static int
+fake_by_key(const void *a, const void *b)
+{
+    mr_key_t left, right;
+
+    left = fake_key(*(fake_event_t *const *) a);
+    right = fake_key(*(fake_event_t *const *) b);
+
+    return mr_key_cmp(&left, &right, fake_order);
+}
