@@ -21,13 +21,18 @@ BUILD = os.environ.get("MILLRACE_BUILD", "build")
 SEED = os.environ.get("MILLRACE_SEED")
 
 
-# The small ones first: an audit looks at all that was sent before.
+# An audit looks at all that was sent before: the large ones come last.
 LAST = ["test_clickstream.py", "test_crash.py"]
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: (LAST.index(item.path.name) + 1
-                                 if item.path.name in LAST else 0))
+    """Files with servers of their own first, then those of the pipeline."""
+
+    shared = {item.path for item in items if "pipeline" in item.fixturenames}
+
+    items.sort(key=lambda item: (
+        item.path in shared,
+        LAST.index(item.path.name) + 1 if item.path.name in LAST else 0))
 
 
 @pytest.fixture(scope="session")
@@ -99,9 +104,15 @@ def check_all(stack, log):
     """
 
     def check(seconds=60):
+        times = [time.monotonic()]
         stack.settle(seconds)
+        times.append(time.monotonic())
         shot = take(stack, log)
+        times.append(time.monotonic())
         violations = audit(shot)
+        times.append(time.monotonic())
+        print("settled, taken, audited in",
+              *(f"{b - a:.1f} s" for a, b in zip(times, times[1:])))
         assert not violations, "\n".join(violations)
         return shot
 

@@ -8,6 +8,7 @@ import copy
 import json
 import math
 import pickle
+import subprocess
 
 import pytest
 
@@ -15,6 +16,7 @@ from harness import bsondoc, values
 from harness.audit import CHECKS, audit, fold, judged
 from harness.bsondoc import Date, Long
 from harness.partition import murmur2, partition_of
+from harness.pipeline import Pipeline
 from harness.sender import ACKED, REFUSED, UNSURE, SentLog
 from harness.snapshot import Record, Series, Snapshot
 from harness.waiting import Deadline, wait_until
@@ -551,6 +553,38 @@ def test_waiting_gives_up():
     with pytest.raises(Deadline, match="KeyError"):
         wait_until(lambda: {}["x"], 0.1, "a key")
     assert wait_until(lambda: 5, 0.1, "five") == 5
+
+
+@pytest.mark.parametrize("log, line", [
+    ("nginx.log", "1#1: [alert] worker process 17 exited on signal 9"),
+    ("nginx.log", "1#1: [crit] pwrite() failed"),
+    ("nginx.log", "1#1: [emerg] bind() failed"),
+    ("millrace-writer.log", "==7==ERROR: AddressSanitizer: heap-use"),
+    ("millrace-writer.log", "==7==ERROR: LeakSanitizer: detected"),
+    ("millrace-query.log", "core/x.c:5:1: runtime error: signed integer"),
+    ("nginx.log", "nginx: x.c:5: f: Assertion `0' failed."),
+])
+def test_a_line_of_a_log_fails_the_run(tmp_path, log, line):
+    with Pipeline(tmp_path, build="build") as stack:
+        (tmp_path / log).write_text(f"all is well\n{line}\n[error] well\n")
+        assert stack.problems() == [f"{log}: {line}"]
+        stack.killed_workers.append(7)
+        assert stack.problems() == [f"{log}: {line}"]
+        stack.killed_workers.append(17)
+        assert stack.problems() == (
+            [] if "process 17 " in line else [f"{log}: {line}"])
+
+
+def test_a_process_that_ended_by_itself_is_noticed(tmp_path):
+    with Pipeline(tmp_path, build="build") as stack:
+        child = subprocess.Popen(["sleep", "60"], cwd=tmp_path)
+        (tmp_path / "millrace-writer.pid").write_text(f"{child.pid}\n")
+        stack.expected["millrace-writer"] = child.pid
+        assert stack.deaths() == []
+        child.kill()
+        child.wait()
+        (death,) = stack.deaths()
+        assert "millrace-writer" in death
 
 
 def test_the_workload_repeats_itself_by_its_seed():
