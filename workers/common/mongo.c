@@ -12,7 +12,7 @@
 #include "mongo.h"
 
 
-#define MR_MONGO_SELECTION 5000 /* ms that a primary is looked for */
+#define MR_MONGO_SELECTION 3000 /* ms that a primary is looked for */
 
 
 struct mr_mongo_s {
