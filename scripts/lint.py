@@ -209,8 +209,10 @@ def main():
 
 
 def is_text(path):
-    with open(os.path.join(REPO, path), 'rb') as f:
-        return b'\0' not in f.read(4096)
+    try:
+        return '\0' not in read(path)
+    except UnicodeDecodeError:
+        return False
 
 
 if __name__ == '__main__':
