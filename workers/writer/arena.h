@@ -10,20 +10,20 @@
 #include <stddef.h>
 
 
-#define MR_ARENA_CHUNK  (1024 * 1024)
+#define MR_ARENA_CHUNK (1024 * 1024)
 
 
-typedef struct mr_chunk_s  mr_chunk_t;
+typedef struct mr_chunk_s mr_chunk_t;
 
 /* Zero-initialise; end with mr_pool_free() after all its arenas. */
 typedef struct {
-    mr_chunk_t  *spare;
-    size_t       used;   /* bytes lent out */
+    mr_chunk_t *spare;
+    size_t used; /* bytes lent out */
 } mr_pool_t;
 
 typedef struct {
-    mr_pool_t   *pool;
-    mr_chunk_t  *chunks;  /* the newest first */
+    mr_pool_t *pool;
+    mr_chunk_t *chunks; /* the newest first */
 } mr_arena_t;
 
 

@@ -13,47 +13,47 @@
 #include <millrace/str.h>
 
 
-#define MR_BLOCK_EVENTS  1024
-#define MR_BLOCK_BYTES   (4 * 1024 * 1024)
+#define MR_BLOCK_EVENTS 1024
+#define MR_BLOCK_BYTES (4 * 1024 * 1024)
 
 
 /* One event of a flush, encoded already. */
 typedef struct {
-    const char  *document;  /* its BSON (encode.h); not owned */
-    uint32_t     length;
-    uint32_t     user;      /* where the user_id lies in the document */
-    uint32_t     type;      /* number of the event type in the flush */
-    uint16_t     user_length;
-    int64_t      time;      /* its timestamp, ms */
-    int64_t      offset;
-    int64_t      received;  /* the record's time, ms */
+    const char *document; /* its BSON (encode.h); not owned */
+    uint32_t length;
+    uint32_t user; /* where the user_id lies in the document */
+    uint32_t type; /* number of the event type in the flush */
+    uint16_t user_length;
+    int64_t time; /* its timestamp, ms */
+    int64_t offset;
+    int64_t received; /* the record's time, ms */
 } mr_entry_t;
 
 
 typedef struct {
-    uint32_t  first;        /* in the plan's order */
-    uint32_t  n;
+    uint32_t first; /* in the plan's order */
+    uint32_t n;
 } mr_block_range_t;
 
 /* Zero-initialise; end with mr_plan_free().  Memory is kept for reuse. */
 typedef struct {
-    size_t             n;      /* number of blocks */
-    mr_block_range_t  *blocks;
-    size_t             blocks_cap;
-    uint32_t          *order;  /* of the entries */
-    uint32_t          *groups;
-    void              *keys;
-    int64_t           *times;
-    uint32_t          *scratch;
-    size_t             cap;
+    size_t n; /* number of blocks */
+    mr_block_range_t *blocks;
+    size_t blocks_cap;
+    uint32_t *order; /* of the entries */
+    uint32_t *groups;
+    void *keys;
+    int64_t *times;
+    uint32_t *scratch;
+    size_t cap;
 } mr_plan_t;
 
 
 typedef struct {
-    int64_t  epoch;
-    int32_t  partition;
-    int64_t  offset;        /* the first one of the flush */
-    int32_t  number;
+    int64_t epoch;
+    int32_t partition;
+    int64_t offset; /* the first one of the flush */
+    int32_t number;
 } mr_block_id_t;
 
 
@@ -70,7 +70,6 @@ void mr_plan_free(mr_plan_t *plan);
  * memory, and then leaves half a document in `buf`.
  */
 int mr_block_build(mr_buf_t *buf, const mr_plan_t *plan, size_t i,
-    const mr_entry_t *entries, const mr_str_t *types,
-    const mr_block_id_t *id);
+    const mr_entry_t *entries, const mr_str_t *types, const mr_block_id_t *id);
 
 #endif /* MR_WRITER_BLOCK_H */

@@ -12,22 +12,22 @@
 
 
 typedef struct {
-    int64_t             start;
-    uint32_t            type;
-    uint32_t            tag;     /* what it means is the caller's affair */
-    int64_t             count;
-    mr_measure_stats_t  measures[];
+    int64_t start;
+    uint32_t type;
+    uint32_t tag; /* what it means is the caller's affair */
+    int64_t count;
+    mr_measure_stats_t measures[];
 } mr_cell_t;
 
 typedef struct {
-    char      *cells;    /* `n` of them, `size` bytes each */
-    size_t     size;
-    size_t     n;
-    size_t     cap;
-    size_t     n_measures;
-    uint32_t  *table;    /* number + 1; 0: free */
-    size_t     mask;
-    size_t     recent;   /* the cell found last */
+    char *cells; /* `n` of them, `size` bytes each */
+    size_t size;
+    size_t n;
+    size_t cap;
+    size_t n_measures;
+    uint32_t *table; /* number + 1; 0: free */
+    size_t mask;
+    size_t recent; /* the cell found last */
 } mr_cells_t;
 
 

@@ -8,29 +8,29 @@
 
 /* Why a partition's work was thrown away, to be begun anew. */
 typedef enum {
-    MR_HALT_FENCED,     /* another writer moved the ledger */
-    MR_HALT_LOST,       /* the log does not hold the next offset */
-    MR_HALT_RECREATED,  /* the last stored record is another one, or gone */
-    MR_HALT_MEMORY,     /* out of memory */
-    MR_HALT_SLOW,       /* the flush is too large for one transaction */
+    MR_HALT_FENCED,    /* another writer moved the ledger */
+    MR_HALT_LOST,      /* the log does not hold the next offset */
+    MR_HALT_RECREATED, /* the last stored record is another one, or gone */
+    MR_HALT_MEMORY,    /* out of memory */
+    MR_HALT_SLOW,      /* the flush is too large for one transaction */
     MR_HALTS
 } mr_halt_t;
 
 typedef struct {
-    mr_metric_t  *stored;
-    mr_metric_t  *repeated;
-    mr_metric_t  *dead;
-    mr_metric_t  *ignored;      /* measures that were no usable number */
-    mr_metric_t  *flushes;
-    mr_metric_t  *flush_ms;
-    mr_metric_t  *store_retries;
-    mr_metric_t  *dead_retries;
-    mr_metric_t  *assign_retries;
-    mr_metric_t  *holes;        /* offsets that the log never held */
-    mr_metric_t  *halts[MR_HALTS];
-    mr_metric_t  *stops[MR_LEDGER_RECREATED + 1];  /* by verdict */
-    mr_metric_t  *assigned;
-    mr_metric_t  *stopped;      /* partitions that wait for the operator */
+    mr_metric_t *stored;
+    mr_metric_t *repeated;
+    mr_metric_t *dead;
+    mr_metric_t *ignored; /* measures that were no usable number */
+    mr_metric_t *flushes;
+    mr_metric_t *flush_ms;
+    mr_metric_t *store_retries;
+    mr_metric_t *dead_retries;
+    mr_metric_t *assign_retries;
+    mr_metric_t *holes; /* offsets that the log never held */
+    mr_metric_t *halts[MR_HALTS];
+    mr_metric_t *stops[MR_LEDGER_RECREATED + 1]; /* by verdict */
+    mr_metric_t *assigned;
+    mr_metric_t *stopped; /* partitions that wait for the operator */
 } mr_counters_t;
 
 

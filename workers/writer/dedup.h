@@ -24,10 +24,10 @@
 #include <millrace/hash.h>
 
 
-#define MR_DEDUP_WINDOW_MAX  INT64_C(100000000)
+#define MR_DEDUP_WINDOW_MAX INT64_C(100000000)
 
 
-typedef struct mr_dedup_s  mr_dedup_t;
+typedef struct mr_dedup_s mr_dedup_t;
 
 
 /* An empty window of `size` offsets, 1 to MR_DEDUP_WINDOW_MAX; NULL on

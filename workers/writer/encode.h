@@ -17,7 +17,7 @@
  * lie, counted from where the document begins.  Fails (-1) on out of memory,
  * and then leaves half a document in `buf`.
  */
-int mr_encode_event(mr_buf_t *buf, const mr_event_t *event, int64_t offset,
-    size_t *ret_user);
+int mr_encode_event(
+    mr_buf_t *buf, const mr_event_t *event, int64_t offset, size_t *ret_user);
 
 #endif /* MR_WRITER_ENCODE_H */

@@ -25,31 +25,31 @@
 
 /* A record that is no valid event, copied with the reason. */
 typedef struct {
-    int64_t   offset;
-    int       has_key;
-    int       has_value;   /* a record may have none at all */
-    mr_str_t  key;
-    mr_str_t  value;
-    mr_str_t  reason;
+    int64_t offset;
+    int has_key;
+    int has_value; /* a record may have none at all */
+    mr_str_t key;
+    mr_str_t value;
+    mr_str_t reason;
 } mr_dead_t;
 
 typedef struct {
-    mr_arena_t           arena;
-    const mr_options_t  *options;
-    mr_entry_t          *entries;
-    size_t               n;
-    size_t               cap;
-    mr_types_t           types;
-    mr_partials_t        partials;
-    mr_dead_t           *dead;
-    size_t               n_dead;
-    size_t               dead_cap;
-    size_t               repeated;
-    size_t               ignored;   /* measures that were no usable number */
-    size_t               size;      /* bytes of BSON, keys and values */
-    size_t               records;   /* judged, whatever became of them */
-    int64_t              since;     /* monotonic ms of the first record */
-    mr_buf_t             scratch;
+    mr_arena_t arena;
+    const mr_options_t *options;
+    mr_entry_t *entries;
+    size_t n;
+    size_t cap;
+    mr_types_t types;
+    mr_partials_t partials;
+    mr_dead_t *dead;
+    size_t n_dead;
+    size_t dead_cap;
+    size_t repeated;
+    size_t ignored; /* measures that were no usable number */
+    size_t size;    /* bytes of BSON, keys and values */
+    size_t records; /* judged, whatever became of them */
+    int64_t since;  /* monotonic ms of the first record */
+    mr_buf_t scratch;
 } mr_flush_t;
 
 

@@ -24,21 +24,21 @@
 #include "partition.h"
 
 
-typedef struct mr_mongo_s  mr_mongo_t;
-typedef struct mr_lane_s  mr_lane_t;
+typedef struct mr_mongo_s mr_mongo_t;
+typedef struct mr_lane_s mr_lane_t;
 
 typedef struct {
-    const mr_options_t  *options;
-    mr_mongo_t          *mongo;
-    mr_producer_t       *dead;      /* producer of dead letters */
-    mr_counters_t       *counters;
+    const mr_options_t *options;
+    mr_mongo_t *mongo;
+    mr_producer_t *dead; /* producer of dead letters */
+    mr_counters_t *counters;
 
     /*
      * Called in the lane's thread: the partition has dropped what was not
      * stored and reads no more until it is taken back and attached again.
      */
-    void  (*halted)(void *ctx, const mr_partition_t *partition, mr_halt_t why);
-    void   *ctx;
+    void (*halted)(void *ctx, const mr_partition_t *partition, mr_halt_t why);
+    void *ctx;
 } mr_lane_env_t;
 
 

@@ -9,46 +9,46 @@
 #include "store.h"
 
 
-typedef struct mr_seat_s  mr_seat_t;
+typedef struct mr_seat_s mr_seat_t;
 
 /* An attached partition. */
 struct mr_seat_s {
-    mr_seat_t       *next;
-    mr_partition_t  *partition;
-    mr_source_t     *source;
-    mr_consumer_t   *consumer;
-    mr_flush_t      *flush;
-    mr_metric_t     *lag;
-    int              halted;
-    int64_t          end;      /* of the log, as the main thread saw it; -1 */
-    int64_t          asked;    /* when it began to look, wall clock ms */
-    int64_t          claimed;  /* caught_up was written up to here */
+    mr_seat_t *next;
+    mr_partition_t *partition;
+    mr_source_t *source;
+    mr_consumer_t *consumer;
+    mr_flush_t *flush;
+    mr_metric_t *lag;
+    int halted;
+    int64_t end;     /* of the log, as the main thread saw it; -1 */
+    int64_t asked;   /* when it began to look, wall clock ms */
+    int64_t claimed; /* caught_up was written up to here */
 };
 
 struct mr_lane_s {
-    const mr_lane_env_t  *env;
-    pthread_t             thread;
-    int                   fd;       /* eventfd: records, or the main thread */
+    const mr_lane_env_t *env;
+    pthread_t thread;
+    int fd; /* eventfd: records, or the main thread */
 
     /*
      * Guards `incoming`, a seat's `end` and `asked`, and changes of `seats`,
      * which only the lane's thread makes.
      */
-    pthread_mutex_t       mutex;
-    pthread_cond_t        cond;     /* released */
-    mr_seat_t            *incoming;
-    mr_seat_t            *seats;
+    pthread_mutex_t mutex;
+    pthread_cond_t cond; /* released */
+    mr_seat_t *incoming;
+    mr_seat_t *seats;
 
-    atomic_int            quit;
-    atomic_int            release;
-    _Atomic int64_t       deadline; /* of the release */
+    atomic_int quit;
+    atomic_int release;
+    _Atomic int64_t deadline; /* of the release */
 
     /* the thread's own */
-    mr_store_t           *store;
-    mr_parser_t          *parser;
-    mr_pool_t             pool;
-    mr_plan_t             plan;
-    int64_t               beat;     /* when caught_up is written next */
+    mr_store_t *store;
+    mr_parser_t *parser;
+    mr_pool_t pool;
+    mr_plan_t plan;
+    int64_t beat; /* when caught_up is written next */
 };
 
 
@@ -59,8 +59,8 @@ struct mr_lane_s {
 void mr_lane_store(mr_lane_t *lane, mr_seat_t *seat);
 
 /* Drop what is not stored and tell the main thread. */
-void mr_lane_halt(mr_lane_t *lane, mr_seat_t *seat, mr_halt_t why,
-    const mr_error_t *err);
+void mr_lane_halt(
+    mr_lane_t *lane, mr_seat_t *seat, mr_halt_t why, const mr_error_t *err);
 
 /* Note in the ledgers which idle partitions are stored to their end. */
 void mr_lane_caught_up(mr_lane_t *lane);

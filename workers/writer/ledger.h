@@ -13,32 +13,32 @@
 /* What an operator may tell a partition that has stopped. */
 typedef enum {
     MR_RESUME_NONE,
-    MR_RESUME_GAP,    /* go on behind the gap: what is lost is lost */
-    MR_RESUME_EPOCH   /* the topic is a new one: start over with it */
+    MR_RESUME_GAP,  /* go on behind the gap: what is lost is lost */
+    MR_RESUME_EPOCH /* the topic is a new one: start over with it */
 } mr_resume_t;
 
 
 /* A stored record that proves which log the ledger speaks of. */
 typedef struct {
-    int64_t    offset;   /* -1: nothing was stored yet */
-    int64_t    time;     /* ms */
-    mr_hash_t  hash;     /* of the value */
+    int64_t offset; /* -1: nothing was stored yet */
+    int64_t time;   /* ms */
+    mr_hash_t hash; /* of the value */
 } mr_last_t;
 
 typedef struct {
-    int64_t      epoch;
-    int64_t      next;
-    int64_t      flush;
-    mr_last_t    last;
-    mr_resume_t  resume;
-    int64_t      resume_next;  /* the `next` that the operator saw */
+    int64_t epoch;
+    int64_t next;
+    int64_t flush;
+    mr_last_t last;
+    mr_resume_t resume;
+    int64_t resume_next; /* the `next` that the operator saw */
 } mr_ledger_t;
 
 
 typedef enum {
-    MR_LEDGER_READ,       /* all is well: read on */
-    MR_LEDGER_GAP,        /* records from `next` on are no longer there */
-    MR_LEDGER_RECREATED   /* the log ends before `next`: not the same log */
+    MR_LEDGER_READ,     /* all is well: read on */
+    MR_LEDGER_GAP,      /* records from `next` on are no longer there */
+    MR_LEDGER_RECREATED /* the log ends before `next`: not the same log */
 } mr_verdict_t;
 
 /* Judge a ledger by the first and the next offset of the log. */

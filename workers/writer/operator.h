@@ -15,8 +15,8 @@
 
 
 typedef struct {
-    mr_resume_t  what;       /* MR_RESUME_NONE: run as a daemon */
-    int32_t      partition;
+    mr_resume_t what; /* MR_RESUME_NONE: run as a daemon */
+    int32_t partition;
 } mr_order_t;
 
 
@@ -28,7 +28,7 @@ int mr_operator_parse(
     int *argc, char **argv, mr_order_t *ret_order, mr_error_t *err);
 
 /* Give the order; prints what was done.  Fails as mr_store_order(). */
-int mr_operator_give(const mr_options_t *options, const mr_order_t *order,
-    mr_error_t *err);
+int mr_operator_give(
+    const mr_options_t *options, const mr_order_t *order, mr_error_t *err);
 
 #endif /* MR_WRITER_OPERATOR_H */

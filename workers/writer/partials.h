@@ -19,21 +19,21 @@
 
 
 typedef struct {
-    mr_cells_t  seconds;          /* tag: the widths that still want it */
-    mr_cells_t  windows;          /* tag: width; type: number + 1, 0: all */
-    int64_t     keep[MR_WIDTHS];  /* ms after the end; 0: for ever */
-    int64_t     limit[MR_WIDTHS]; /* arrivals from here on are too late for */
-    int64_t     recent;           /* this second */
+    mr_cells_t seconds;       /* tag: the widths that still want it */
+    mr_cells_t windows;       /* tag: width; type: number + 1, 0: all */
+    int64_t keep[MR_WIDTHS];  /* ms after the end; 0: for ever */
+    int64_t limit[MR_WIDTHS]; /* arrivals from here on are too late for */
+    int64_t recent;           /* this second */
 } mr_partials_t;
 
 /* One row for MongoDB. */
 typedef struct {
-    mr_width_t                 width;
-    mr_str_t                   type;      /* "": all types */
-    int64_t                    start;     /* ms */
-    int64_t                    expire;    /* ms; 0: never */
-    int64_t                    count;
-    const mr_measure_stats_t  *measures;
+    mr_width_t width;
+    mr_str_t type;  /* "": all types */
+    int64_t start;  /* ms */
+    int64_t expire; /* ms; 0: never */
+    int64_t count;
+    const mr_measure_stats_t *measures;
 } mr_partial_t;
 
 
@@ -47,8 +47,8 @@ void mr_partials_reset(mr_partials_t *partials);
  * record's time (ms).  Returns the cell, to whose measures the caller adds;
  * NULL on out of memory.
  */
-mr_cell_t *mr_partials_add(mr_partials_t *partials, uint32_t type,
-    int64_t time, int64_t received);
+mr_cell_t *mr_partials_add(
+    mr_partials_t *partials, uint32_t type, int64_t time, int64_t received);
 
 /* How many rows there can be at most, eight a cell. */
 size_t mr_partials_rows_max(const mr_partials_t *partials);

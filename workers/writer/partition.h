@@ -20,32 +20,32 @@
 
 
 typedef struct {
-    int32_t      id;
-    mr_ledger_t  ledger;     /* as it is stored */
-    int64_t      position;   /* every offset below it has been taken */
-    mr_last_t    last;       /* the newest record judged */
-    mr_flush_t  *flush;      /* given by the caller before taking a record */
-    size_t       limit;      /* events a flush, when that had to be lowered
+    int32_t id;
+    mr_ledger_t ledger; /* as it is stored */
+    int64_t position;   /* every offset below it has been taken */
+    mr_last_t last;     /* the newest record judged */
+    mr_flush_t *flush;  /* given by the caller before taking a record */
+    size_t limit;       /* events a flush, when that had to be lowered
                                 for a slow MongoDB; 0: as configured */
 
-    int64_t      window_size;
-    mr_dedup_t  *window;
-    int64_t      window_epoch;
-    int64_t      filled;     /* the window knows the log up to here; -1: no */
-    int64_t      fill;       /* from here on records enter the window */
+    int64_t window_size;
+    mr_dedup_t *window;
+    int64_t window_epoch;
+    int64_t filled; /* the window knows the log up to here; -1: no */
+    int64_t fill;   /* from here on records enter the window */
 
-    int          verified;   /* the log is the one that the ledger speaks of */
-    int          foreign;    /* it is not: found out since the last start */
-    int64_t      hole;       /* first offset since the last commit that was
+    int verified; /* the log is the one that the ledger speaks of */
+    int foreign;  /* it is not: found out since the last start */
+    int64_t hole; /* first offset since the last commit that was
                                 passed over unseen; -1: none */
 } mr_partition_t;
 
 
 typedef enum {
     MR_TAKE_DONE,
-    MR_TAKE_STALE,      /* of an offset that has been taken: dropped */
-    MR_TAKE_RECREATED,  /* the record at last.offset is another one, or gone */
-    MR_TAKE_FAILED      /* out of memory: the partition must start anew */
+    MR_TAKE_STALE,     /* of an offset that has been taken: dropped */
+    MR_TAKE_RECREATED, /* the record at last.offset is another one, or gone */
+    MR_TAKE_FAILED     /* out of memory: the partition must start anew */
 } mr_take_t;
 
 

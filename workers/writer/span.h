@@ -21,7 +21,7 @@
 
 
 /* The classes of docs/data-model.md; the last has no width. */
-#define MR_SPANS  5
+#define MR_SPANS 5
 
 /* The narrowest class for events that lie `width` ms apart. */
 int mr_span_class(int64_t width);

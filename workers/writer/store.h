@@ -19,31 +19,31 @@
 #include "ledger.h"
 
 
-typedef struct mr_mongo_s  mr_mongo_t;
-typedef struct mr_store_s  mr_store_t;
+typedef struct mr_mongo_s mr_mongo_t;
+typedef struct mr_store_s mr_store_t;
 
 
 /* One flush: the ledger before and after, and what is stored between. */
 typedef struct {
-    int32_t             partition;
-    const mr_ledger_t  *before;
-    const mr_ledger_t  *after;
-    const mr_flush_t   *flush;   /* its partials rolled up */
-    const mr_plan_t    *plan;
+    int32_t partition;
+    const mr_ledger_t *before;
+    const mr_ledger_t *after;
+    const mr_flush_t *flush; /* its partials rolled up */
+    const mr_plan_t *plan;
 } mr_work_t;
 
 typedef enum {
-    MR_STORE_DONE,     /* stored, by us or, just so, by another writer */
-    MR_STORE_RETRY,    /* nothing is stored: do it again */
-    MR_STORE_FENCED    /* the ledger is elsewhere: the partition is not ours */
+    MR_STORE_DONE,  /* stored, by us or, just so, by another writer */
+    MR_STORE_RETRY, /* nothing is stored: do it again */
+    MR_STORE_FENCED /* the ledger is elsewhere: the partition is not ours */
 } mr_store_result_t;
 
 /* Everything up to `time` (ms) is stored, if the ledger still stands so. */
 typedef struct {
-    int32_t  partition;
-    int64_t  epoch;
-    int64_t  next;
-    int64_t  time;
+    int32_t partition;
+    int64_t epoch;
+    int64_t next;
+    int64_t time;
 } mr_caught_up_t;
 
 
@@ -63,8 +63,8 @@ int mr_store_read(mr_store_t *store, int32_t partition, int *ret_found,
     mr_ledger_t *ret_ledger, mr_error_t *err);
 
 /* Create the first ledger; that another writer did it first is success. */
-int mr_store_create(mr_store_t *store, int32_t partition, int64_t next,
-    mr_error_t *err);
+int mr_store_create(
+    mr_store_t *store, int32_t partition, int64_t next, mr_error_t *err);
 
 /*
  * Obey what the operator told the partition: go on at `log_start`.  Guarded
@@ -78,12 +78,12 @@ int mr_store_resume(mr_store_t *store, int32_t partition,
  * The operator's order to a partition that has stopped.  Fails with
  * MR_ERROR_ARGUMENT when the partition has no ledger.
  */
-int mr_store_order(mr_store_t *store, int32_t partition, mr_resume_t what,
-    mr_error_t *err);
+int mr_store_order(
+    mr_store_t *store, int32_t partition, mr_resume_t what, mr_error_t *err);
 
 /* A claim whose ledger has moved meanwhile is passed over. */
-int mr_store_caught_up(mr_store_t *store, const mr_caught_up_t *claims,
-    size_t n, mr_error_t *err);
+int mr_store_caught_up(
+    mr_store_t *store, const mr_caught_up_t *claims, size_t n, mr_error_t *err);
 
 /*
  * Store one flush in one transaction.  `err` is set unless it is done.  It

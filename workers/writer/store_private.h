@@ -6,20 +6,20 @@
 #include "store.h"
 
 
-#define MR_STORE_ID  280
+#define MR_STORE_ID 280
 
 
 struct mr_store_s {
-    mr_mongo_t           *mongo;
-    const mr_options_t   *options;
-    mongoc_client_t      *client;
-    mongoc_collection_t  *ledger;
-    mongoc_collection_t  *blocks;
-    mongoc_collection_t  *partials;
+    mr_mongo_t *mongo;
+    const mr_options_t *options;
+    mongoc_client_t *client;
+    mongoc_collection_t *ledger;
+    mongoc_collection_t *blocks;
+    mongoc_collection_t *partials;
 
-    mr_buf_t              chunk;      /* blocks on their way */
-    bson_t               *documents;  /* views of them */
-    size_t                documents_cap;
+    mr_buf_t chunk;    /* blocks on their way */
+    bson_t *documents; /* views of them */
+    size_t documents_cap;
 };
 
 
@@ -27,7 +27,7 @@ struct mr_store_s {
 void mr_store_id(const mr_store_t *store, int32_t partition, char *id);
 
 /* { _id, epoch, next }: the fence.  The caller destroys it. */
-bson_t *mr_store_fence(const mr_store_t *store, int32_t partition,
-    int64_t epoch, int64_t next);
+bson_t *mr_store_fence(
+    const mr_store_t *store, int32_t partition, int64_t epoch, int64_t next);
 
 #endif /* MR_WRITER_STORE_PRIVATE_H */

@@ -13,15 +13,18 @@
 
 
 typedef struct {
-    mr_str_t  *names;  /* by number; the bytes are owned */
-    size_t     n;
-    size_t     cap;
-    uint32_t  *table;  /* number + 1; 0: free */
-    size_t     mask;
-    uint32_t   recent; /* the number found last: types come in runs */
+    mr_str_t *names; /* by number; the bytes are owned */
+    size_t n;
+    size_t cap;
+    uint32_t *table; /* number + 1; 0: free */
+    size_t mask;
+    uint32_t recent; /* the number found last: types come in runs */
 } mr_types_t;
 
-#define MR_TYPES_INIT  { NULL, 0, 0, NULL, 0, 0 }
+#define MR_TYPES_INIT                                                          \
+    {                                                                          \
+        NULL, 0, 0, NULL, 0, 0                                                 \
+    }
 
 
 /* The number of `name`, which is copied when new; -1 on out of memory. */

@@ -12,36 +12,36 @@
 
 /* What the main thread knows of a partition that it has ever been given. */
 typedef struct {
-    mr_partition_t  *partition;  /* keeps the dedup window between claims */
-    int              claimed;    /* the group gave it to us */
-    int              reading;    /* it is with its lane */
-    mr_verdict_t     stopped;    /* why it waits for the operator */
-    int64_t          epoch;      /* the ledger it was stopped at */
-    int64_t          next;
+    mr_partition_t *partition; /* keeps the dedup window between claims */
+    int claimed;               /* the group gave it to us */
+    int reading;               /* it is with its lane */
+    mr_verdict_t stopped;      /* why it waits for the operator */
+    int64_t epoch;             /* the ledger it was stopped at */
+    int64_t next;
 } mr_slot_t;
 
 typedef struct {
-    const mr_options_t  *options;
-    mr_mongo_t          *mongo;
-    mr_store_t          *store;
-    mr_producer_t       *dead;
-    mr_consumer_t       *consumer;
-    mr_counters_t        counters;
+    const mr_options_t *options;
+    mr_mongo_t *mongo;
+    mr_store_t *store;
+    mr_producer_t *dead;
+    mr_consumer_t *consumer;
+    mr_counters_t counters;
 
-    mr_lane_env_t        env;
-    mr_lane_t          **lanes;
-    size_t               n_lanes;
+    mr_lane_env_t env;
+    mr_lane_t **lanes;
+    size_t n_lanes;
 
-    mr_slot_t           *slots;      /* by partition */
-    size_t               n_slots;
-    size_t               watched;    /* whose bounds are asked for next */
-    int64_t              review;     /* when stopped ones are looked at */
-    int64_t              restarted;  /* when that was done last */
+    mr_slot_t *slots; /* by partition */
+    size_t n_slots;
+    size_t watched;    /* whose bounds are asked for next */
+    int64_t review;    /* when stopped ones are looked at */
+    int64_t restarted; /* when that was done last */
 
-    int64_t              quiet;      /* no questions to Kafka until then */
-    size_t               n_stopped;
+    int64_t quiet; /* no questions to Kafka until then */
+    size_t n_stopped;
 
-    atomic_int           restart;    /* a lane has halted a partition */
+    atomic_int restart; /* a lane has halted a partition */
 } mr_writer_t;
 
 
