@@ -3,6 +3,7 @@
 
 #include <millrace/time.h>
 
+#include "../common/log.h"
 #include "health.h"
 
 
@@ -19,7 +20,6 @@ struct mr_health_s {
     int stopping;
     int64_t asked; /* monotonic; 0: never yet */
     int ready;
-    mr_error_t why;
 };
 
 
@@ -94,15 +94,14 @@ mr_health_ready(mr_health_t *health, mr_error_t *err)
         (void) mr_error_set(
             err, MR_ERROR_MONGODB, NULL, "MongoDB was not asked yet");
 
-    } else if (mr_time_monotonic() - health->asked > MR_HEALTH_STALE) {
-        (void) mr_error_set(
-            err, MR_ERROR_MONGODB, NULL, "MongoDB does not answer");
-
-    } else if (health->ready) {
+    } else if (health->ready
+               && mr_time_monotonic() - health->asked <= MR_HEALTH_STALE)
+    {
         ready = 1;
 
     } else {
-        *err = health->why;
+        (void) mr_error_set(
+            err, MR_ERROR_MONGODB, NULL, "MongoDB does not answer");
     }
 
     pthread_mutex_unlock(&health->mutex);
@@ -128,9 +127,16 @@ mr_health_run(void *ctx)
         ready = mr_store_ping(health->store, MR_HEALTH_TIMEOUT, &err) == 0;
         pthread_mutex_lock(&health->mutex);
 
+        /* What went wrong may name hosts: that is for the log alone. */
+        if (!ready && (health->ready || health->asked == 0)) {
+            mr_log_warn("%s", err.message);
+
+        } else if (ready && !health->ready) {
+            mr_log_info("MongoDB answers");
+        }
+
         health->ready = ready;
         health->asked = mr_time_monotonic();
-        health->why = err;
 
         mr_health_wait(health, MR_HEALTH_INTERVAL);
     }

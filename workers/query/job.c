@@ -5,6 +5,7 @@
 
 #include <millrace/time.h>
 
+#include "../common/metrics.h"
 #include "job.h"
 
 
@@ -145,6 +146,11 @@ mr_job_stopped(void *ctx, mr_error_t *err)
             (void) mr_error_set(
                 err, MR_ERROR_TIMEOUT, NULL, "the client has left");
             rc = 1;
+
+            mr_metric_add(
+                mr_metric(MR_METRIC_COUNTER, "millrace_query_cancelled_total",
+                    "", "Queries given up: the client had left."),
+                1);
         }
     }
 

@@ -30,6 +30,7 @@ struct mr_pool_s {
 
     mr_job_t *oldest; /* every job that is in here */
     mr_job_t *newest;
+    int unwatched; /* the watchdog sleeps until a job comes */
 
     pthread_t *threads;
     int64_t n_threads;
@@ -168,6 +169,10 @@ mr_pool_push(mr_pool_t *pool, mr_job_t *job)
 
         } else {
             pool->oldest = job;
+        }
+
+        /* Those that it knows of already have their answers. */
+        if (pool->unwatched) {
             pthread_cond_signal(&pool->watch);
         }
 
@@ -270,7 +275,9 @@ mr_pool_watch(void *ctx)
         }
 
         if (job == NULL) {
+            pool->unwatched = 1;
             pthread_cond_wait(&pool->watch, &pool->mutex);
+            pool->unwatched = 0;
             continue;
         }
 

@@ -35,8 +35,7 @@ mr_readyz_query_get(
         return;
     }
 
-    mr_reply_problem(
-        reply, 503, NULL, "query is away: MongoDB: %s", err.message);
+    mr_reply_problem(reply, 503, NULL, "query is away: %s", err.message);
     mr_reply_extend(reply, "query", "away");
 }
 
@@ -74,13 +73,11 @@ mr_readyz_get(
         mr_reply_problem(reply, 503, NULL, "ingest is away: %s", shown);
 
     } else if (strcmp(ingest, "ok") == 0) {
-        mr_reply_problem(
-            reply, 503, NULL, "query is away: MongoDB: %s", err.message);
+        mr_reply_problem(reply, 503, NULL, "query is away: %s", err.message);
 
     } else {
         mr_reply_problem(reply, 503, NULL,
-            "ingest is away: %s; query is away: MongoDB: %s", shown,
-            err.message);
+            "ingest is away: %s; query is away: %s", shown, err.message);
     }
 
     mr_reply_extend(reply, "ingest", strcmp(ingest, "ok") == 0 ? "ok" : "away");

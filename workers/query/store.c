@@ -1,7 +1,5 @@
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include <millrace/time.h>
 
@@ -12,16 +10,10 @@
 #define MR_MONGO_MAX_TIME_EXPIRED 50
 
 
-static int mr_store_options(const mr_options_t *options,
-    mr_options_t *ret_options, char **ret_uri, mr_error_t *err);
-
-
 int
 mr_store_open(
     const mr_options_t *options, mr_store_t **ret_store, mr_error_t *err)
 {
-    int rc;
-    char *uri = NULL;
     mr_store_t *store;
     mr_options_t adapted;
 
@@ -31,15 +23,21 @@ mr_store_open(
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    if (mr_store_options(options, &adapted, &uri, err) == -1) {
-        free(store);
-        return -1;
+    /*
+     * A query's thread must not hang on MongoDB for longer than the query
+     * may take, nor wait for a client that another thread holds.
+     */
+    adapted = *options;
+
+    if (adapted.mongodb.timeout > options->query.timeout) {
+        adapted.mongodb.timeout = options->query.timeout;
     }
 
-    rc = mr_mongo_open(&adapted, "millrace-query", &store->mongo, err);
-    free(uri);
+    if (adapted.mongodb.pool < options->query.threads) {
+        adapted.mongodb.pool = options->query.threads;
+    }
 
-    if (rc == -1) {
+    if (mr_mongo_open(&adapted, "millrace-query", &store->mongo, err) == -1) {
         free(store);
         return -1;
     }
@@ -237,61 +235,4 @@ mr_session_damaged(mr_error_t *err)
 {
     return mr_error_set(err, MR_ERROR_EVENT, NULL,
         "a block in MongoDB is not as docs/data-model.md says");
-}
-
-
-/*
- * A query's thread must not hang on a MongoDB that is away for longer than
- * the query may take, nor wait for a client that another thread holds.
- */
-static int
-mr_store_options(const mr_options_t *options, mr_options_t *ret_options,
-    char **ret_uri, mr_error_t *err)
-{
-    int len;
-    char *uri;
-    int64_t threads;
-    const char *given, *sign;
-    mr_options_t adapted;
-
-    adapted = *options;
-    given = options->mongodb.uri;
-
-    if (adapted.mongodb.timeout > options->query.timeout) {
-        adapted.mongodb.timeout = options->query.timeout;
-    }
-
-    threads = options->query.threads;
-
-    if (adapted.mongodb.pool < threads) {
-        adapted.mongodb.pool = threads;
-    }
-
-    if (strcasestr(given, MONGOC_URI_SERVERSELECTIONTIMEOUTMS) == NULL) {
-
-        sign = strchr(given, '?') != NULL ? "&" : "?";
-
-        if (strstr(given, "://") != NULL
-            && strchr(strstr(given, "://") + 3, '/') == NULL)
-        {
-            sign = "/?";
-        }
-
-        len = asprintf(&uri, "%s%s" MONGOC_URI_SERVERSELECTIONTIMEOUTMS "=%lld",
-            given, sign, (long long) options->query.timeout);
-
-    } else {
-        len = asprintf(&uri, "%s", given);
-    }
-
-    if (len == -1) {
-        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
-    }
-
-    adapted.mongodb.uri = uri;
-
-    *ret_options = adapted;
-    *ret_uri = uri;
-
-    return 0;
 }
