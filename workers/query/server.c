@@ -272,6 +272,7 @@ mr_server_request(mr_job_t *job, struct MHD_Connection *connection,
     job->request.method = job->method;
     job->request.ingest = job->ingest;
     job->request.if_none_match = job->if_none_match;
+    job->started = mr_time_monotonic();
     job->request.deadline = job->started + timeout;
 
     return 0;
