@@ -30,7 +30,7 @@ mr_job_create(const char *uri)
     }
 
     pthread_mutex_init(&job->mutex, NULL);
-    job->refs = 1;
+    atomic_init(&job->refs, 1);
     job->fd = -1;
     job->started = mr_time_monotonic();
 
@@ -52,22 +52,14 @@ mr_job_create(const char *uri)
 void
 mr_job_ref(mr_job_t *job)
 {
-    pthread_mutex_lock(&job->mutex);
-    job->refs++;
-    pthread_mutex_unlock(&job->mutex);
+    atomic_fetch_add(&job->refs, 1);
 }
 
 
 void
 mr_job_unref(mr_job_t *job)
 {
-    unsigned refs;
-
-    pthread_mutex_lock(&job->mutex);
-    refs = --job->refs;
-    pthread_mutex_unlock(&job->mutex);
-
-    if (refs > 0) {
+    if (atomic_fetch_sub(&job->refs, 1) > 1) {
         return;
     }
 

@@ -10,6 +10,7 @@
 #define MILLRACE_QUERY_JOB_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include <millrace/error.h>
@@ -31,8 +32,8 @@ typedef struct mr_job_s mr_job_t;
 typedef void(mr_job_resume_t)(void *connection);
 
 struct mr_job_s {
-    pthread_mutex_t mutex; /* guards refs, state and reply */
-    unsigned refs;
+    atomic_uint refs;
+    pthread_mutex_t mutex; /* guards state, reply and fd */
     mr_job_state_t state;
     mr_reply_t reply;
 
