@@ -1,0 +1,26 @@
+# The load generator and the benchmarks: included by ../Makefile.
+
+LOADTEST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard loadtest/generator/*.c))
+LOADTEST_LIB := $(filter-out $(BUILD)/loadtest/generator/main.o,$(LOADTEST_OBJ))
+KAFKA_LIBS   := $(shell pkg-config --libs rdkafka 2>/dev/null)
+
+.PHONY: loadtest bench-ingest
+loadtest: $(BUILD)/millrace-load $(BUILD)/raw_producer $(BUILD)/topic_tool
+
+$(BUILD)/millrace-load: $(LOADTEST_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^ -lm
+
+$(BUILD)/raw_producer: $(BUILD)/loadtest/raw_producer.o $(LOADTEST_LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ $(KAFKA_LIBS) -lm
+
+# Creates, measures and audits topics.
+$(BUILD)/topic_tool: $(BUILD)/loadtest/topic_tool.o $(LOADTEST_LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ $(KAFKA_LIBS) -lm
+
+# The Go service that it is compared with.
+$(BUILD)/go-ingest: $(wildcard loadtest/peers/go-ingest/*)
+	cd loadtest/peers/go-ingest && go build -trimpath -o $(abspath $@) .
+
+# BENCH_FLAGS=--quick for a look whether all of it works.
+bench-ingest: loadtest module $(BUILD)/go-ingest
+	@loadtest/bench_ingest.py -b $(BUILD) $(BENCH_FLAGS)
