@@ -43,8 +43,27 @@ mr_str_eq(mr_str_t a, mr_str_t b)
 int
 mr_buf_reserve(mr_buf_t *buf, size_t more)
 {
+    size_t cap;
+
+    if (more <= buf->cap - buf->len) {
+        return 0;
+    }
+
+    cap = (buf->cap < MR_BUF_MIN / 2) ? MR_BUF_MIN : buf->cap * 2;
+
+    if (cap - buf->len > more) {
+        more = cap - buf->len;
+    }
+
+    return mr_buf_reserve_exact(buf, more);
+}
+
+
+int
+mr_buf_reserve_exact(mr_buf_t *buf, size_t more)
+{
     char *data;
-    size_t cap, need;
+    size_t cap;
 
     if (more <= buf->cap - buf->len) {
         return 0;
@@ -54,13 +73,7 @@ mr_buf_reserve(mr_buf_t *buf, size_t more)
         return -1;
     }
 
-    need = buf->len + more;
-    cap = (buf->cap < MR_BUF_MIN / 2) ? MR_BUF_MIN : buf->cap * 2;
-
-    if (cap < need) {
-        cap = need;
-    }
-
+    cap = buf->len + more;
     data = realloc(buf->data, cap);
     if (data == NULL) {
         return -1;

@@ -42,7 +42,7 @@ MONGO = r'<(mongoc|bson)/(mongoc|bson)\.h>'
 
 RULES = (
     (r'include/', (MILLRACE,)),
-    (r'core/', (MILLRACE, LOCAL, r'<(yyjson|zlib|zstd|xxhash)\.h>')),
+    (r'core/', (MILLRACE, LOCAL, r'<(yyjson|zlib|zstd|zstd_errors|xxhash)\.h>')),
     (r'ngx_module/', (MILLRACE, r'"ngx_http_millrace[a-z_]*\.h"',
                       r'<ngx_[a-z0-9_]+\.h>', KAFKA)),
     (r'workers/common/kafka[a-z_]*\.[ch]$', (MILLRACE, LOCAL, KAFKA,

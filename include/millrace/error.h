@@ -27,7 +27,9 @@ typedef enum {
     MR_ERROR_KAFKA,    /* Kafka failed or is away */
     MR_ERROR_MONGODB,  /* MongoDB failed or is away */
     MR_ERROR_TIMEOUT,  /* a deadline has passed */
-    MR_ERROR_SYSTEM    /* a system call failed; message has errno's text */
+    MR_ERROR_SYSTEM,   /* a system call failed; message has errno's text */
+    MR_ERROR_CODING,   /* the bytes are not what their content coding says */
+    MR_ERROR_TOO_LARGE /* more bytes than the caller's limit */
 } mr_code_t;
 
 

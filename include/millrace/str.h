@@ -37,6 +37,13 @@ typedef struct {
     }
 
 int mr_buf_reserve(mr_buf_t *buf, size_t more);
+
+/*
+ * As mr_buf_reserve(), but with no byte more than asked for: for who doubles
+ * up to a limit of its own.
+ */
+int mr_buf_reserve_exact(mr_buf_t *buf, size_t more);
+
 int mr_buf_append(mr_buf_t *buf, const void *data, size_t len);
 int mr_buf_printf(mr_buf_t *buf, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
