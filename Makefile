@@ -1,6 +1,10 @@
 # Millrace.  `make help` lists what there is to make.
 
 BUILD     ?= build
+
+# make V=1 shows the commands
+Q         := $(if $(V),,@)
+
 CACHE     := .cache
 ifeq ($(origin CC),default)
 CC        := gcc
@@ -63,27 +67,30 @@ daemons: $(BINARIES)
 
 $(BUILD)/libmrcore.a: $(core_obj) $(YYJSON_OBJ) $(BUILD)/sources
 	@rm -f $@
-	$(AR) rcs $@ $(filter %.o,$^)
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 
 $(BUILD)/libmrcommon.a: $(common_obj) $(BUILD)/sources
 	@rm -f $@
-	$(AR) rcs $@ $(filter %.o,$^)
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 
 define daemon_rule
 $(BUILD)/millrace-$(1): $(call obj_of,$(1)) $(BUILD)/libmrcommon.a \
     $(BUILD)/libmrcore.a $(BUILD)/sources
-	$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(DEP_LIBS) \
+	@echo '  LINK $$@'
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(DEP_LIBS) \
 	    $$(YYJSON_LIBS)
 endef
 $(foreach d,$(DAEMONS),$(eval $(call daemon_rule,$(d))))
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(dir $@)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo '  CC   $@'
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/yyjson.o: $(CACHE)/yyjson/yyjson.c
 	@mkdir -p $(dir $@)
-	$(CC) -std=gnu11 -g -O3 -fPIC -c -o $@ $<
+	@echo '  CC   $@'
+	$(Q)$(CC) -std=gnu11 -g -O3 -fPIC -c -o $@ $<
 
 # Unit tests: tests/unit/<part>/*.c become one Check program a part, linked
 # with that part without its main().
@@ -95,7 +102,8 @@ define unit_rule
 $(BUILD)/check_$(1): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/$(1)/*.c)) \
     $(filter-out $(call main_of,$(1)),$(call obj_of,$(1))) \
     $(BUILD)/libmrcommon.a $(BUILD)/libmrcore.a $(BUILD)/sources
-	$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(DEP_LIBS) \
+	@echo '  LINK $$@'
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(DEP_LIBS) \
 	    $$(YYJSON_LIBS) $$(CHECK_LIBS)
 endef
 $(foreach p,$(UNIT_PARTS),$(eval $(call unit_rule,$(p))))
@@ -145,7 +153,7 @@ fuzz-short: $(FUZZ:%=$(BUILD)/fuzz_%)
 
 # The nginx module, against the installed nginx's own source and flags.
 module:
-	scripts/build-module $(BUILD)
+	@scripts/build-module $(BUILD)
 
 asan:
 	$(MAKE) BUILD=build-asan SANITIZE=1 all
