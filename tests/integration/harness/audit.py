@@ -6,6 +6,7 @@ what Millrace believes of itself.
 
 import math
 from collections import Counter, defaultdict
+from functools import cached_property
 
 from . import values
 from .bsondoc import Date, Long
@@ -95,12 +96,38 @@ def judged(shot):
         yield record, "repeated" if repeat else "kept", event
 
 
+class Case:
+    """A snapshot, and what several checks need of it, worked out once."""
+
+    def __init__(self, shot):
+        self.shot = shot
+
+    def __getattr__(self, name):
+        return getattr(self.shot, name)
+
+    @cached_property
+    def versions(self):
+        return versions(self.shot)
+
+    @cached_property
+    def truth(self):
+        return list(truth(self.shot))
+
+    @cached_property
+    def judged(self):
+        return list(judged(self.shot))
+
+    @cached_property
+    def windows_of_truth(self):
+        return fold(self.truth)
+
+
 # Checks.
 
 def check_sender(shot):
     """Every 202'd event is answered once by GET /events; nothing unsent is."""
 
-    contents, must = versions(shot)
+    contents, must = shot.versions
     answered = Counter(values.identity(e) for e in shot.ascending)
 
     for who in must - answered.keys():
@@ -182,7 +209,7 @@ def check_ledger(shot):
     verdicts = defaultdict(Counter)
     last = {}
 
-    for record, verdict, _ in judged(shot):
+    for record, verdict, _ in shot.judged:
         verdicts[record.partition][verdict] += 1
         last[record.partition] = record
 
@@ -220,7 +247,7 @@ def check_tiling(shot):
     """
 
     kept = defaultdict(list)
-    for record, verdict, _ in judged(shot):
+    for record, verdict, _ in shot.judged:
         if verdict == "kept":
             kept[record.partition].append(record.offset)
 
@@ -261,7 +288,7 @@ def check_blocks(shot):
     """Each block is as docs/data-model.md says and holds the log's events."""
 
     log = {(r.partition, r.offset): (event, r.time)
-           for r, verdict, event in judged(shot) if verdict == "kept"}
+           for r, verdict, event in shot.judged if verdict == "kept"}
 
     for doc, size in shot.blocks:
         name = "block {epoch}/{partition}/{offset}/{number}".format(
@@ -403,7 +430,7 @@ def check_partials(shot):
     """Each partition's part of each window is what the log gives."""
 
     kept = defaultdict(list)
-    for record, verdict, event in judged(shot):
+    for record, verdict, event in shot.judged:
         if verdict == "kept":
             kept[record.partition].append(event)
 
@@ -437,13 +464,13 @@ def check_windows(shot):
             yield (f"window {key} has revision {doc['revision']}, published "
                    f"is {doc['published']}")
 
-    yield from _window_problems(shot, found, fold(truth(shot)))
+    yield from _window_problems(shot, found, shot.windows_of_truth)
 
 
 def check_stats(shot):
     """Every bucket of GET /stats is what the sender's log gives."""
 
-    right = fold(truth(shot))
+    right = shot.windows_of_truth
     covered = Counter()
 
     for params, answer in shot.stats:
@@ -474,7 +501,7 @@ def check_stats(shot):
         yield from _point_problems(f"GET /stats {params}: total",
                                    answer["total"], [total, numbers])
 
-    n = sum(1 for _ in truth(shot))
+    n = len(shot.truth)
     if shot.stats and covered[86400] != n:
         yield f"GET /stats over all days sees {covered[86400]} events of {n}"
 
@@ -527,7 +554,7 @@ def check_published(shot):
     found = {(seconds[width], name, start * 1000):
              (message["count"], message["measures"].get("value"))
              for (width, name, start), message in latest.items()}
-    right = {key: window for key, window in fold(truth(shot)).items()
+    right = {key: window for key, window in shot.windows_of_truth.items()
              if key[0] != 86400 and key[1]}
 
     yield from _window_problems(shot, found, right)
@@ -536,7 +563,7 @@ def check_published(shot):
 def check_dead(shot):
     """Dead letters are the records that the log says, as they were."""
 
-    dead = {(r.partition, r.offset): r for r, verdict, _ in judged(shot)
+    dead = {(r.partition, r.offset): r for r, verdict, _ in shot.judged
             if verdict == "dead"}
     seen = set()
 
@@ -565,11 +592,12 @@ def audit(shot, only=None):
     """[violations] of the checks named in `only`, or of all of them."""
 
     violations = []
+    case = Case(shot)
 
     for name, check in CHECKS.items():
         if only is not None and name not in only:
             continue
-        found = list(check(shot))
+        found = list(check(case))
         violations += [f"{name}: {text}" for text in found[:SHOWN]]
         if len(found) > SHOWN:
             violations.append(f"{name}: and {len(found) - SHOWN} more")
