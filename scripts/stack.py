@@ -76,14 +76,24 @@ TROUBLE = re.compile(
     r'\[(alert|crit|emerg)\]|Sanitizer|runtime error: |Assertion .* failed')
 
 
-def fixed_ports():
-    """The default ports, each changeable through the environment."""
+def fixed_ports(running=None):
+    """The default ports, each changeable through the environment.
+
+    `running`: the ports of a stack that runs already.  They stay, and one
+    that the environment names must be the same.
+    """
     ports = {}
     for name, (variable, default) in stackconf.PORTS.items():
+        if running is not None:
+            default = running.get(name, default)
         text = os.environ.get(variable, str(default))
         if not text.isdigit() or not 0 < int(text) < 65536:
             raise StackError(f'{variable}={text}: a port is 1 to 65535')
         ports[name] = int(text)
+        if running is not None and ports[name] != default:
+            raise StackError(
+                f'{variable}={text}, but it runs already, with {default}: '
+                f'make down first')
     return ports
 
 
@@ -583,18 +593,15 @@ def _recorded_ports(directory):
 
 def background(directory, build, starting=True):
     """The stack of `make up`: fixed ports, not tied to this process."""
-    path = os.path.realpath(directory)
-    before = _recorded_ports(path)
-    ports = fixed_ports() if starting or before is None else before
-    stack = Stack(path, build, ports=ports, tied=False,
+    before = _recorded_ports(os.path.realpath(directory))
+    stack = Stack(directory, build, ports=before or fixed_ports(), tied=False,
                   heap=os.environ.get('KAFKA_HEAP', '512m'),
                   mongo_cache=float(os.environ.get('MONGOD_CACHE_GB', '2')))
-    if before not in (None, ports) \
-            and any(stack.running(part) for part in stack.parts()):
-        raise StackError('it runs already, with other ports: make down first')
     if starting:
+        runs = any(stack.running(part) for part in stack.parts())
+        stack.ports = fixed_ports(before if runs else None)
         with open(stack.path('ports.json'), 'w') as f:
-            json.dump(ports, f)
+            json.dump(stack.ports, f)
     return stack
 
 
