@@ -14,7 +14,7 @@ $(BUILD)/raw_producer: $(BUILD)/loadtest/raw_producer.o $(LOADTEST_LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(KAFKA_LIBS) -lm
 
 # Creates, measures and audits topics.
-$(BUILD)/topic_tool: $(BUILD)/loadtest/topic_tool.o $(LOADTEST_LIB)
+$(BUILD)/topic_tool: $(BUILD)/loadtest/topic_tool.o $(BUILD)/loadtest/audit.o $(LOADTEST_LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(KAFKA_LIBS) -lm
 
 # The Go service that it is compared with.
