@@ -49,6 +49,9 @@ static int consumer_claim(
 static void consumer_assign(mr_consumer_t *consumer);
 static void consumer_revoke(mr_consumer_t *consumer);
 static void consumer_unclaim(mr_consumer_t *consumer);
+static int consumer_bound(mr_consumer_t *consumer, const int32_t *partitions,
+    size_t n, int64_t which, int timeout, int64_t *ret_offsets,
+    mr_error_t *err);
 static void consumer_error(
     mr_consumer_t *consumer, rd_kafka_resp_err_t code, const char *text);
 static mr_source_t *source_open(mr_consumer_t *consumer, int32_t partition);
@@ -203,23 +206,28 @@ mr_consumer_restart(mr_consumer_t *consumer)
 
 
 int
-mr_consumer_bounds(mr_consumer_t *consumer, int32_t partition, int timeout,
-    int64_t *ret_start, int64_t *ret_end, mr_error_t *err)
+mr_consumer_bounds(mr_consumer_t *consumer, const int32_t *partitions, size_t n,
+    int timeout, int64_t *ret_starts, int64_t *ret_ends, mr_error_t *err)
 {
-    int64_t start, end;
-    rd_kafka_resp_err_t code;
-
-    code = rd_kafka_query_watermark_offsets(
-        consumer->rk, consumer->topic, partition, &start, &end, timeout);
-
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
-            "cannot read the bounds of %s/%d: %s", consumer->topic,
-            (int) partition, rd_kafka_err2str(code));
+    if (n == 0) {
+        return 0;
     }
 
-    *ret_start = start;
-    *ret_end = end;
+    if (ret_starts != NULL
+        && consumer_bound(consumer, partitions, n, RD_KAFKA_OFFSET_BEGINNING,
+               timeout, ret_starts, err)
+               != 0)
+    {
+        return -1;
+    }
+
+    if (ret_ends != NULL
+        && consumer_bound(consumer, partitions, n, RD_KAFKA_OFFSET_END, timeout,
+               ret_ends, err)
+               != 0)
+    {
+        return -1;
+    }
 
     return 0;
 }
@@ -501,6 +509,57 @@ consumer_unclaim(mr_consumer_t *consumer)
     free(consumer->claims);
     consumer->claims = NULL;
     consumer->n = 0;
+}
+
+
+/*
+ * By the call that looks offsets up by time: to Kafka the ends of the log are
+ * times as well (-2 and -1, as librdkafka's own logical offsets).  The call
+ * made for this, rd_kafka_query_watermark_offsets(), ignores its time-out in
+ * 2.0.2 while the broker is away.
+ */
+static int
+consumer_bound(mr_consumer_t *consumer, const int32_t *partitions, size_t n,
+    int64_t which, int timeout, int64_t *ret_offsets, mr_error_t *err)
+{
+    size_t i;
+    rd_kafka_resp_err_t code;
+    rd_kafka_topic_partition_t *elem;
+    rd_kafka_topic_partition_list_t *list;
+
+    list = rd_kafka_topic_partition_list_new((int) n);
+
+    for (i = 0; i < n; i++) {
+        rd_kafka_topic_partition_list_add(list, consumer->topic, partitions[i])
+            ->offset = which;
+    }
+
+    code = rd_kafka_offsets_for_times(consumer->rk, list, timeout);
+
+    for (i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < n; i++) {
+        elem = rd_kafka_topic_partition_list_find(
+            list, consumer->topic, partitions[i]);
+
+        if (elem->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            code = elem->err;
+
+        } else if (elem->offset < 0) {
+            code = RD_KAFKA_RESP_ERR__NO_OFFSET;
+
+        } else {
+            ret_offsets[i] = elem->offset;
+        }
+    }
+
+    rd_kafka_topic_partition_list_destroy(list);
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
+            "cannot learn the bounds of %s: %s", consumer->topic,
+            rd_kafka_err2str(code));
+    }
+
+    return 0;
 }
 
 

@@ -97,11 +97,14 @@ int mr_consumer_poll(mr_consumer_t *consumer, int timeout, mr_error_t *err);
 void mr_consumer_restart(mr_consumer_t *consumer);
 
 /*
- * Ask the partition's leader for the first offset of the log and the one
- * after its last.  Fails with MR_ERROR_KAFKA.
+ * Ask the partitions' leaders where their logs begin (ret_starts), and what
+ * offset comes after the last committed record (ret_ends); either may be
+ * NULL.  Takes at most about `timeout` ms for each.  Fails with
+ * MR_ERROR_KAFKA if any of them cannot be learnt.
  */
-int mr_consumer_bounds(mr_consumer_t *consumer, int32_t partition, int timeout,
-    int64_t *ret_start, int64_t *ret_end, mr_error_t *err);
+int mr_consumer_bounds(mr_consumer_t *consumer, const int32_t *partitions,
+    size_t n, int timeout, int64_t *ret_starts, int64_t *ret_ends,
+    mr_error_t *err);
 
 /* Tell Kafka, without waiting, how far a partition has been stored. */
 void mr_consumer_report(

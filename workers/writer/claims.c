@@ -7,15 +7,16 @@
 
 
 #define CLAIMS_BOUNDS_MS 5000
-#define CLAIMS_WATCH_MS 1000
+#define CLAIMS_ASK_MS 1000
+#define CLAIMS_WATCH_MS 250
 #define CLAIMS_QUIET_MS 2000
-#define CLAIMS_ROUNDS 10 /* calls of watch until all were asked for */
-#define CLAIMS_RELEASE_MS 10000
+#define CLAIMS_RELEASE_MS 5000
 
 
 typedef struct {
     int64_t start;
     int64_t end;
+    int64_t asked; /* wall clock ms, before the bounds were asked for */
     mr_ledger_t ledger;
 } claims_state_t;
 
@@ -35,7 +36,6 @@ static void claims_stop(mr_writer_t *writer, mr_slot_t *slot, int32_t partition,
 static int claims_start(mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim,
     const claims_state_t *state, mr_error_t *err);
 static void claims_count_stopped(mr_writer_t *writer);
-static int claims_watch_one(mr_writer_t *writer, int32_t partition);
 
 
 const mr_consumer_observer_t mr_claims_observer = {
@@ -77,7 +77,6 @@ mr_claims_review(mr_writer_t *writer)
 
 
 /*
- * Some at each call, so that all have had their turn about once a second.
  * The questions have a second use: librdkafka 2.0.2 looks whether a queue
  * that was full has room again only when something wakes the broker's thread,
  * and a question does.
@@ -86,23 +85,37 @@ void
 mr_claims_watch(mr_writer_t *writer)
 {
     size_t i, n;
+    int64_t asked;
+    mr_error_t err;
 
-    if (writer->n_slots == 0 || mr_time_monotonic() < writer->quiet) {
+    if (mr_time_monotonic() < writer->watch) {
         return;
     }
 
-    n = (writer->n_slots + CLAIMS_ROUNDS - 1) / CLAIMS_ROUNDS;
+    writer->watch = mr_time_monotonic() + CLAIMS_WATCH_MS;
+    n = 0;
+
+    for (i = 0; i < writer->n_slots; i++) {
+        if (writer->slots[i].reading) {
+            writer->ids[n++] = (int32_t) i;
+        }
+    }
+
+    /* Before the question: the answers are no older than this. */
+    asked = mr_time_now();
+
+    if (mr_consumer_bounds(writer->consumer, writer->ids, n, CLAIMS_ASK_MS,
+            NULL, writer->ends, &err)
+        != 0)
+    {
+        mr_log_warn("%s", err.message);
+        writer->watch = mr_time_monotonic() + CLAIMS_QUIET_MS;
+        return;
+    }
 
     for (i = 0; i < n; i++) {
-        writer->watched =
-            writer->watched + 1 < writer->n_slots ? writer->watched + 1 : 0;
-
-        if (writer->slots[writer->watched].reading
-            && claims_watch_one(writer, (int32_t) writer->watched) != 0)
-        {
-            writer->quiet = mr_time_monotonic() + CLAIMS_QUIET_MS;
-            return;
-        }
+        mr_lane_bounds(writer->lanes[(size_t) writer->ids[i] % writer->n_lanes],
+            writer->ids[i], writer->ends[i], asked);
     }
 }
 
@@ -117,6 +130,8 @@ mr_claims_free(mr_writer_t *writer)
     }
 
     free(writer->slots);
+    free(writer->ids);
+    free(writer->ends);
     writer->slots = NULL;
     writer->n_slots = 0;
 }
@@ -160,7 +175,8 @@ claims_assign(void *ctx, mr_claim_t *claims, size_t n)
 
         if (mr_lane_attach(
                 writer->lanes[(size_t) claims[i].partition % writer->n_lanes],
-                slot->partition, claims[i].source, writer->consumer)
+                slot->partition, claims[i].source, writer->consumer, slot->end,
+                slot->asked)
             != 0)
         {
             mr_log_error("out of memory");
@@ -209,17 +225,25 @@ static mr_slot_t *
 claims_slot(mr_writer_t *writer, int32_t partition)
 {
     size_t n;
+    int32_t *ids;
+    int64_t *ends;
     mr_slot_t *slots;
 
     n = (size_t) partition + 1;
 
     if (n > writer->n_slots) {
         slots = realloc(writer->slots, n * sizeof(mr_slot_t));
-        if (slots == NULL) {
+        writer->slots = slots != NULL ? slots : writer->slots;
+
+        ids = realloc(writer->ids, n * sizeof(int32_t));
+        writer->ids = ids != NULL ? ids : writer->ids;
+
+        ends = realloc(writer->ends, n * sizeof(int64_t));
+        writer->ends = ends != NULL ? ends : writer->ends;
+
+        if (slots == NULL || ids == NULL || ends == NULL) {
             return NULL;
         }
-
-        writer->slots = slots;
 
         while (writer->n_slots < n) {
             slots[writer->n_slots++] = (mr_slot_t){0};
@@ -281,7 +305,9 @@ claims_look(mr_writer_t *writer, int32_t partition, claims_state_t *state,
 {
     int found;
 
-    if (mr_consumer_bounds(writer->consumer, partition, CLAIMS_BOUNDS_MS,
+    state->asked = mr_time_now();
+
+    if (mr_consumer_bounds(writer->consumer, &partition, 1, CLAIMS_BOUNDS_MS,
             &state->start, &state->end, err)
             != 0
         || mr_store_read(writer->store, partition, &found, &state->ledger, err)
@@ -401,6 +427,8 @@ claims_start(mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim,
     }
 
     slot->stopped = MR_LEDGER_READ;
+    slot->end = state->end;
+    slot->asked = state->asked;
 
     mr_log_info("partition=%d epoch=%lld next=%lld reading from offset %lld, "
                 "the window is known from %lld; the log is %lld to %lld",
@@ -428,28 +456,4 @@ claims_count_stopped(mr_writer_t *writer)
     }
 
     mr_metric_set(writer->counters.stopped, (double) writer->n_stopped);
-}
-
-
-static int
-claims_watch_one(mr_writer_t *writer, int32_t partition)
-{
-    int64_t asked, start, end;
-    mr_error_t err;
-
-    /* Before the question: the answer is no older than this. */
-    asked = mr_time_now();
-
-    if (mr_consumer_bounds(
-            writer->consumer, partition, CLAIMS_WATCH_MS, &start, &end, &err)
-        != 0)
-    {
-        mr_log_warn("partition=%d %s", (int) partition, err.message);
-        return -1;
-    }
-
-    mr_lane_bounds(writer->lanes[(size_t) partition % writer->n_lanes],
-        partition, end, asked);
-
-    return 0;
 }

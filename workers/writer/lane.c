@@ -109,7 +109,7 @@ mr_lane_close(mr_lane_t *lane)
 
 int
 mr_lane_attach(mr_lane_t *lane, mr_partition_t *partition, mr_source_t *source,
-    mr_consumer_t *consumer)
+    mr_consumer_t *consumer, int64_t end, int64_t asked)
 {
     mr_seat_t *seat;
 
@@ -121,7 +121,8 @@ mr_lane_attach(mr_lane_t *lane, mr_partition_t *partition, mr_source_t *source,
     seat->partition = partition;
     seat->source = source;
     seat->consumer = consumer;
-    seat->end = -1;
+    seat->end = end;
+    seat->asked = asked;
     seat->lag = mr_counters_lag(partition->id);
 
     pthread_mutex_lock(&lane->mutex);
@@ -223,6 +224,7 @@ lane_adopt(mr_lane_t *lane)
         seat->next = lane->seats;
         lane->seats = seat;
         mr_source_notify(seat->source, lane->fd);
+        lane->beat = 0;
     }
 
     pthread_mutex_unlock(&lane->mutex);
@@ -462,14 +464,19 @@ lane_sleep(mr_lane_t *lane)
 }
 
 
-/* Store what there is and give every partition back. */
+/*
+ * Store what there is and give every partition back.  One that has to wait
+ * for a MongoDB that is away may use up the time for all.
+ */
 static void
 lane_let_go(mr_lane_t *lane)
 {
     mr_seat_t *seat;
 
     for (seat = lane->seats; seat != NULL; seat = seat->next) {
-        if (seat->flush != NULL && seat->flush->records != 0) {
+        if (seat->flush != NULL && seat->flush->records != 0
+            && mr_time_monotonic() < atomic_load(&lane->deadline))
+        {
             mr_lane_store(lane, seat);
         }
     }

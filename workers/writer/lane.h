@@ -50,11 +50,11 @@ int mr_lane_open(
 void mr_lane_close(mr_lane_t *lane);
 
 /*
- * Give the lane a partition that was started, with its source.  Returns -1
- * on out of memory.
+ * Give the lane a partition that was started, with its source; `end` and
+ * `asked` as in mr_lane_bounds().  Returns -1 on out of memory.
  */
 int mr_lane_attach(mr_lane_t *lane, mr_partition_t *partition,
-    mr_source_t *source, mr_consumer_t *consumer);
+    mr_source_t *source, mr_consumer_t *consumer, int64_t end, int64_t asked);
 
 /*
  * Ask for everything back.  The lane stores what it has, tries again until

@@ -10,9 +10,9 @@
 
 
 #define LANE_BACKOFF_MS 50
-#define LANE_DEAD_TIMEOUT 10000
+#define LANE_DEAD_TIMEOUT 5000
 #define LANE_BOUNDS_TIMEOUT 5000
-#define LANE_BEAT_MS 1000
+#define LANE_BEAT_MS 500
 #define LANE_BEATS 64
 
 /*
@@ -107,7 +107,7 @@ mr_lane_caught_up(mr_lane_t *lane)
 
     for (seat = lane->seats; seat != NULL && n < LANE_BEATS; seat = seat->next)
     {
-        if (seat->halted || seat->end == -1) {
+        if (seat->halted || !seat->partition->verified) {
             continue;
         }
 
@@ -161,7 +161,7 @@ mr_lane_caught_up(mr_lane_t *lane)
 static int
 lane_check_hole(mr_lane_t *lane, mr_seat_t *seat)
 {
-    int64_t start, end;
+    int64_t start;
     unsigned attempt;
     mr_error_t err;
     mr_partition_t *partition;
@@ -172,8 +172,8 @@ lane_check_hole(mr_lane_t *lane, mr_seat_t *seat)
         return 0;
     }
 
-    for (attempt = 0; mr_consumer_bounds(seat->consumer, partition->id,
-                          LANE_BOUNDS_TIMEOUT, &start, &end, &err)
+    for (attempt = 0; mr_consumer_bounds(seat->consumer, &partition->id, 1,
+                          LANE_BOUNDS_TIMEOUT, &start, NULL, &err)
                       != 0;
          attempt++)
     {

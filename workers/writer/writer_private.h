@@ -18,6 +18,8 @@ typedef struct {
     mr_verdict_t stopped;      /* why it waits for the operator */
     int64_t epoch;             /* the ledger it was stopped at */
     int64_t next;
+    int64_t end;   /* of the log when it was claimed, ... */
+    int64_t asked; /* ... and when that was asked for */
 } mr_slot_t;
 
 typedef struct {
@@ -34,11 +36,12 @@ typedef struct {
 
     mr_slot_t *slots; /* by partition */
     size_t n_slots;
-    size_t watched;    /* whose bounds are asked for next */
     int64_t review;    /* when stopped ones are looked at */
     int64_t restarted; /* when that was done last */
 
-    int64_t quiet; /* no questions to Kafka until then */
+    int64_t watch; /* when Kafka is asked for the ends of the logs */
+    int32_t *ids;  /* room for as many as there are slots, */
+    int64_t *ends; /* for such a question */
     size_t n_stopped;
 
     atomic_int restart; /* a lane has halted a partition */
@@ -50,7 +53,7 @@ extern const mr_consumer_observer_t mr_claims_observer;
 /* Look at the stopped partitions; returns whether one of them may go on. */
 int mr_claims_review(mr_writer_t *writer);
 
-/* Ask where some of the partitions end, and tell their lanes. */
+/* Ask now and then where the partitions end, and tell their lanes. */
 void mr_claims_watch(mr_writer_t *writer);
 
 /* Release all slots. */

@@ -1,0 +1,568 @@
+"""
+The writer alone, against real Kafka and mongod: what it stores is compared
+with the log by the auditor, whatever happens to it meanwhile.
+"""
+
+import json
+import os
+import random
+import re
+import signal
+import threading
+import time
+
+import confluent_kafka
+import pytest
+
+from harness.killer import ABORTED, Killer
+from harness.pipeline import Pipeline
+from harness.rig import Rig
+from harness.waiting import wait_until
+from harness.workload import Workload
+
+BUILD = os.environ.get("MILLRACE_BUILD", "build")
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    stack = Pipeline(tmp_path_factory.mktemp("writer"), build=BUILD)
+    try:
+        stack.start("kafka", "mongod")
+        yield stack
+        problems = stack.problems()
+        assert not problems, "\n".join(problems)
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def rig(servers, request):
+    """A function that makes a rig of the test's own, set up."""
+
+    made = []
+
+    def make(**options):
+        name = re.sub(r"\W", "-", request.node.name[5:])[:30]
+        made.append(Rig(servers, f"{name}-{time.time_ns() % 10**6}",
+                        **options).setup())
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def events(n, seed=1, **settings):
+    settings.setdefault("users", 3000)
+    return Workload(seed, time.time() - 30, **settings).events(n)
+
+
+def event(event_id, user="u", event_type="t", **metadata):
+    return json.dumps({
+        "event_id": event_id, "user_id": user, "event_type": event_type,
+        "timestamp": round(time.time(), 3), "metadata": metadata}).encode()
+
+
+class Stream(threading.Thread):
+    """Produces events in small batches until it is stopped."""
+
+    def __init__(self, rig, made, size=200, pause=0.02):
+        super().__init__(daemon=True)
+        self.rig, self.made, self.size, self.pause = rig, made, size, pause
+        self.ended = threading.Event()
+        self.error = None
+
+    def run(self):
+        try:
+            for i in range(0, len(self.made), self.size):
+                if self.ended.wait(self.pause):
+                    break
+                self.rig.produce(self.made[i:i + self.size])
+        except BaseException as error:
+            self.error = error
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is not None:
+            self.ended.set()
+        self.join(120)
+        assert self.error is None and not self.is_alive(), self.error
+
+
+# What is stored.
+
+def test_everything_agrees_with_the_log(rig):
+    one = rig()
+    made = events(20_000)
+    one.produce(made[:5000])
+    one.start()
+    one.produce(made[5000:])
+    shot = one.audit()
+
+    assert sum(d["stored"] for d in shot.ledger.values()) == len(set(made))
+    assert sum(d["repeated"] for d in shot.ledger.values()) > 0
+    assert {doc["span"] for doc, _ in shot.blocks} >= {0, 2}
+    one.stop()
+
+
+def test_awkward_events_are_stored_equal(rig):
+    one = rig(partitions=1)
+    one.produce([
+        event("1", **{"": 1, "a.b": {"$set": [None, True, -0.0, 1e300]}}),
+        event("2", user="J\u00fcrgen \U0001f600", text="a\u0000b"),
+        event("3", integers=[2**31, -2**63, 2**63 - 1, 0], doubles=[1.0]),
+        event("4", deep=json.loads("[" * 30 + "]" * 30)),
+        b'{"event_id":"5","user_id":"u","event_type":"t","timestamp":0}',
+    ])
+    one.start()
+    shot = one.audit()
+    assert sum(doc["n"] for doc, _ in shot.blocks) == 5
+
+
+def test_large_events_and_many_types(rig):
+    one = rig(partitions=1)
+    one.produce([event(f"large-{i}", blob="x" * 900_000) for i in range(12)])
+    one.produce([event(f"list-{i}", numbers=[7] * 100_000) for i in range(3)])
+    one.produce([event(f"type-{i}", event_type=f"type-{i}")
+                 for i in range(3000)])
+    one.start()
+    shot = one.audit()
+    assert len(shot.blocks) >= 6
+
+
+def test_a_lone_event_is_stored_within_a_second(rig):
+    one = rig()
+    one.start()
+    one.produce([event("first")])
+    one.settle()
+
+    times = []
+    for i in range(5):
+        one.produce([event(f"lone-{i}")])
+        acked = time.monotonic()
+        wait_until(lambda: one.database.blocks.find_one(
+            {"events.event_id": f"lone-{i}"}), 10, "the event", 0.01)
+        times.append(time.monotonic() - acked)
+
+    assert sorted(times)[2] < 1, times
+
+
+def test_dead_letters_are_the_records_as_they_were(rig):
+    one = rig(partitions=1)
+    bad = [(b"k", b"no JSON at all"), (None, b'{"event_id":'), (b"k", None),
+           (None, None), (b"", b""), (b"\xff\x00", b"\xff\x00\xfe"),
+           (b"k", b'{"event_id":"x"}'), (b"k", b"[]")]
+
+    one.produce([event("before")])
+    for key, value in bad:
+        one.producer.produce(one.topic, key=key, value=value,
+                             headers={"theirs": b"1"})
+    one.producer.flush()
+    one.produce([event("after")])
+    one.foreign = [(0, i + 1, key, value, False)
+                   for i, (key, value) in enumerate(bad)]
+
+    one.start()
+    shot = one.audit()
+
+    assert [(r.key, r.value) for r in shot.dead] == bad
+    for i, letter in enumerate(shot.dead):
+        assert letter.headers["millrace-topic"].decode() == one.topic
+        assert letter.headers["millrace-partition"] == b"0"
+        assert letter.headers["millrace-offset"] == b"%d" % (i + 1)
+        assert len(letter.headers["millrace-error"]) > 10
+    ledger = one.ledger()
+    assert (ledger["stored"], ledger["dead"]) == (2, len(bad))
+
+
+def test_repeats_are_told_by_the_window(rig):
+    """Decisions over many flushes and restarts, by the auditor's own rule."""
+
+    one = rig(dedup_window=300, partitions=2, flush_events=70)
+    r = random.Random(7)
+    made = [event(f"e{r.randrange(400)}", user=f"u{i % 3}")
+            for i in range(6000)]
+    one.start()
+
+    for i in range(0, len(made), 1000):
+        one.produce(made[i:i + 1000])
+        one.settle()
+        one.kill() if i % 2000 else one.stop()
+        one.start()
+
+    shot = one.audit()
+    repeated = sum(d["repeated"] for d in shot.ledger.values())
+    assert 500 < repeated < 5500  # neither all nor none
+
+
+def test_windows_past_their_retention_are_not_made(rig):
+    one = rig(partitions=1)
+    now = time.time()
+    one.produce([json.dumps({
+        "event_id": f"e{age}", "user_id": "u", "event_type": "t",
+        "timestamp": int(now - age)}).encode()
+        for age in (0, 3000, 2 * 3600, 34 * 86400, 40 * 86400)])
+    one.start()
+    one.settle()
+
+    widths = {width: one.database.partials.count_documents(
+        {"_id.width": width, "_id.event_type": ""})
+        for width in (1, 60, 3600, 86400)}
+    assert widths[1] == 2 and widths[60] == 4 and widths[3600] >= 4
+    assert widths[86400] >= 3
+    total = one.database.partials.aggregate([
+        {"$match": {"_id.width": 86400, "_id.event_type": "t"}},
+        {"$group": {"_id": None, "count": {"$sum": "$count"}}}]).next()
+    assert total["count"] == 5
+
+
+# Ends of the log, holes in it.
+
+def test_caught_up_follows_an_idle_log_and_never_runs_ahead(rig):
+    one = rig(partitions=2)
+    one.start()
+    one.produce(events(500))
+    one.settle()
+
+    def caught_up():
+        return [d.get("caught_up") for d in one.database.ledger.find()]
+
+    asked = time.time()
+    wait_until(lambda: all(t and t.timestamp() > asked for t in caught_up()),
+               15, lambda: f"caught_up {caught_up()} beyond {asked}")
+    assert all(t.timestamp() <= time.time() for t in caught_up())
+
+    # With the writer stopped in its tracks nothing new may be claimed.
+    one.signal(signal.SIGSTOP)
+    claimed = caught_up()
+    one.produce([event("late")])
+    assert caught_up() == claimed
+    one.signal(signal.SIGCONT)
+    one.settle()
+
+
+def test_aborted_transactions_leave_holes_and_nothing_else(rig):
+    one = rig(partitions=1)
+    producer = confluent_kafka.Producer({
+        "bootstrap.servers": one.stack.brokers,
+        "transactional.id": one.name})
+    producer.init_transactions(20)
+    one.start()
+
+    for i in range(12):
+        producer.begin_transaction()
+        for k in range(20):
+            producer.produce(one.topic, key="u", value=event(f"{i}-{k}"))
+        producer.flush()
+        if i % 3 == 0:
+            producer.abort_transaction()
+        else:
+            producer.commit_transaction()
+        if i == 6:
+            one.kill()
+            one.start()
+
+    wait_until(lambda: (one.ledger() or {}).get("stored") == 8 * 20, 60,
+               lambda: f"{one.ledger()}")
+    stored = {e["event_id"] for doc in one.database.blocks.find()
+              for e in doc["events"]}
+    assert stored == {f"{i}-{k}" for i in range(12) if i % 3
+                      for k in range(20)}
+
+    # The log ends with a marker, and the end is recognised all the same.
+    asked = time.time()
+    wait_until(lambda: one.ledger()["caught_up"].timestamp() > asked, 15,
+               "caught_up behind the last marker")
+    assert one.metrics()["millrace_writer_holes_total"] > 0
+
+
+def test_a_gap_stops_the_partition_until_it_is_accepted(rig):
+    one = rig(partitions=2)
+    one.start()
+    one.produce([event(f"a{i}") for i in range(50)], partition=0)
+    one.produce([event(f"b{i}") for i in range(50)], partition=1)
+    one.settle()
+    one.stop()
+
+    one.produce([event(f"a{i}") for i in range(50, 100)], partition=0)
+    one.delete_before(0, 80)
+    one.start()
+    one.produce([event(f"b{i}") for i in range(50, 100)], partition=1)
+
+    wait_until(lambda: one.next()[1] == 100, 30, "partition 1 goes on")
+    wait_until(lambda: "--accept-gap 0" in one.log(), 30, "a clear error")
+    assert one.metrics()["millrace_writer_stopped_partitions"] == 1
+    assert one.next()[0] == 50
+
+    status, said = one.run("--accept-gap", "0")
+    assert status == 0, said
+    wait_until(lambda: one.next()[0] == 100, 30, "partition 0 goes on")
+    wait_until(lambda: one.metrics()[
+        "millrace_writer_stopped_partitions"] == 0, 10, "nothing stopped")
+    assert one.ledger(0)["stored"] == 70
+    assert "resume" not in one.ledger(0)
+    one.produce([event(f"c{i}") for i in range(50)])
+    one.settle()
+    one.stop()
+
+
+@pytest.mark.parametrize("again", [5, 200])
+def test_a_recreated_topic_stops_until_a_new_epoch(rig, again):
+    """With fewer records than before, and with more."""
+
+    one = rig(partitions=1)
+    one.start()
+    one.produce([event(f"old{i}") for i in range(50)])
+    one.settle()
+    one.stop()
+
+    one.recreate(partitions=1)
+    new = [event(f"new{i}") for i in range(again)]
+    one.produce(new)
+    one.start()
+
+    wait_until(lambda: "--new-epoch 0" in one.log(), 30, one.log)
+    time.sleep(1)
+    assert one.ledger()["next"] == 50 and one.ledger()["epoch"] == 1
+    one.check_alive()
+
+    # The decision outlives the process.
+    one.kill()
+    one.start()
+    wait_until(lambda: one.log().count("--new-epoch 0") == 2, 30, one.log)
+
+    status, said = one.run("--new-epoch", "0")
+    assert status == 0, said
+    wait_until(lambda: one.ledger()["epoch"] == 2
+               and one.ledger()["next"] == again, 30, one.ledger)
+    assert one.ledger()["stored"] == 50 + again
+    assert one.database.blocks.count_documents({"_id.epoch": 2}) >= 1
+    stored = sum(d["n"] for d in one.database.blocks.find())
+    assert stored == 50 + again
+    one.stop()
+
+
+def test_a_topic_recreated_under_a_running_writer(rig):
+    one = rig(partitions=1)
+    one.start()
+    one.produce([event(f"old{i}") for i in range(50)])
+    one.settle()
+
+    one.recreate(partitions=1)
+    one.produce([event("new")])
+    wait_until(lambda: "--new-epoch 0" in one.log(), 60, one.log)
+    assert one.ledger()["next"] == 50
+    one.run("--new-epoch", "0")
+    wait_until(lambda: one.ledger()["epoch"] == 2
+               and one.ledger()["next"] == 1, 30, one.ledger)
+    one.stop()
+
+
+# What is refused.
+
+def test_another_dedup_window_is_refused(rig):
+    one = rig(dedup_window=1000)
+    status, said = one.run(options={"writer": {"dedup_window": 2000}})
+    assert status == 1
+    assert "dedup_window" in said and "1000" in said and "2000" in said
+
+
+def test_a_database_that_was_not_set_up_is_refused(servers):
+    one = Rig(servers, "bare")
+    status, said = one.run()
+    assert status == 1 and "millrace-setup" in said
+    one.close()
+
+
+def test_orders_are_checked(rig):
+    one = rig()
+    assert one.run("--accept-gap")[0] == 2
+    assert one.run("--accept-gap", "x")[0] == 2
+    status, said = one.run("--new-epoch", "77")
+    assert status == 1 and "/77" in said
+
+
+# Life and death.
+
+def test_stopping_stores_what_is_there(rig):
+    one = rig(flush_interval="60s")
+    one.produce(events(1000))
+    one.start()
+    wait_until(lambda: one.metrics().get(
+        "millrace_writer_assigned_partitions") == 4, 30, "an assignment")
+    time.sleep(1)
+    assert sum(one.next().values()) == 0
+    one.stop()
+    one.audit()
+
+
+def test_stopping_is_bounded_when_all_servers_are_away(rig, servers):
+    one = rig()
+    one.produce(events(3000))
+    one.start()
+    one.settle()
+    servers.kill("mongod")
+    one.produce(events(3000, seed=2) + [b"bad"], key="k")
+    try:
+        wait_until(lambda: "attempt 1" in one.log(), 30, one.log)
+        servers.kill("kafka")
+        began = time.monotonic()
+        one.stop()
+        assert time.monotonic() - began < 20
+    finally:
+        servers.start("kafka", "mongod")
+
+    one.start()
+    one.audit(90)
+
+
+def test_kill_at_random_and_inside_transactions(rig, seed):
+    one = rig(partitions=4)
+    r = random.Random(seed)
+    inside = kills = 0
+
+    # The server aborts what a dead client left only after a while.
+    one.mongo.admin.command(
+        "setParameter", transactionLifetimeLimitSeconds=4)
+    try:
+        with Stream(one, events(200_000, seed), size=500,
+                    pause=0.1) as stream:
+            while inside < 5 or kills < 8:
+                one.start()
+                kills += 1
+                if kills % 4 == 0:
+                    time.sleep(r.uniform(0.1, 5))
+                    one.kill()
+                    continue
+                killer = Killer(one)
+                kill = killer.kill_inside(stream.is_alive, 40)
+                assert kill is not None, (
+                    f"only {inside} kills were inside a transaction")
+                inside += killer.verdict(kill) == ABORTED
+            stream.ended.set()
+        one.start()
+        one.audit(120)
+    finally:
+        one.mongo.admin.command(
+            "setParameter", transactionLifetimeLimitSeconds=15)
+
+
+def test_writers_join_and_leave(rig, seed):
+    one = rig(partitions=6)
+    r = random.Random(seed)
+
+    with Stream(one, events(40_000, seed), size=400, pause=0.1) as stream:
+        one.start("writer")
+        while stream.is_alive():
+            part = r.choice(["writer-2", "writer-3"])
+            if part not in one.processes:
+                one.start(part)
+            elif r.random() < 0.7:
+                one.stop(part)
+            else:
+                one.kill(part)
+            time.sleep(r.uniform(0.5, 1.5))
+
+    one.audit(90)
+    assert "STOPPED" not in one.log()
+
+
+def test_a_zombie_does_no_harm(rig, seed):
+    """SIGSTOP past the session, so that another writer takes over."""
+
+    one = rig(partitions=4)
+    r = random.Random(seed)
+
+    with Stream(one, events(30_000, seed), size=300, pause=0.1) as stream:
+        one.start("writer")
+        one.start("writer-2")
+        while stream.is_alive():
+            part = r.choice(["writer", "writer-2"])
+            time.sleep(r.uniform(0.2, 1))
+            one.signal(signal.SIGSTOP, part)
+            time.sleep(r.choice([0.5, 4.5]))
+            one.signal(signal.SIGCONT, part)
+
+    one.audit(90)
+
+
+def test_a_zombie_inside_a_transaction_is_fenced(rig):
+    """Stopped with its transaction open, woken after another has stored."""
+
+    one = rig(partitions=1)
+    made = events(40_000)
+    killer = Killer(one)
+    one.start("writer")
+    one.produce(made[:2000])
+    one.settle()
+
+    with Stream(one, made[2000:], size=500, pause=0.02):
+        wait_until(killer.open_transactions, 30, "a transaction", 0)
+        one.signal(signal.SIGSTOP, "writer")
+        stopped_at = one.next()[0]
+        one.start("writer-2")
+        wait_until(lambda: one.next()[0] > stopped_at + 1000, 60,
+                   lambda: one.log("writer-2")[-2000:])
+        one.signal(signal.SIGCONT, "writer")
+
+    one.audit(90)
+
+
+def test_mongod_dies_and_comes_back(rig, servers):
+    one = rig()
+    one.start()
+    with Stream(one, events(20_000), size=300, pause=0.1):
+        time.sleep(2)
+        servers.kill("mongod")
+        time.sleep(2)
+        servers.start("mongod")
+    one.audit(90)
+    assert "attempt" in one.log()
+
+
+def test_kafka_dies_and_comes_back(rig, servers):
+    one = rig()
+    one.produce(events(5000))
+    one.start()
+    one.settle()
+    servers.kill("kafka")
+    time.sleep(3)
+    servers.start("kafka")
+    one.produce(events(5000, seed=2))
+    one.audit(90)
+
+
+def test_the_dead_letter_topic_is_away(rig):
+    """No commit before the dead letters are acknowledged."""
+
+    one = rig(partitions=1)
+    admin = one.admin()
+    admin.delete_topics([one.dead_topic])[one.dead_topic].result(20)
+    one.start()
+    one.produce([event("good"), b'{"user_id":"u"}'])
+    wait_until(lambda: "dead letters, attempt" in one.log(), 60, one.log)
+    assert one.ledger()["next"] == 0
+
+    new = confluent_kafka.admin.NewTopic(one.dead_topic, 1, 1)
+    admin.create_topics([new])[one.dead_topic].result(20)
+    one.audit(90)
+
+
+def test_metrics_tell_what_was_done(rig):
+    one = rig(partitions=2)
+    one.produce([event("a"), event("a"), event("b"), b'{"user_id":"u"}'])
+    one.start()
+    one.settle()
+    metrics = one.metrics()
+
+    records = "millrace_writer_records_total"
+    assert metrics[records + '{outcome="stored"}'] == 2
+    assert metrics[records + '{outcome="repeated"}'] == 1
+    assert metrics[records + '{outcome="dead"}'] == 1
+    assert metrics["millrace_writer_flushes_total"] >= 1
+    assert metrics["millrace_writer_assigned_partitions"] == 2
+    wait_until(lambda: one.metrics().get(
+        'millrace_writer_lag_records{partition="0"}') == 0, 10, "a lag of 0")
