@@ -108,8 +108,11 @@ class Pipeline(processes.Stack):
         return found
 
     def kill_nginx_worker(self, pid):
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            return  # it was told to stop meanwhile
         self.killed_workers.append(pid)
-        os.kill(pid, 9)
 
     def problems(self):
         """As Stack's, without the alerts on workers that a test killed."""
