@@ -27,6 +27,8 @@
 #include <millrace/str.h>
 #include <millrace/time.h>
 
+#include "ngx_http_millrace_counters.h"
+
 
 /* Bytes of parsing, loading or producing that a request does at a turn. */
 #define NGX_HTTP_MILLRACE_TURN 262144
@@ -71,14 +73,17 @@ typedef struct {
     ngx_array_t topics;     /* of ngx_str_t, NUL-terminated */
     ngx_uint_t queue_events;
     size_t queue_size;
-    ngx_msec_t ack_timeout;             /* the longest of all locations */
+    ngx_msec_t ack_timeout; /* the longest of all locations */
+    ngx_flag_t status;      /* a location has millrace_status */
+    ngx_shm_zone_t *zone; /* of the counters; NULL: nothing is to be counted */
     ngx_http_millrace_worker_t *worker; /* NULL but in a worker process */
 } ngx_http_millrace_main_conf_t;
 
 
 typedef struct {
     ngx_flag_t enable;
-    ngx_flag_t ready; /* the location has millrace_ready */
+    ngx_flag_t ready;  /* the location has millrace_ready */
+    ngx_flag_t status; /* the location has millrace_status */
     ngx_flag_t beacon;
     ngx_flag_t ignore_client_abort;
     ngx_str_t topic;
@@ -114,6 +119,14 @@ typedef struct {
     ngx_buf_t *problem; /* takes the place of nginx's own error page */
     ngx_uint_t status;  /* of a refusal that waits for the body's end */
     const char *detail;
+
+    /* for the variables, so it stays when all else is let go of */
+    ngx_http_millrace_counter_t outcome;
+    ngx_uint_t events; /* accepted */
+    ngx_uint_t rejected;
+    size_t bytes;          /* of the body, inflated */
+    uint64_t ack_time;     /* microseconds */
+    unsigned produced : 1; /* ack_time is set */
 } ngx_http_millrace_ctx_t;
 
 
@@ -227,6 +240,11 @@ ngx_int_t ngx_http_millrace_send_unavailable(
 /* The text of a problem, allocated from the pool: NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_millrace_problem(ngx_pool_t *pool, ngx_uint_t status,
     const char *detail, ngx_str_t *ret_text);
+/*
+ * For locations that are only asked: NGX_DECLINED to go on, or what to
+ * return, after any method but GET and HEAD has been answered with `detail`.
+ */
+ngx_int_t ngx_http_millrace_only_get(ngx_http_request_t *r, const char *detail);
 /* Add a header to the answer; both strings must be static. */
 ngx_int_t ngx_http_millrace_header(
     ngx_http_request_t *r, const char *name, const char *value);
@@ -240,6 +258,22 @@ ngx_int_t ngx_http_millrace_filter_init(ngx_conf_t *cf);
 /* ngx_http_millrace_ready.c */
 
 char *ngx_http_millrace_ready(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+/*
+ * The state of the location's topic; in a location whose topic takes no part
+ * in anything, the worst of all.
+ */
+ngx_http_millrace_state_t ngx_http_millrace_ready_state(ngx_http_request_t *r);
+
+
+/* ngx_http_millrace_status.c */
+
+char *ngx_http_millrace_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+/* A request's outcome in a word, as the counters' labels have it. */
+const char *ngx_http_millrace_outcome_text(ngx_http_millrace_counter_t outcome);
+
+
+/* ngx_http_millrace_variables.c */
+
 ngx_int_t ngx_http_millrace_add_variables(ngx_conf_t *cf);
 
 
@@ -267,8 +301,9 @@ ngx_http_millrace_state_t ngx_http_millrace_state(
     ngx_http_millrace_worker_t *worker, ngx_uint_t topic);
 const char *ngx_http_millrace_state_text(ngx_http_millrace_state_t state);
 /* Why events would not be acknowledged now, or NULL. */
-const char *ngx_http_millrace_refusal(
-    ngx_http_millrace_worker_t *worker, ngx_http_millrace_loc_conf_t *mlcf);
+const char *ngx_http_millrace_refusal(ngx_http_millrace_worker_t *worker,
+    ngx_http_millrace_loc_conf_t *mlcf,
+    ngx_http_millrace_counter_t *ret_outcome);
 
 
 /* ngx_http_millrace_producer.c: one librdkafka producer */

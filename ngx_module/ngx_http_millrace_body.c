@@ -61,7 +61,7 @@ ngx_http_millrace_body(ngx_http_millrace_request_t *req)
         rc = ngx_http_millrace_reserve(req->worker, 0, len);
 
         if (rc == NGX_DECLINED) {
-            return ngx_http_millrace_answer(req,
+            return ngx_http_millrace_answer(req, NGX_HTTP_MILLRACE_TOO_LARGE,
                 ngx_http_millrace_send_problem(r,
                     NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
                     "the body is larger than what may wait for Kafka at a time "
@@ -70,9 +70,8 @@ ngx_http_millrace_body(ngx_http_millrace_request_t *req)
         }
 
         if (rc == NGX_BUSY) {
-            return ngx_http_millrace_answer(
-                req, ngx_http_millrace_send_unavailable(r,
-                         ngx_http_millrace_why(RD_KAFKA_RESP_ERR__QUEUE_FULL)));
+            return ngx_http_millrace_answer_error(
+                req, RD_KAFKA_RESP_ERR__QUEUE_FULL);
         }
 
         req->copy = ngx_pnalloc(r->pool, len);
@@ -86,6 +85,7 @@ ngx_http_millrace_body(ngx_http_millrace_request_t *req)
     }
 
     req->body.len = len;
+    req->ctx.bytes = len;
 
     mr_batch_init(&req->batch, req->format, req->body);
 

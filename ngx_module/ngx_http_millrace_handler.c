@@ -21,8 +21,8 @@ typedef struct {
 
 static ngx_int_t ngx_http_millrace_post_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_millrace_other_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_millrace_refuse(
-    ngx_http_request_t *r, ngx_uint_t status, const char *detail);
+static ngx_int_t ngx_http_millrace_refuse(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_http_millrace_counter_t outcome, const char *detail);
 #if (NGX_HTTP_V2)
 static void ngx_http_millrace_refused(ngx_http_request_t *r);
 #endif
@@ -72,6 +72,7 @@ ngx_http_millrace_post_handler(ngx_http_request_t *r)
     mr_str_t type;
     mr_format_t format;
     const char *detail;
+    ngx_http_millrace_counter_t outcome;
     ngx_http_millrace_headers_t headers;
     ngx_http_millrace_loc_conf_t *mlcf;
     ngx_http_millrace_main_conf_t *mmcf;
@@ -84,6 +85,7 @@ ngx_http_millrace_post_handler(ngx_http_request_t *r)
 
     if (headers.repeated) {
         return ngx_http_millrace_refuse(r, NGX_HTTP_BAD_REQUEST,
+            NGX_HTTP_MILLRACE_MALFORMED,
             "Content-Type and Content-Encoding may come only once each");
     }
 
@@ -99,18 +101,21 @@ ngx_http_millrace_post_handler(ngx_http_request_t *r)
         }
 
         return ngx_http_millrace_refuse(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+            NGX_HTTP_MILLRACE_UNSUPPORTED,
             "this Content-Encoding is not supported; send the body as it is "
             "(identity)");
     }
 
     if (headers.content_type == NULL || headers.content_type->len == 0) {
         return ngx_http_millrace_refuse(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+            NGX_HTTP_MILLRACE_UNSUPPORTED,
             "there is no Content-Type; send application/json for an event or "
             "an array of events, application/x-ndjson for one event a line");
     }
 
     if (!mlcf->beacon && ngx_http_millrace_is_plain(headers.content_type)) {
         return ngx_http_millrace_refuse(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+            NGX_HTTP_MILLRACE_UNSUPPORTED,
             "text/plain is switched off here (millrace_beacon); send "
             "application/json or application/x-ndjson");
     }
@@ -120,16 +125,18 @@ ngx_http_millrace_post_handler(ngx_http_request_t *r)
 
     if (mr_format_find(type, &format) != 0) {
         return ngx_http_millrace_refuse(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+            NGX_HTTP_MILLRACE_UNSUPPORTED,
             "this Content-Type is not supported; send application/json for "
             "an event or an array of events, application/x-ndjson for one "
             "event a line, in UTF-8");
     }
 
-    detail = ngx_http_millrace_refusal(ngx_http_millrace_worker(mmcf), mlcf);
+    detail = ngx_http_millrace_refusal(
+        ngx_http_millrace_worker(mmcf), mlcf, &outcome);
 
     if (detail) {
         return ngx_http_millrace_refuse(
-            r, NGX_HTTP_SERVICE_UNAVAILABLE, detail);
+            r, NGX_HTTP_SERVICE_UNAVAILABLE, outcome, detail);
     }
 
     if (ngx_http_millrace_request_create(r, format, headers.lenient) != NGX_OK)
@@ -162,8 +169,8 @@ ngx_http_millrace_other_handler(ngx_http_request_t *r)
     }
 
     if (r->method != NGX_HTTP_OPTIONS) {
-        return ngx_http_millrace_refuse(
-            r, NGX_HTTP_NOT_ALLOWED, "events are sent with POST");
+        return ngx_http_millrace_refuse(r, NGX_HTTP_NOT_ALLOWED,
+            NGX_HTTP_MILLRACE_UNDECIDED, "events are sent with POST");
     }
 
     rc = ngx_http_millrace_discard(r);
@@ -178,19 +185,29 @@ ngx_http_millrace_other_handler(ngx_http_request_t *r)
 }
 
 
-/* Answer without looking at the body; `detail` is static. */
+/*
+ * Answer without looking at the body; `detail` is static.  Only POST has an
+ * outcome, for the counters.
+ */
 static ngx_int_t
-ngx_http_millrace_refuse(
-    ngx_http_request_t *r, ngx_uint_t status, const char *detail)
+ngx_http_millrace_refuse(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_http_millrace_counter_t outcome, const char *detail)
 {
     ngx_int_t rc;
     ngx_http_millrace_ctx_t *ctx;
+    ngx_http_millrace_main_conf_t *mmcf;
+
+    if (outcome != NGX_HTTP_MILLRACE_UNDECIDED) {
+        mmcf = ngx_http_get_module_main_conf(r, ngx_http_millrace_module);
+        ngx_http_millrace_count(mmcf->zone, outcome, 1);
+    }
 
     ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_millrace_ctx_t));
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ctx->outcome = outcome;
     ctx->status = status;
     ctx->detail = detail;
 

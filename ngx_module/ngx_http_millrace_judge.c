@@ -48,15 +48,15 @@ ngx_http_millrace_judge(ngx_http_millrace_request_t *req)
         }
 
         if (err.code == MR_ERROR_MEMORY) {
-            return ngx_http_millrace_answer(
-                req, ngx_http_millrace_send_unavailable(req->request,
-                         "out of memory; send the same request again later"));
+            return ngx_http_millrace_answer(req, NGX_HTTP_MILLRACE_NO_MEMORY,
+                ngx_http_millrace_send_unavailable(req->request,
+                    "out of memory; send the same request again later"));
         }
 
         if (status == MR_BATCH_BROKEN) {
-            return ngx_http_millrace_answer(
-                req, ngx_http_millrace_send_problem(req->request,
-                         NGX_HTTP_BAD_REQUEST, err.message, NULL, 0));
+            return ngx_http_millrace_answer(req, NGX_HTTP_MILLRACE_MALFORMED,
+                ngx_http_millrace_send_problem(
+                    req->request, NGX_HTTP_BAD_REQUEST, err.message, NULL, 0));
         }
 
         if (req->seen++ == req->conf->max_batch) {
@@ -64,9 +64,9 @@ ngx_http_millrace_judge(ngx_http_millrace_request_t *req)
                 "more than %ui events in one request (millrace_max_batch); "
                 "send fewer events a request%Z",
                 req->conf->max_batch);
-            return ngx_http_millrace_answer(
-                req, ngx_http_millrace_send_problem(req->request,
-                         NGX_HTTP_REQUEST_ENTITY_TOO_LARGE, detail, NULL, 0));
+            return ngx_http_millrace_answer(req, NGX_HTTP_MILLRACE_TOO_LARGE,
+                ngx_http_millrace_send_problem(req->request,
+                    NGX_HTTP_REQUEST_ENTITY_TOO_LARGE, detail, NULL, 0));
         }
 
         if (status == MR_BATCH_EVENT
@@ -149,6 +149,23 @@ ngx_http_millrace_reject(ngx_http_millrace_request_t *req, mr_error_t *err)
     int failed;
     mr_str_t id;
     mr_buf_t *buf;
+    ngx_http_millrace_counter_t class;
+
+    switch (err->code) {
+
+    case MR_ERROR_SYNTAX:
+        class = NGX_HTTP_MILLRACE_EVENTS_SYNTAX;
+        break;
+
+    case MR_ERROR_POLICY:
+        class = NGX_HTTP_MILLRACE_EVENTS_POLICY;
+        break;
+
+    default:
+        class = NGX_HTTP_MILLRACE_EVENTS_FORMAT;
+    }
+
+    ngx_http_millrace_count(req->worker->conf->zone, class, 1);
 
     if (req->rejected++ >= NGX_HTTP_MILLRACE_ERRORS) {
         return NGX_OK;
@@ -189,6 +206,7 @@ ngx_http_millrace_judged(ngx_http_millrace_request_t *req)
 
     if (rc == NGX_OK) {
         req->reserved = req->accepted;
+        req->accepted_bytes = req->reserved_bytes;
         req->phase = NGX_HTTP_MILLRACE_PRODUCING;
         req->part = &req->events->part;
 
@@ -196,7 +214,7 @@ ngx_http_millrace_judged(ngx_http_millrace_request_t *req)
     }
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_millrace_answer(req,
+        return ngx_http_millrace_answer(req, NGX_HTTP_MILLRACE_TOO_LARGE,
             ngx_http_millrace_send_problem(req->request,
                 NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
                 "these events are more than what may wait for Kafka at a time "
@@ -206,9 +224,7 @@ ngx_http_millrace_judged(ngx_http_millrace_request_t *req)
                 NULL, 0));
     }
 
-    return ngx_http_millrace_answer(
-        req, ngx_http_millrace_send_unavailable(req->request,
-                 ngx_http_millrace_why(RD_KAFKA_RESP_ERR__QUEUE_FULL)));
+    return ngx_http_millrace_answer_error(req, RD_KAFKA_RESP_ERR__QUEUE_FULL);
 }
 
 
@@ -235,7 +251,7 @@ ngx_http_millrace_invalid(ngx_http_millrace_request_t *req)
             req->rejected, req->seen);
     }
 
-    return ngx_http_millrace_answer(
-        req, ngx_http_millrace_send_problem(req->request, NGX_HTTP_BAD_REQUEST,
-                 detail, &req->errors, req->rejected));
+    return ngx_http_millrace_answer(req, NGX_HTTP_MILLRACE_INVALID,
+        ngx_http_millrace_send_problem(req->request, NGX_HTTP_BAD_REQUEST,
+            detail, &req->errors, req->rejected));
 }

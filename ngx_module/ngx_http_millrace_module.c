@@ -131,6 +131,13 @@ static ngx_command_t ngx_http_millrace_commands[] = {
       0,
       NULL },
 
+    { ngx_string("millrace_status"),
+      NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
+      ngx_http_millrace_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     ngx_null_command
 };
 
@@ -186,6 +193,13 @@ ngx_http_millrace_postconfiguration(ngx_conf_t *cf)
 
     if (ngx_http_millrace_check_main(cf, mmcf) != NGX_OK) {
         return NGX_ERROR;
+    }
+
+    if (mmcf->topics.nelts || mmcf->status) {
+        mmcf->zone = ngx_http_millrace_counters_zone(cf);
+        if (mmcf->zone == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     if (ngx_http_millrace_filter_init(cf) != NGX_OK) {

@@ -279,6 +279,11 @@ ngx_http_millrace_report(
     ngx_http_millrace_release(
         producer->worker, 1, message->len + message->key_len);
 
+    ngx_http_millrace_count(producer->worker->conf->zone,
+        message->err ? NGX_HTTP_MILLRACE_DELIVERY_ERRORS
+                     : NGX_HTTP_MILLRACE_DELIVERED,
+        1);
+
     delivery = message->_private;
 
     if (producer->worker->exiting) {
@@ -397,6 +402,9 @@ ngx_http_millrace_produce(ngx_http_millrace_producer_t *producer,
         == -1)
     {
         err = rd_kafka_last_error();
+
+        ngx_http_millrace_count(
+            producer->worker->conf->zone, NGX_HTTP_MILLRACE_PRODUCE_ERRORS, 1);
 
         if (err == RD_KAFKA_RESP_ERR__FATAL && !producer->fatal) {
             producer->fatal = 1;

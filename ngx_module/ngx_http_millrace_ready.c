@@ -1,15 +1,8 @@
-/* Readiness: the content handler of millrace_ready, and $millrace_ready. */
+/* Readiness: the content handler of millrace_ready. */
 #include "ngx_http_millrace.h"
 
 
 static ngx_int_t ngx_http_millrace_ready_handler(ngx_http_request_t *r);
-static ngx_http_millrace_state_t ngx_http_millrace_ready_state(
-    ngx_http_request_t *r);
-static ngx_int_t ngx_http_millrace_ready_variable(
-    ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
-
-
-static ngx_str_t ngx_http_millrace_ready_name = ngx_string("millrace_ready");
 
 
 char *
@@ -23,29 +16,16 @@ ngx_http_millrace_ready(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
+    if (mlcf->status) {
+        return "cannot stand beside \"millrace_status\"";
+    }
+
     mlcf->ready = 1;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_http_millrace_ready_handler;
 
     return NGX_CONF_OK;
-}
-
-
-ngx_int_t
-ngx_http_millrace_add_variables(ngx_conf_t *cf)
-{
-    ngx_http_variable_t *var;
-
-    var = ngx_http_add_variable(
-        cf, &ngx_http_millrace_ready_name, NGX_HTTP_VAR_NOCACHEABLE);
-    if (var == NULL) {
-        return NGX_ERROR;
-    }
-
-    var->get_handler = ngx_http_millrace_ready_variable;
-
-    return NGX_OK;
 }
 
 
@@ -56,19 +36,11 @@ ngx_http_millrace_ready_handler(ngx_http_request_t *r)
     ngx_int_t rc;
     ngx_http_millrace_state_t state;
 
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
+    rc = ngx_http_millrace_only_get(
+        r, "readiness is asked for with GET or HEAD");
+
+    if (rc != NGX_DECLINED) {
         return rc;
-    }
-
-    if (!(r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD))) {
-
-        if (ngx_http_millrace_header(r, "Allow", "GET, HEAD") != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        return ngx_http_millrace_send_problem(r, NGX_HTTP_NOT_ALLOWED,
-            "readiness is asked for with GET or HEAD", NULL, 0);
     }
 
     if (ngx_http_millrace_header(r, "Cache-Control", "no-store") != NGX_OK) {
@@ -89,11 +61,7 @@ ngx_http_millrace_ready_handler(ngx_http_request_t *r)
 }
 
 
-/*
- * The state of the location's topic; in a location whose topic takes no part
- * in anything, the worst of all.
- */
-static ngx_http_millrace_state_t
+ngx_http_millrace_state_t
 ngx_http_millrace_ready_state(ngx_http_request_t *r)
 {
     ngx_uint_t i;
@@ -130,22 +98,4 @@ ngx_http_millrace_ready_state(ngx_http_request_t *r)
     }
 
     return worst;
-}
-
-
-static ngx_int_t
-ngx_http_millrace_ready_variable(
-    ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
-{
-    const char *text;
-
-    text = ngx_http_millrace_state_text(ngx_http_millrace_ready_state(r));
-
-    v->data = (u_char *) text;
-    v->len = (unsigned) ngx_strlen(text) & 0xfffffff;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-
-    return NGX_OK;
 }

@@ -106,6 +106,8 @@ ngx_http_millrace_cleanup(void *data)
 
     ngx_http_millrace_delivery_t *delivery;
 
+    ngx_http_millrace_account(req);
+
     if (req->timer.timer_set) {
         ngx_del_timer(&req->timer);
     }
@@ -142,7 +144,6 @@ ngx_http_millrace_cleanup(void *data)
 static void
 ngx_http_millrace_timer_handler(ngx_event_t *ev)
 {
-    ngx_int_t rc;
     ngx_connection_t *c;
     ngx_http_request_t *r;
     ngx_http_millrace_request_t *req;
@@ -170,18 +171,20 @@ ngx_http_millrace_timer_handler(ngx_event_t *ev)
         r->keepalive = 0;
         r->lingering_close = 1;
 
-        rc = ngx_http_millrace_send_problem(r, NGX_HTTP_REQUEST_TIME_OUT,
-            "the body did not come in time (millrace_body_timeout)", NULL, 0);
+        (void) ngx_http_millrace_answer(req, NGX_HTTP_MILLRACE_SLOW,
+            ngx_http_millrace_send_problem(r, NGX_HTTP_REQUEST_TIME_OUT,
+                "the body did not come in time (millrace_body_timeout)", NULL,
+                0));
 
     } else {
         ngx_log_error(NGX_LOG_ERR, c->log, NGX_ETIMEDOUT,
             "millrace: Kafka did not acknowledge within millrace_ack_timeout");
 
-        rc = ngx_http_millrace_send_unavailable(
-            r, ngx_http_millrace_why(RD_KAFKA_RESP_ERR__MSG_TIMED_OUT));
+        (void) ngx_http_millrace_answer_error(
+            req, RD_KAFKA_RESP_ERR__MSG_TIMED_OUT);
     }
 
-    ngx_http_millrace_finish(req, rc);
+    ngx_http_millrace_finish(req, NGX_ABORT);
     ngx_http_run_posted_requests(c);
 }
 
@@ -246,22 +249,32 @@ ngx_http_millrace_run(ngx_http_millrace_request_t *req)
         return;
     }
 
-    ngx_http_millrace_finish(req, rc == NGX_ABORT ? req->answer : rc);
+    ngx_http_millrace_finish(req, rc);
 }
 
 
 ngx_int_t
-ngx_http_millrace_answer(ngx_http_millrace_request_t *req, ngx_int_t rc)
+ngx_http_millrace_answer(ngx_http_millrace_request_t *req,
+    ngx_http_millrace_counter_t outcome, ngx_int_t rc)
 {
+    req->ctx.outcome = outcome;
     req->answer = rc;
 
     return NGX_ABORT;
 }
 
 
+/* `rc` as a phase returns it. */
 static void
 ngx_http_millrace_finish(ngx_http_millrace_request_t *req, ngx_int_t rc)
 {
+    if (rc == NGX_ABORT) {
+        rc = req->answer;
+
+    } else {
+        req->ctx.outcome = NGX_HTTP_MILLRACE_FAILED;
+    }
+
     ngx_http_millrace_cleanup(req);
 
     ngx_http_finalize_request(req->request, rc);
@@ -326,6 +339,8 @@ ngx_http_millrace_produce_events(ngx_http_millrace_request_t *req)
 
         req->delivery = delivery;
         req->producing = 1;
+        req->start = ngx_http_millrace_clock();
+        req->ctx.produced = 1;
 
         ngx_add_timer(&req->timer, req->conf->ack_timeout);
     }
@@ -361,9 +376,7 @@ ngx_http_millrace_produce_events(ngx_http_millrace_request_t *req)
                 "millrace: an event could not be produced: %s",
                 rd_kafka_err2str(err));
 
-            return ngx_http_millrace_answer(
-                req, ngx_http_millrace_send_unavailable(
-                         req->request, ngx_http_millrace_why(err)));
+            return ngx_http_millrace_answer_error(req, err);
         }
 
         req->next++;
@@ -398,7 +411,6 @@ ngx_http_millrace_produce_events(ngx_http_millrace_request_t *req)
 static void
 ngx_http_millrace_delivered(ngx_http_millrace_delivery_t *delivery)
 {
-    ngx_int_t rc;
     ngx_connection_t *c;
     ngx_http_request_t *r;
     ngx_http_millrace_request_t *req;
@@ -411,44 +423,58 @@ ngx_http_millrace_delivered(ngx_http_millrace_delivery_t *delivery)
     ngx_http_set_log_request(c->log, r);
 
     if (delivery->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        rc = ngx_http_millrace_send_accepted(
-            r, req->accepted, req->rejected, req->lenient, &req->errors);
+        (void) ngx_http_millrace_answer(req, NGX_HTTP_MILLRACE_ACCEPTED,
+            ngx_http_millrace_send_accepted(
+                r, req->accepted, req->rejected, req->lenient, &req->errors));
 
     } else {
         ngx_log_error(NGX_LOG_ERR, c->log, 0,
             "millrace: an event was not acknowledged: %s",
             rd_kafka_err2str(delivery->err));
 
-        rc = ngx_http_millrace_send_unavailable(
-            r, ngx_http_millrace_why(delivery->err));
+        (void) ngx_http_millrace_answer_error(req, delivery->err);
     }
 
-    ngx_http_millrace_finish(req, rc);
+    ngx_http_millrace_finish(req, NGX_ABORT);
     ngx_http_run_posted_requests(c);
 }
 
 
-const char *
-ngx_http_millrace_why(rd_kafka_resp_err_t err)
+ngx_int_t
+ngx_http_millrace_answer_error(
+    ngx_http_millrace_request_t *req, rd_kafka_resp_err_t err)
 {
+    const char *detail;
+    ngx_http_millrace_counter_t outcome;
+
     switch (err) {
 
     case RD_KAFKA_RESP_ERR__QUEUE_FULL:
-        return "too many events wait for Kafka's acknowledgement; send the "
-               "same request again later";
+        outcome = NGX_HTTP_MILLRACE_QUEUE_FULL;
+        detail = "too many events wait for Kafka's acknowledgement; send the "
+                 "same request again later";
+        break;
 
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-        return "the Kafka topic for events does not exist";
+        outcome = NGX_HTTP_MILLRACE_TOPIC_MISSING;
+        detail = "the Kafka topic for events does not exist";
+        break;
 
     case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
     case RD_KAFKA_RESP_ERR__TIMED_OUT:
-        return "Kafka did not acknowledge in time (millrace_ack_timeout); "
-               "some of the events may have been stored: send the same "
-               "request again, with the same event_ids";
+        outcome = NGX_HTTP_MILLRACE_UNACKNOWLEDGED;
+        detail = "Kafka did not acknowledge in time (millrace_ack_timeout); "
+                 "some of the events may have been stored: send the same "
+                 "request again, with the same event_ids";
+        break;
 
     default:
-        return "Kafka did not take all events; send the same request again, "
-               "with the same event_ids";
+        outcome = NGX_HTTP_MILLRACE_KAFKA_ERROR;
+        detail = "Kafka did not take all events; send the same request again, "
+                 "with the same event_ids";
     }
+
+    return ngx_http_millrace_answer(
+        req, outcome, ngx_http_millrace_send_unavailable(req->request, detail));
 }

@@ -52,10 +52,13 @@ typedef struct {
     ngx_uint_t next;
     ngx_uint_t reserved; /* events reserved and not yet produced */
     size_t reserved_bytes;
+    size_t accepted_bytes; /* of all accepted events, with their keys */
+    uint64_t start;        /* microseconds: the first event was produced */
 
     ngx_int_t answer; /* what sending it has returned */
     unsigned lenient : 1;
     unsigned watched : 1;
+    unsigned counted : 1;
     unsigned producing : 1; /* this request holds a reference to delivery */
 } ngx_http_millrace_request_t;
 
@@ -81,10 +84,22 @@ ngx_int_t ngx_http_millrace_judge(ngx_http_millrace_request_t *req);
 
 /* ngx_http_millrace_request.c */
 
-/* Keeps what sending an answer has returned, and returns NGX_ABORT. */
-ngx_int_t ngx_http_millrace_answer(
-    ngx_http_millrace_request_t *req, ngx_int_t rc);
-/* An error of librdkafka as a sentence for the client. */
-const char *ngx_http_millrace_why(rd_kafka_resp_err_t err);
+/*
+ * Keeps the outcome and what sending the answer has returned; returns
+ * NGX_ABORT.
+ */
+ngx_int_t ngx_http_millrace_answer(ngx_http_millrace_request_t *req,
+    ngx_http_millrace_counter_t outcome, ngx_int_t rc);
+/* Answers 503 because of an error of librdkafka; returns NGX_ABORT. */
+ngx_int_t ngx_http_millrace_answer_error(
+    ngx_http_millrace_request_t *req, rd_kafka_resp_err_t err);
+
+
+/* ngx_http_millrace_account.c: what became of it, for the counters */
+
+/* Once it is answered or gone; only the first call counts. */
+void ngx_http_millrace_account(ngx_http_millrace_request_t *req);
+/* A clock that never steps, in microseconds. */
+uint64_t ngx_http_millrace_clock(void);
 
 #endif /* NGX_HTTP_MILLRACE_REQUEST_H */

@@ -52,6 +52,29 @@ ngx_http_millrace_header(
 
 
 ngx_int_t
+ngx_http_millrace_only_get(ngx_http_request_t *r, const char *detail)
+{
+    ngx_int_t rc;
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_millrace_header(r, "Allow", "GET, HEAD") != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_millrace_send_problem(
+        r, NGX_HTTP_NOT_ALLOWED, detail, NULL, 0);
+}
+
+
+ngx_int_t
 ngx_http_millrace_send(
     ngx_http_request_t *r, ngx_uint_t status, mr_str_t type, mr_str_t body)
 {

@@ -41,7 +41,13 @@ ngx_http_millrace_worker_init(ngx_cycle_t *cycle)
 
     mmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_millrace_module);
 
-    if (mmcf == NULL || mmcf->topics.nelts == 0) {
+    if (mmcf == NULL || mmcf->zone == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_http_millrace_counters_enter(mmcf->zone);
+
+    if (mmcf->topics.nelts == 0) {
         return NGX_OK;
     }
 
@@ -113,7 +119,12 @@ ngx_http_millrace_worker_create(ngx_http_millrace_worker_t *worker)
 
     if (worker->producer == NULL) {
         worker->retry = ngx_current_msec + NGX_HTTP_MILLRACE_RETRY;
+        ngx_http_millrace_count(
+            worker->conf->zone, NGX_HTTP_MILLRACE_PRODUCER_FAILURES, 1);
+        return;
     }
+
+    ngx_http_millrace_count(worker->conf->zone, NGX_HTTP_MILLRACE_PRODUCERS, 1);
 }
 
 
@@ -121,6 +132,9 @@ void
 ngx_http_millrace_worker_replace(ngx_http_millrace_worker_t *worker)
 {
     ngx_http_millrace_producer_t *old;
+
+    ngx_http_millrace_count(
+        worker->conf->zone, NGX_HTTP_MILLRACE_FATAL_ERRORS, 1);
 
     old = worker->producer;
 
@@ -230,7 +244,12 @@ ngx_http_millrace_worker_exit(ngx_cycle_t *cycle)
 
     mmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_millrace_module);
 
-    if (mmcf == NULL || mmcf->worker == NULL) {
+    if (mmcf == NULL || mmcf->zone == NULL) {
+        return;
+    }
+
+    if (mmcf->worker == NULL) {
+        ngx_http_millrace_counters_leave(mmcf->zone);
         return;
     }
 
@@ -270,6 +289,8 @@ ngx_http_millrace_worker_exit(ngx_cycle_t *cycle)
 
     mr_parser_destroy(worker->parser);
     mmcf->worker = NULL;
+
+    ngx_http_millrace_counters_leave(mmcf->zone);
 }
 
 
@@ -331,6 +352,9 @@ ngx_http_millrace_reserve(
     worker->events += events;
     worker->bytes += bytes;
 
+    ngx_http_millrace_count_queue(
+        worker->conf->zone, worker->events, worker->bytes);
+
     return NGX_OK;
 }
 
@@ -341,6 +365,9 @@ ngx_http_millrace_release(
 {
     worker->events -= events;
     worker->bytes -= bytes + events * NGX_HTTP_MILLRACE_MESSAGE_OVERHEAD;
+
+    ngx_http_millrace_count_queue(
+        worker->conf->zone, worker->events, worker->bytes);
 }
 
 
@@ -390,12 +417,14 @@ ngx_http_millrace_state_text(ngx_http_millrace_state_t state)
 
 
 const char *
-ngx_http_millrace_refusal(
-    ngx_http_millrace_worker_t *worker, ngx_http_millrace_loc_conf_t *mlcf)
+ngx_http_millrace_refusal(ngx_http_millrace_worker_t *worker,
+    ngx_http_millrace_loc_conf_t *mlcf,
+    ngx_http_millrace_counter_t *ret_outcome)
 {
     int64_t since;
 
     if (worker == NULL || worker->producer == NULL) {
+        *ret_outcome = NGX_HTTP_MILLRACE_PRODUCER_MISSING;
         return "this nginx worker has no Kafka producer; its error log says "
                "why";
     }
@@ -403,6 +432,7 @@ ngx_http_millrace_refusal(
     if (worker->events >= worker->conf->queue_events
         || worker->bytes >= worker->conf->queue_size)
     {
+        *ret_outcome = NGX_HTTP_MILLRACE_QUEUE_FULL;
         return "too many events wait for Kafka's acknowledgement; send the "
                "same request again later";
     }
@@ -412,6 +442,7 @@ ngx_http_millrace_refusal(
     {
 
     case NGX_HTTP_MILLRACE_NO_TOPIC:
+        *ret_outcome = NGX_HTTP_MILLRACE_TOPIC_MISSING;
         return "the Kafka topic for events does not exist";
 
     case NGX_HTTP_MILLRACE_NO_BROKER:
@@ -425,6 +456,7 @@ ngx_http_millrace_refusal(
             return NULL;
         }
 
+        *ret_outcome = NGX_HTTP_MILLRACE_KAFKA_AWAY;
         return "Kafka is not available; send the same request again later";
 
     default:

@@ -150,6 +150,10 @@ http {
         location = /variable {
             return 200 "$millrace_ready";
         }
+
+        location = /metrics {
+            millrace_status;
+        }
     }
 }
 """
