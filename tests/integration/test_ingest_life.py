@@ -6,6 +6,7 @@ reloaded, killed or stopped.
 import concurrent.futures
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -34,10 +35,25 @@ def ready(client, path="/readyz/ingest"):
 
 
 def recovered(ingest, client):
+    """Each worker finds out by itself; a connection is of either."""
+
+    def accepted():
+        with connection(ingest) as (sock, reader):
+            sock.sendall(request("/events", json.dumps(event()).encode()))
+            return answer(reader)[0] == 202
+
     ingest.await_ready(40)
-    wait_until(lambda: client.post("/events", headers=JSON,
-                                   json=event()).status_code == 202,
-               30, "a 202 again")
+    wait_until(lambda: all(accepted() for _ in range(8)), 30,
+               "only 202 again")
+    wait_until(lambda: waiting(ingest) == 0, 20, "all reports")
+
+
+def waiting(ingest):
+    """How many events wait for Kafka in all workers."""
+
+    found = re.search(r"^millrace_ingest_queue_events (\d+)$",
+                      httpx.get(ingest.url + "/metrics").text, re.M)
+    return int(found[1])
 
 
 def test_ready(client):
@@ -88,7 +104,9 @@ def test_a_late_acknowledgement_is_waited_for(ingest, client, since):
         with frozen(ingest):
             pending = pool.submit(client.post, "/events", headers=JSON,
                                   json=event())
-            time.sleep(1)
+            wait_until(lambda: waiting(ingest) == 1, ACK_TIMEOUT,
+                       "the request")
+            time.sleep(0.5)
             assert not pending.done()
         assert pending.result().status_code == 202
     assert len(ingest.records(since)) == 1
@@ -291,7 +309,8 @@ def test_the_end_with_acknowledgements_pending(ingest, tmp_path, how,
             pending = [pool.submit(httpx.post, own.url + "/events",
                                    headers=JSON, json=event(), timeout=30)
                        for _ in range(4)]
-            time.sleep(0.5)
+            wait_until(lambda: waiting(own) == 4, ACK_TIMEOUT,
+                       "the requests")
             start = time.monotonic()
             own.signal("nginx", getattr(signal, how))
             wait_until(lambda: not own.running("nginx"), seconds, "the end")
