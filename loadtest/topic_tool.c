@@ -37,6 +37,8 @@ typedef struct {
 static int tool_open(tool_t *tool, const char *brokers);
 static int tool_create(tool_t *tool, int argc, char **argv);
 static int tool_created(rd_kafka_event_t *event);
+static rd_kafka_resp_err_t tool_partitions(tool_t *tool);
+static int tool_wait(tool_t *tool);
 static int tool_marks(tool_t *tool);
 static void tool_print_marks(const tool_t *tool);
 static int tool_audit(tool_t *tool, int argc, char **argv);
@@ -71,6 +73,10 @@ main(int argc, char **argv)
 
     if (strcmp(argv[2], "create") == 0 && argc > 4) {
         rc = tool_create(&tool, argc - 4, argv + 4);
+
+        if (rc == 0) {
+            (void) printf("{\"created\":true}\n");
+        }
 
     } else if (strcmp(argv[2], "marks") == 0 && argc == 4) {
         rc = tool_marks(&tool);
@@ -176,7 +182,7 @@ tool_create(tool_t *tool, int argc, char **argv)
     rd_kafka_queue_destroy(queue);
     rd_kafka_NewTopic_destroy(topic);
 
-    return rc;
+    return rc == 0 ? tool_wait(tool) : rc;
 }
 
 
@@ -202,14 +208,13 @@ tool_created(rd_kafka_event_t *event)
             n ? rd_kafka_topic_result_error_string(results[0]) : "no result");
     }
 
-    (void) printf("{\"created\":true}\n");
-
     return 0;
 }
 
 
-static int
-tool_marks(tool_t *tool)
+/* The number of partitions, all of which have a leader. */
+static rd_kafka_resp_err_t
+tool_partitions(tool_t *tool)
 {
     int i;
     rd_kafka_topic_t *topic;
@@ -221,16 +226,62 @@ tool_marks(tool_t *tool)
     rd_kafka_topic_destroy(topic);
 
     if (err) {
-        return tool_fail(tool->topic, rd_kafka_err2str(err));
+        return err;
     }
 
     err = metadata->topics[0].err;
     tool->partitions = metadata->topics[0].partition_cnt;
+
+    for (i = 0; i < tool->partitions && !err; i++) {
+        if (metadata->topics[0].partitions[i].leader == -1) {
+            err = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+        }
+    }
+
+    if (tool->partitions > TOOL_PARTITIONS_MAX) {
+        err = RD_KAFKA_RESP_ERR_INVALID_PARTITIONS;
+    }
+
     rd_kafka_metadata_destroy(metadata);
 
-    if (err || tool->partitions > TOOL_PARTITIONS_MAX) {
-        return tool_fail(
-            tool->topic, err ? rd_kafka_err2str(err) : "too many partitions");
+    return err;
+}
+
+
+/* A topic that was just created is not known everywhere at once. */
+static int
+tool_wait(tool_t *tool)
+{
+    int tries;
+    rd_kafka_resp_err_t err;
+    const struct timespec pause = {0, 50000000};
+
+    err = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+    for (tries = 0; tries < 400; tries++) {
+        err = tool_partitions(tool);
+
+        if (err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            return 0;
+        }
+
+        (void) nanosleep(&pause, NULL);
+    }
+
+    return tool_fail(tool->topic, rd_kafka_err2str(err));
+}
+
+
+static int
+tool_marks(tool_t *tool)
+{
+    int i;
+    rd_kafka_resp_err_t err;
+
+    err = tool_partitions(tool);
+
+    if (err) {
+        return tool_fail(tool->topic, rd_kafka_err2str(err));
     }
 
     for (i = 0; i < tool->partitions; i++) {

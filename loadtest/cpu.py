@@ -1,0 +1,84 @@
+"""What processes and the machine have used of the CPUs, from /proc."""
+
+import os
+import resource
+import time
+
+TICK = os.sysconf('SC_CLK_TCK')
+
+
+def process_seconds(pid):
+    """User and system time of all threads of a process; 0 if it is gone."""
+    try:
+        with open(f'/proc/{pid}/stat', encoding='ascii',
+                  errors='replace') as f:
+            fields = f.read().rpartition(')')[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def machine_seconds():
+    """(all, idle) of all CPUs together."""
+    with open('/proc/stat', encoding='ascii') as f:
+        values = [int(v) / TICK for v in f.readline().split()[1:9]]
+    return sum(values), values[3] + values[4]
+
+
+def children_seconds():
+    """Of children that have been waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def sample(processes):
+    """`processes`: {role: [pid]}.  Compare two with difference()."""
+    everything, idle = machine_seconds()
+    return {
+        'time': time.monotonic(),
+        'machine': everything,
+        'idle': idle,
+        'own': time.process_time(),
+        'sender': children_seconds(),
+        'pids': {pid: process_seconds(pid)
+                 for pids in processes.values() for pid in pids},
+        'roles': processes,
+    }
+
+
+def difference(first, last):
+    """Seconds of CPU by role, and shares of the machine.
+
+    `sender`: the children that ran and ended in between.  `foreign`: the
+    share of the machine that nobody here has used.
+    """
+    used = {
+        role: sum(last['pids'].get(pid, 0) - first['pids'].get(pid, 0)
+                  for pid in pids)
+        for role, pids in first['roles'].items()}
+    used['sender'] = last['sender'] - first['sender']
+    machine = last['machine'] - first['machine']
+    idle = last['idle'] - first['idle']
+    known = sum(last['pids'].get(pid, 0) - seconds
+                for pid, seconds in first['pids'].items())
+    known += used['sender'] + last['own'] - first['own']
+    used['seconds'] = last['time'] - first['time']
+    used['idle'] = idle / machine if machine else 0.0
+    used['foreign'] = max(0.0, (machine - idle - known) / machine) \
+        if machine else 0.0
+    return used
+
+
+def memory_peak(pids):
+    """The largest resident size that one of the processes has had, bytes."""
+    peak = 0
+    for pid in pids:
+        try:
+            with open(f'/proc/{pid}/status', encoding='ascii',
+                      errors='replace') as f:
+                for line in f:
+                    if line.startswith('VmHWM:'):
+                        peak = max(peak, int(line.split()[1]) * 1024)
+        except OSError:
+            pass
+    return peak
