@@ -113,6 +113,8 @@ $(BUILD)/tests/%.o: CPPFLAGS += -Iworkers
 units: $(UNITS)
 	@set -e; for u in $(UNITS); do $$u; done
 
+include loadtest/loadtest.mk
+
 # The core by itself: how fast it is, and what it makes of random bytes.
 .PHONY: bench-core fuzz-short
 bench-core: $(BUILD)/bench_core
@@ -208,6 +210,7 @@ help:
 	@echo 'make asan      the same with ASan and UBSan into build-asan/'
 	@echo 'make units     build and run the unit tests'
 	@echo 'make bench-core  how fast the core is; make fuzz-short  fuzz it'
+	@echo 'make bench-ingest  POST /events beside librdkafka, Go and return 204'
 	@echo 'make lint      format, banned functions, include rules, sizes'
 	@echo 'make format    clang-format over all of it'
 	@echo 'make deps      install all that building and testing needs'
