@@ -24,6 +24,7 @@
 #include <millrace/event.h>
 #include <millrace/json.h>
 #include <millrace/limits.h>
+#include <millrace/receipt.h>
 #include <millrace/str.h>
 #include <millrace/time.h>
 
@@ -144,6 +145,13 @@ struct ngx_http_millrace_delivery_s {
     rd_kafka_resp_err_t err; /* the first failure */
     void (*handler)(ngx_http_millrace_delivery_t *delivery);
     void *data;
+
+    /* where the events were written, for the receipt */
+    unsigned unplaced : 1; /* not all of it is known, or there is no room */
+    ngx_uint_t nparts;
+    ngx_uint_t nalloc;
+    ngx_uint_t last; /* index of the report before: reports come in runs */
+    mr_receipt_part_t parts[];
 };
 
 
@@ -245,7 +253,7 @@ ngx_int_t ngx_http_millrace_problem(ngx_pool_t *pool, ngx_uint_t status,
  * return, after any method but GET and HEAD has been answered with `detail`.
  */
 ngx_int_t ngx_http_millrace_only_get(ngx_http_request_t *r, const char *detail);
-/* Add a header to the answer; both strings must be static. */
+/* Add a header to the answer; both strings must live as long as that. */
 ngx_int_t ngx_http_millrace_header(
     ngx_http_request_t *r, const char *name, const char *value);
 

@@ -22,6 +22,8 @@ static void ngx_http_millrace_producer_run(
     ngx_http_millrace_producer_t *producer);
 static void ngx_http_millrace_report(
     ngx_http_millrace_producer_t *producer, const rd_kafka_message_t *message);
+static void ngx_http_millrace_place(
+    ngx_http_millrace_delivery_t *delivery, const rd_kafka_message_t *message);
 static void ngx_http_millrace_event_log(
     ngx_log_t *log, rd_kafka_event_t *event);
 static void ngx_http_millrace_event_error(
@@ -290,7 +292,57 @@ ngx_http_millrace_report(
         delivery->data = NULL;
     }
 
+    if (delivery->data && message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        ngx_http_millrace_place(delivery, message);
+    }
+
     ngx_http_millrace_delivery_done(delivery, message->err);
+}
+
+
+/*
+ * A broker that has seen a batch before, because its answer to the first try
+ * was lost, does not say where it is: then the request gets no receipt, since
+ * one without that partition would promise what nobody knows.
+ */
+static void
+ngx_http_millrace_place(
+    ngx_http_millrace_delivery_t *delivery, const rd_kafka_message_t *message)
+{
+    ngx_uint_t i;
+    mr_receipt_part_t *parts;
+
+    if (message->offset < 0 || message->partition < 0) {
+        delivery->unplaced = 1;
+        return;
+    }
+
+    parts = delivery->parts;
+    i = delivery->last;
+
+    if (i >= delivery->nparts || parts[i].partition != message->partition) {
+
+        for (i = 0; i < delivery->nparts; i++) {
+            if (parts[i].partition == message->partition) {
+                break;
+            }
+        }
+
+        if (i == delivery->nalloc) {
+            delivery->unplaced = 1;
+            return;
+        }
+
+        if (i == delivery->nparts) {
+            delivery->nparts++;
+            parts[i].partition = message->partition;
+            parts[i].offset = message->offset;
+        }
+
+        delivery->last = i;
+    }
+
+    parts[i].offset = ngx_max(parts[i].offset, message->offset);
 }
 
 

@@ -24,7 +24,11 @@ static void ngx_http_millrace_finish(
 static ngx_int_t ngx_http_millrace_watch(ngx_http_millrace_request_t *req);
 static ngx_int_t ngx_http_millrace_produce_events(
     ngx_http_millrace_request_t *req);
+static ngx_http_millrace_delivery_t *ngx_http_millrace_delivery_create(
+    ngx_http_millrace_request_t *req);
 static void ngx_http_millrace_delivered(ngx_http_millrace_delivery_t *delivery);
+static ngx_int_t ngx_http_millrace_receipt(
+    ngx_http_millrace_request_t *req, ngx_http_millrace_delivery_t *delivery);
 
 
 ngx_int_t
@@ -322,22 +326,15 @@ ngx_http_millrace_produce_events(ngx_http_millrace_request_t *req)
     ngx_log_t *log;
     rd_kafka_resp_err_t err;
     ngx_http_millrace_event_t *event;
-    ngx_http_millrace_delivery_t *delivery;
 
     log = req->request->connection->log;
 
     if (req->delivery == NULL) {
-        delivery = ngx_alloc(sizeof(ngx_http_millrace_delivery_t), log);
-        if (delivery == NULL) {
+        req->delivery = ngx_http_millrace_delivery_create(req);
+        if (req->delivery == NULL) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-        delivery->pending = 1;
-        delivery->err = RD_KAFKA_RESP_ERR_NO_ERROR;
-        delivery->handler = ngx_http_millrace_delivered;
-        delivery->data = req;
-
-        req->delivery = delivery;
         req->producing = 1;
         req->start = ngx_http_millrace_clock();
         req->ctx.produced = 1;
@@ -408,6 +405,33 @@ ngx_http_millrace_produce_events(ngx_http_millrace_request_t *req)
 }
 
 
+static ngx_http_millrace_delivery_t *
+ngx_http_millrace_delivery_create(ngx_http_millrace_request_t *req)
+{
+    ngx_uint_t n;
+    ngx_http_millrace_delivery_t *delivery;
+
+    n = ngx_min(req->accepted, MR_RECEIPT_PARTS);
+
+    delivery = ngx_alloc(
+        sizeof(ngx_http_millrace_delivery_t) + n * sizeof(mr_receipt_part_t),
+        req->request->connection->log);
+    if (delivery == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(delivery, sizeof(ngx_http_millrace_delivery_t));
+
+    delivery->pending = 1;
+    delivery->err = RD_KAFKA_RESP_ERR_NO_ERROR;
+    delivery->handler = ngx_http_millrace_delivered;
+    delivery->data = req;
+    delivery->nalloc = n;
+
+    return delivery;
+}
+
+
 static void
 ngx_http_millrace_delivered(ngx_http_millrace_delivery_t *delivery)
 {
@@ -423,6 +447,13 @@ ngx_http_millrace_delivered(ngx_http_millrace_delivery_t *delivery)
     ngx_http_set_log_request(c->log, r);
 
     if (delivery->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+
+        if (ngx_http_millrace_receipt(req, delivery) != NGX_OK) {
+            ngx_http_millrace_finish(req, NGX_HTTP_INTERNAL_SERVER_ERROR);
+            ngx_http_run_posted_requests(c);
+            return;
+        }
+
         (void) ngx_http_millrace_answer(req, NGX_HTTP_MILLRACE_ACCEPTED,
             ngx_http_millrace_send_accepted(
                 r, req->accepted, req->rejected, req->lenient, &req->errors));
@@ -437,6 +468,41 @@ ngx_http_millrace_delivered(ngx_http_millrace_delivery_t *delivery)
 
     ngx_http_millrace_finish(req, NGX_ABORT);
     ngx_http_run_posted_requests(c);
+}
+
+
+/* The Millrace-Receipt header, if all of what it says is known. */
+static ngx_int_t
+ngx_http_millrace_receipt(
+    ngx_http_millrace_request_t *req, ngx_http_millrace_delivery_t *delivery)
+{
+    char *token;
+    size_t len;
+    mr_str_t topic;
+
+    if (delivery->unplaced || delivery->nparts == 0) {
+        return NGX_OK;
+    }
+
+    token =
+        ngx_pnalloc(req->request->pool, MR_RECEIPT_SIZE(delivery->nparts) + 1);
+    if (token == NULL) {
+        return NGX_ERROR;
+    }
+
+    topic.data = (char *) req->conf->topic.data;
+    topic.len = req->conf->topic.len;
+
+    if (mr_receipt_encode(mr_receipt_topic(topic), delivery->parts,
+            delivery->nparts, token, &len)
+        != 0)
+    {
+        return NGX_ERROR;
+    }
+
+    token[len] = '\0';
+
+    return ngx_http_millrace_header(req->request, "Millrace-Receipt", token);
 }
 
 

@@ -3,6 +3,7 @@ POST: what it answers in every case, and what of it is in Kafka, with nginx
 and a broker alone.
 """
 
+import base64
 import concurrent.futures
 import contextlib
 import json
@@ -88,6 +89,68 @@ def test_a_location_with_its_own_topic(ingest, client, since):
                        json=event()).status_code == 202
     assert len(ingest.records(before, "other")) == 1
     assert ingest.records(since) == []
+
+
+# Receipts.
+
+
+def varint(data):
+    value = shift = 0
+    while True:
+        byte = data.pop(0)
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value
+
+
+def receipt(response):
+    """Its topic's hash, and the offset of each of its partitions."""
+
+    token = response.headers["millrace-receipt"]
+    data = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    assert data.pop(0) == 1
+    topic, data = bytes(data[:4]), data[4:-4]
+    places, partition = {}, -1
+    while data:
+        partition += varint(data) + 1
+        places[partition] = varint(data)
+    return topic, places
+
+
+def written(records):
+    places = {}
+    for record in records:
+        places[record.partition()] = max(record.offset(),
+                                         places.get(record.partition(), 0))
+    return places
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 500])
+def test_a_receipt_says_where_the_events_are(ingest, client, since, count):
+    response = client.post("/events", headers=NDJSON,
+                           content=lines(many(count)))
+    topic, places = receipt(response)
+    records = ingest.records(since)
+    assert len(records) == count
+    assert places == written(records)
+    again, _ = receipt(client.post("/events", headers=JSON, json=event()))
+    assert again == topic
+
+
+def test_receipts_of_a_topic_and_of_a_lenient_request(ingest, client, since):
+    before = ingest.ends("other")
+    body = lines([event(), event(user_id=None), event(user_id="u2")])
+    other, places = receipt(client.post("/other", headers=NDJSON | LENIENT,
+                                        content=body))
+    assert places == written(ingest.records(before, "other"))
+    topic, _ = receipt(client.post("/events", headers=JSON, json=event()))
+    assert topic != other
+    for path, content, code in [("/events", body, 400),
+                                ("/missing", lines([event()]), 503)]:
+        response = client.post(path, headers=NDJSON, content=content)
+        assert response.status_code == code
+        assert "millrace-receipt" not in response.headers
 
 
 # Ways a body comes.
