@@ -24,3 +24,7 @@ $(BUILD)/go-ingest: $(wildcard loadtest/peers/go-ingest/*)
 # BENCH_FLAGS=--quick for a look whether all of it works.
 bench-ingest: loadtest module $(BUILD)/go-ingest
 	@loadtest/bench_ingest.py -b $(BUILD) $(BENCH_FLAGS)
+
+# Its unit tests are one program more of the Makefile's.
+$(BUILD)/tests/unit/loadtest/%.o: CPPFLAGS += -Iloadtest
+$(BUILD)/check_loadtest: $(LOADTEST_LIB) $(BUILD)/loadtest/audit.o
