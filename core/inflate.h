@@ -17,20 +17,12 @@
 /* The largest header of a zstd frame (RFC 8878, 3.1.1.1). */
 #define MR_ZSTD_HEADER_MAX 18
 
-/*
- * What the start of a member or frame takes from a call's budget: about its
- * time, in bytes of ordinary output.
- */
-#define MR_INFLATE_START_COST 512
-
-
 /* Input that is left, and room for output that is left. */
 typedef struct {
     const char *in;
     size_t in_len;
     char *out;
     size_t out_len;
-    size_t cost; /* added to by a step, in bytes of output */
 } mr_inflate_io_t;
 
 
@@ -71,7 +63,10 @@ struct mr_inflate_s {
     /* zstd */
     ZSTD_DCtx *zstd;
     unsigned zstd_in_frame : 1;
-    uint32_t zstd_skip; /* bytes of a skippable frame */
+    unsigned zstd_has_content : 1;
+    uint64_t zstd_content; /* bytes that the frame says it holds */
+    uint64_t zstd_given;   /* bytes that it gave so far */
+    uint32_t zstd_skip;    /* bytes of a skippable frame that are left */
 
     /* A start that is not complete yet; then what the decoder gets first. */
     unsigned char head[MR_ZSTD_HEADER_MAX];

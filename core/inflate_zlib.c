@@ -66,7 +66,6 @@ mr_gzip_step(
 
         inflate->z_in_body = 1;
         inflate->at_end = 0;
-        io->cost += MR_INFLATE_START_COST;
     }
 
     return mr_zlib_run(inflate, io, "gzip", err);

@@ -160,11 +160,13 @@ mr_zstd_start(mr_inflate_t *inflate, mr_inflate_io_t *io, mr_error_t *err)
         }
 
         inflate->zstd_in_frame = 1;
+        inflate->zstd_has_content = header.has_content != 0;
+        inflate->zstd_content = header.content;
+        inflate->zstd_given = 0;
     }
 
     inflate->head_len = 0;
     inflate->started = 1;
-    io->cost += MR_INFLATE_START_COST;
 
     return 0;
 }
@@ -322,8 +324,21 @@ mr_zstd_run(mr_inflate_t *inflate, mr_inflate_io_t *io, size_t in_len,
     io->out_len -= out.pos;
 
     inflate->pending = out.pos == out.size;
+    inflate->zstd_given += out.pos;
 
     if (rc == 0) {
+
+        /* zstd does not compare them when the last block is empty. */
+
+        if (inflate->zstd_has_content
+            && inflate->zstd_given != inflate->zstd_content) {
+            return mr_error_set(err, MR_ERROR_CODING, NULL,
+                "the body is not valid zstd: a frame says that it holds %llu "
+                "bytes, but it holds %llu",
+                (unsigned long long) inflate->zstd_content,
+                (unsigned long long) inflate->zstd_given);
+        }
+
         inflate->pending = 0;
         inflate->zstd_in_frame = 0;
         inflate->at_end = 1;

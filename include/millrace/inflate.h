@@ -11,10 +11,10 @@
  * included; nothing else may follow a stream.  A zstd frame's window is at
  * most 8 MiB (RFC 9659) and no preset dictionary is known.
  *
- * Memory of one mr_inflate_t, apart from the output: 200 bytes, and from the
- * first use of a coding on 40 KiB for gzip and deflate, 170 KiB for zstd with
- * the window of the largest frame so far and 400 KiB on top, so below 9 MiB.
- * It is kept for the next stream; mr_inflate_size() says how much it is.
+ * Memory of one mr_inflate_t, apart from the output: 300 bytes; from the
+ * first use of gzip or deflate on 40 KiB; from the first use of zstd on 100
+ * KiB, and up to 384 KiB more than the largest window so far: below 9 MiB in
+ * all.  It is kept for the next stream; mr_inflate_size() says what it is.
  * zstd takes one block, at most 128 KiB of output, at a time, whatever the
  * budget.
  *
@@ -79,9 +79,9 @@ int mr_inflate_reset(
     mr_inflate_t *inflate, mr_coding_t coding, size_t limit, mr_error_t *err);
 
 /*
- * Inflate input and append to `out`.  A call takes at most a quarter of
- * `budget` (bytes; 0 means MR_INFLATE_BUDGET) of the input and gives at most
- * `budget` of output; the start of a member or frame counts as some output.
+ * Inflate input and append to `out`.  A call gives at most `budget` bytes of
+ * output (0 means MR_INFLATE_BUDGET) and takes at most a 16th of that of the
+ * input, which keeps hostile input below 3 ms a call with the default.
  * *ret_consumed, which is always set, is how much of the input it took.
  *
  * `out` may be emptied between calls.  Its memory doubles as it grows, but

@@ -93,6 +93,9 @@ main(void)
     srunner_add_suite(runner, mr_suite_scan());
     srunner_add_suite(runner, mr_suite_batch());
     srunner_add_suite(runner, mr_suite_format());
+    srunner_add_suite(runner, mr_suite_coding());
+    srunner_add_suite(runner, mr_suite_inflate());
+    srunner_add_suite(runner, mr_suite_receipt());
 
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

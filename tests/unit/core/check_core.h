@@ -8,11 +8,14 @@
 
 
 Suite *mr_suite_batch(void);
+Suite *mr_suite_coding(void);
 Suite *mr_suite_error(void);
 Suite *mr_suite_event(void);
 Suite *mr_suite_format(void);
+Suite *mr_suite_inflate(void);
 Suite *mr_suite_json(void);
 Suite *mr_suite_metadata(void);
+Suite *mr_suite_receipt(void);
 Suite *mr_suite_scan(void);
 Suite *mr_suite_str(void);
 Suite *mr_suite_time(void);
