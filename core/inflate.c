@@ -20,7 +20,6 @@ static int mr_inflate_step(mr_inflate_t *inflate, mr_inflate_io_t *io,
     size_t room, mr_buf_t *out, mr_error_t *err);
 static int mr_inflate_grow(
     mr_inflate_t *inflate, size_t in_len, mr_buf_t *out, mr_error_t *err);
-static int mr_inflate_fail(mr_inflate_t *inflate, mr_error_t *err);
 
 
 static const mr_inflater_t mr_inflater_identity = {
@@ -365,8 +364,8 @@ mr_inflate_grow(
 }
 
 
-static int
-mr_inflate_fail(mr_inflate_t *inflate, mr_error_t *err)
+int
+mr_inflate_fail(const mr_inflate_t *inflate, mr_error_t *err)
 {
     if (inflate->status == MR_INFLATE_TOO_LARGE) {
         return mr_error_set(err, MR_ERROR_TOO_LARGE, NULL,

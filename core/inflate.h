@@ -83,6 +83,9 @@ extern const mr_inflater_t mr_inflater_zstd;
 /* Move input to head[] until it has `len` bytes; 0 if it has not. */
 int mr_inflate_head(mr_inflate_t *inflate, mr_inflate_io_t *io, size_t len);
 
+/* The error of a stream whose status is TOO_LARGE, or BROKEN before. */
+int mr_inflate_fail(const mr_inflate_t *inflate, mr_error_t *err);
+
 int mr_inflate_no_memory(mr_error_t *err);
 
 #endif /* MILLRACE_CORE_INFLATE_H */

@@ -248,10 +248,7 @@ mr_zstd_header_check(
         && header->content > inflate->limit - inflate->produced) {
         inflate->status = MR_INFLATE_TOO_LARGE;
 
-        return mr_error_set(err, MR_ERROR_TOO_LARGE, NULL,
-            "the body is larger than %zu bytes when inflated; send fewer "
-            "events a request",
-            inflate->limit);
+        return mr_inflate_fail(inflate, err);
     }
 
     if (header->window > UINT64_C(1) << MR_ZSTD_WINDOW_LOG) {

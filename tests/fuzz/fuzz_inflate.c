@@ -171,7 +171,7 @@ fuzz_zstd(mr_str_t body, const mr_buf_t *out)
 
     len = ZSTD_decompress(alone, out->len + 1, body.data, body.len);
 
-    /* All at once it refuses empty compressed blocks; in a stream it does not. */
+    /* At once it refuses an empty compressed block, in a stream it does not. */
 
     if (!ZSTD_isError(len)) {
         fuzz_assert(len == out->len);
