@@ -80,10 +80,12 @@ static const consumer_property_t consumer_default[] = {
     {"heartbeat.interval.ms", "2000"},
     /* A topic that is created or extended is seen after this time. */
     {"topic.metadata.refresh.interval.ms", "10000"},
-    /* A partition's. */
-    {"queued.max.messages.kbytes", "4096"},
+    /* Read ahead, a partition. */
+    {"queued.max.messages.kbytes", "2048"},
     {"fetch.message.max.bytes", "1048576"},
     {"fetch.error.backoff.ms", "100"},
+    /* A question to the same broker waits behind a fetch. */
+    {"fetch.wait.max.ms", "100"},
 };
 
 

@@ -12,7 +12,7 @@ static const char *const halt_names[MR_HALTS] = {
     [MR_HALT_LOST] = "lost",
     [MR_HALT_RECREATED] = "recreated",
     [MR_HALT_MEMORY] = "memory",
-    [MR_HALT_SLOW] = "slow",
+    [MR_HALT_LARGE] = "large",
 };
 
 

@@ -12,7 +12,7 @@ typedef enum {
     MR_HALT_LOST,      /* the log does not hold the next offset */
     MR_HALT_RECREATED, /* the last stored record is another one, or gone */
     MR_HALT_MEMORY,    /* out of memory */
-    MR_HALT_SLOW,      /* the flush is too large for one transaction */
+    MR_HALT_LARGE,     /* the flush is too large for one transaction */
     MR_HALTS
 } mr_halt_t;
 

@@ -14,6 +14,7 @@
 #define LANE_BATCH 1024
 #define LANE_STREAK 64 /* batches of one source, then the next */
 #define LANE_WAIT_MS 100
+#define LANE_BEHIND 5
 #define LANE_CELLS 8192 /* seconds and types a flush */
 #define LANE_PATIENCE_S 10
 
@@ -27,6 +28,7 @@ static int lane_take(
 static int lane_full(const mr_lane_t *lane, const mr_seat_t *seat);
 static void lane_store_largest(mr_lane_t *lane);
 static void lane_store_due(mr_lane_t *lane);
+static int64_t lane_due(const mr_lane_t *lane, const mr_seat_t *seat);
 static void lane_sleep(mr_lane_t *lane);
 static void lane_let_go(mr_lane_t *lane);
 static void lane_wake(mr_lane_t *lane);
@@ -418,12 +420,33 @@ lane_store_due(mr_lane_t *lane)
         }
 
         if (seat->flush != NULL && seat->flush->records != 0
-            && mr_time_monotonic() - seat->flush->since
-                   >= lane->env->options->writer.flush_interval)
+            && mr_time_monotonic() >= lane_due(lane, seat))
         {
             mr_lane_store(lane, seat);
         }
     }
+}
+
+
+/*
+ * When the seat's flush must be stored.  Far behind the log's end a few more
+ * intervals do not matter to a record, and larger flushes get there sooner.
+ */
+static int64_t
+lane_due(const mr_lane_t *lane, const mr_seat_t *seat)
+{
+    int64_t behind, interval;
+    const mr_options_t *options;
+
+    options = lane->env->options;
+    interval = options->writer.flush_interval;
+    behind = atomic_load(&seat->end) - seat->partition->position;
+
+    if (behind > options->writer.flush_events) {
+        interval *= LANE_BEHIND;
+    }
+
+    return seat->flush->since + interval;
 }
 
 
@@ -441,8 +464,7 @@ lane_sleep(mr_lane_t *lane)
 
     for (seat = lane->seats; seat != NULL; seat = seat->next) {
         if (seat->flush != NULL && seat->flush->records != 0) {
-            due = seat->flush->since + lane->env->options->writer.flush_interval
-                  - now;
+            due = lane_due(lane, seat) - now;
             wait = due < wait ? due : wait;
         }
     }

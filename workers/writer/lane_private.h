@@ -20,9 +20,9 @@ struct mr_seat_s {
     mr_flush_t *flush;
     mr_metric_t *lag;
     int halted;
-    int64_t end;     /* of the log, as the main thread saw it */
-    int64_t asked;   /* when it began to look, wall clock ms */
-    int64_t claimed; /* caught_up was written up to here */
+    _Atomic int64_t end; /* of the log, as the main thread saw it */
+    int64_t asked;       /* when it began to look, wall clock ms */
+    int64_t claimed;     /* caught_up was written up to here */
 };
 
 struct mr_lane_s {

@@ -16,11 +16,14 @@
 #define LANE_BEATS 64
 
 /*
- * A transaction that takes as long as this is near MongoDB's limit of 15 s
- * (transactionLifetimeLimitSeconds): the flush is made smaller.
+ * MongoDB aborts a transaction that lasts too long (15 s by conf/mongod.conf,
+ * transactionLifetimeLimitSeconds) or does not fit into its cache.  One that
+ * was aborted after so long, or so often, is taken for too large, and what
+ * follows is stored in smaller flushes.
  */
-#define LANE_SLOW_MS 10000
-#define LANE_SLOW_MIN 1024
+#define LANE_LARGE_MS 10000
+#define LANE_LARGE_TRIES 4
+#define LANE_LARGE_MIN 1024
 
 /*
  * How far caught_up stays behind the moment at which the end of the log was
@@ -39,6 +42,8 @@ static int lane_send(mr_lane_t *lane, const mr_seat_t *seat,
 static int lane_prepare(mr_lane_t *lane, mr_seat_t *seat);
 static int lane_transact(
     mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after);
+static int lane_too_large(
+    const mr_seat_t *seat, unsigned attempt, int64_t took);
 static void lane_stored(
     mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after, int64_t since);
 static int lane_backoff(mr_lane_t *lane, unsigned attempt);
@@ -354,11 +359,11 @@ lane_transact(mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after)
             seat->flush->n, attempt + 1, err.message);
         mr_metric_add(lane->env->counters->store_retries, 1);
 
-        if (mr_time_monotonic() - began >= LANE_SLOW_MS
-            && seat->flush->records > LANE_SLOW_MIN)
+        if (result == MR_STORE_ABORTED
+            && lane_too_large(seat, attempt, mr_time_monotonic() - began))
         {
             seat->partition->limit = seat->flush->records / 2;
-            mr_lane_halt(lane, seat, MR_HALT_SLOW, &err);
+            mr_lane_halt(lane, seat, MR_HALT_LARGE, &err);
             return -1;
         }
 
@@ -371,6 +376,17 @@ lane_transact(mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after)
             return -1;
         }
     }
+}
+
+
+static int
+lane_too_large(const mr_seat_t *seat, unsigned attempt, int64_t took)
+{
+    if (seat->flush->records <= LANE_LARGE_MIN) {
+        return 0;
+    }
+
+    return took >= LANE_LARGE_MS || attempt + 1 >= LANE_LARGE_TRIES;
 }
 
 

@@ -33,9 +33,11 @@ typedef struct {
 } mr_work_t;
 
 typedef enum {
-    MR_STORE_DONE,  /* stored, by us or, just so, by another writer */
-    MR_STORE_RETRY, /* nothing is stored: do it again */
-    MR_STORE_FENCED /* the ledger is elsewhere: the partition is not ours */
+    MR_STORE_DONE,    /* stored, by us or, just so, by another writer */
+    MR_STORE_RETRY,   /* nothing is stored: do it again */
+    MR_STORE_ABORTED, /* the same, but half of it had been written: perhaps it
+                         takes longer than MongoDB allows */
+    MR_STORE_FENCED   /* the ledger is elsewhere: the partition is not ours */
 } mr_store_result_t;
 
 /* Everything up to `time` (ms) is stored, if the ledger still stands so. */

@@ -45,7 +45,7 @@ mr_store_flush(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
         return MR_STORE_RETRY;
     }
 
-    matched = 1;
+    matched = 0;
 
     rc = store_ledger(store, work, &opts, &matched, err);
 
@@ -67,7 +67,7 @@ mr_store_flush(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
 
     } else {
         (void) mongoc_client_session_abort_transaction(session, NULL);
-        result = MR_STORE_RETRY;
+        result = matched ? MR_STORE_ABORTED : MR_STORE_RETRY;
     }
 
     mongoc_client_session_destroy(session);
