@@ -45,7 +45,6 @@ static void mr_pool_job(mr_pool_t *pool, mr_job_t *job);
 static void *mr_pool_watch(void *ctx);
 static int mr_pool_expire(mr_pool_t *pool, mr_job_t *job);
 static void mr_pool_forget(mr_pool_t *pool, mr_job_t *job);
-static void mr_pool_free(mr_pool_t *pool);
 
 
 int
@@ -95,6 +94,7 @@ mr_pool_start(const mr_app_t *app, mr_pool_t **ret_pool, mr_error_t *err)
             != 0)
         {
             mr_pool_stop(pool);
+            mr_pool_free(pool);
             return mr_error_set(
                 err, MR_ERROR_SYSTEM, NULL, "cannot start a query thread");
         }
@@ -130,8 +130,6 @@ mr_pool_stop(mr_pool_t *pool)
     for (i = 0; i < pool->n_threads; i++) {
         pthread_join(pool->threads[i], NULL);
     }
-
-    mr_pool_free(pool);
 }
 
 
@@ -351,9 +349,13 @@ mr_pool_forget(mr_pool_t *pool, mr_job_t *job)
 }
 
 
-static void
+void
 mr_pool_free(mr_pool_t *pool)
 {
+    if (pool == NULL) {
+        return;
+    }
+
     pthread_cond_destroy(&pool->watch);
     pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->mutex);

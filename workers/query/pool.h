@@ -20,8 +20,17 @@ typedef struct mr_pool_s mr_pool_t;
 /* query.threads and query.queue of the options.  MR_ERROR_SYSTEM, _MEMORY. */
 int mr_pool_start(const mr_app_t *app, mr_pool_t **ret_pool, mr_error_t *err);
 
-/* Answers all that still wait with 503 and joins the threads. */
+/*
+ * Answer all that still wait with 503 and join the threads.  From here on
+ * every push is refused, as if the queue were full.
+ */
 void mr_pool_stop(mr_pool_t *pool);
+
+/*
+ * Release a pool that was stopped, once nothing can push any more.  NULL is
+ * allowed.
+ */
+void mr_pool_free(mr_pool_t *pool);
 
 /*
  * Take a suspended job, with a reference of its own; -1 when the queue is

@@ -101,6 +101,7 @@ mr_server_start(const mr_app_t *app, mr_server_t **ret_server, mr_error_t *err)
     if (server->daemon == NULL) {
         close(fd);
         mr_pool_stop(server->pool);
+        mr_pool_free(server->pool);
         free(server);
         return mr_error_set(
             err, MR_ERROR_SYSTEM, NULL, "cannot start the HTTP server");
@@ -131,6 +132,9 @@ mr_server_stop(mr_server_t *server)
     }
 
     MHD_stop_daemon(server->daemon);
+
+    /* Until now a kept connection could bring another request. */
+    mr_pool_free(server->pool);
 
     if (fd != MHD_INVALID_SOCKET) {
         close(fd);
