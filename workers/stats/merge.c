@@ -90,7 +90,8 @@ mr_member_merge(mr_member_t *member, mr_error_t *err)
 
 /*
  * Everything that Kafka received until *ret_as_of is in what these ledgers
- * count.  A ledger that has seen nothing yet makes that unknown, 0.
+ * count.  A ledger that has seen nothing yet, or is not there yet, makes that
+ * unknown, 0: its partition may hold records that nobody has read.
  */
 static int
 merge_ledger(mr_member_t *member, int64_t *ret_as_of, mr_error_t *err)
@@ -111,6 +112,10 @@ merge_ledger(mr_member_t *member, int64_t *ret_as_of, mr_error_t *err)
         if (i == 0 || at->as_of < as_of) {
             as_of = at->as_of;
         }
+    }
+
+    if ((int64_t) member->ledger.n < member->options->kafka.partitions) {
+        as_of = 0;
     }
 
     *ret_as_of = as_of;

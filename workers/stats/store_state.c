@@ -115,7 +115,8 @@ ledger_read(const bson_t *doc, mr_progress_t *progress)
         && bson_iter_find_descendant(&iter, "last.time", &found)
         && BSON_ITER_HOLDS_DATE_TIME(&found))
     {
-        progress->as_of = bson_iter_date_time(&found);
+        /* The next record may have been received in the same millisecond. */
+        progress->as_of = bson_iter_date_time(&found) - 1;
     }
 
     if (bson_iter_init_find(&iter, doc, "caught_up")
