@@ -22,6 +22,7 @@
 #include <millrace/batch.h>
 #include <millrace/error.h>
 #include <millrace/event.h>
+#include <millrace/inflate.h>
 #include <millrace/json.h>
 #include <millrace/limits.h>
 #include <millrace/receipt.h>
@@ -94,6 +95,7 @@ typedef struct {
     ngx_msec_t max_future;
     ngx_uint_t max_batch;
     size_t max_event_size;
+    size_t max_inflated_size;
     ngx_http_millrace_place_t enable_place;
     ngx_http_millrace_place_t size_place;
     ngx_http_millrace_place_t batch_place;
@@ -163,7 +165,8 @@ struct ngx_http_millrace_worker_s {
     ngx_queue_t
         retiring; /* of producers that still have messages or a thread */
     mr_parser_t *parser;
-    ngx_uint_t events; /* reserved: admitted and not yet reported */
+    mr_inflate_t *inflate; /* a spare one, or NULL */
+    ngx_uint_t events;     /* reserved: admitted and not yet reported */
     size_t bytes;
     ngx_event_t housekeeping;
     ngx_connection_t ident; /* nginx's debug log wants an fd of each event */
@@ -219,9 +222,9 @@ ngx_int_t ngx_http_millrace_precontent_handler(ngx_http_request_t *r);
 
 /* ngx_http_millrace_request.c: from the whole body to the answer */
 
-/* `format` and `lenient` come from the headers. */
-ngx_int_t ngx_http_millrace_request_create(
-    ngx_http_request_t *r, mr_format_t format, ngx_uint_t lenient);
+/* `format`, `coding` and `lenient` come from the headers. */
+ngx_int_t ngx_http_millrace_request_create(ngx_http_request_t *r,
+    mr_format_t format, mr_coding_t coding, ngx_uint_t lenient);
 /* Takes over once the body is read; answers and finalizes by itself. */
 void ngx_http_millrace_request_start(ngx_http_request_t *r);
 /* Bounds the time of a body that is not here yet. */
@@ -298,10 +301,11 @@ ngx_http_millrace_worker_t *ngx_http_millrace_worker(
 /*
  * Room for `events` messages of `bytes` in all (keys and values, without
  * overhead): NGX_OK, or NGX_BUSY when there is none now, or NGX_DECLINED
- * when there never will be.
+ * when there never will be beside the `held` bytes that the request has
+ * reserved before.
  */
-ngx_int_t ngx_http_millrace_reserve(
-    ngx_http_millrace_worker_t *worker, ngx_uint_t events, size_t bytes);
+ngx_int_t ngx_http_millrace_reserve(ngx_http_millrace_worker_t *worker,
+    ngx_uint_t events, size_t bytes, size_t held);
 void ngx_http_millrace_release(
     ngx_http_millrace_worker_t *worker, ngx_uint_t events, size_t bytes);
 

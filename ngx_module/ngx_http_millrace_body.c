@@ -22,6 +22,12 @@ ngx_http_millrace_body(ngx_http_millrace_request_t *req)
     req->body = mr_str("");
     req->phase = NGX_HTTP_MILLRACE_JUDGING;
 
+    if (req->coding != MR_CODING_IDENTITY) {
+        req->phase = NGX_HTTP_MILLRACE_INFLATING;
+        req->link = r->request_body ? r->request_body->bufs : NULL;
+        return NGX_OK;
+    }
+
     len = 0;
     pieces = 0;
 
@@ -58,20 +64,10 @@ ngx_http_millrace_body(ngx_http_millrace_request_t *req)
         req->phase = NGX_HTTP_MILLRACE_LOADING;
         req->link = r->request_body->bufs;
 
-        rc = ngx_http_millrace_reserve(req->worker, 0, len);
+        rc = ngx_http_millrace_reserve(req->worker, 0, len, 0);
 
-        if (rc == NGX_DECLINED) {
-            return ngx_http_millrace_answer(req, NGX_HTTP_MILLRACE_TOO_LARGE,
-                ngx_http_millrace_send_problem(r,
-                    NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                    "the body is larger than what may wait for Kafka at a time "
-                    "(millrace_queue_size); send fewer events a request",
-                    NULL, 0));
-        }
-
-        if (rc == NGX_BUSY) {
-            return ngx_http_millrace_answer_error(
-                req, RD_KAFKA_RESP_ERR__QUEUE_FULL);
+        if (rc != NGX_OK) {
+            return ngx_http_millrace_answer_no_room(req, rc);
         }
 
         req->copy = ngx_pnalloc(r->pool, len);
@@ -156,4 +152,6 @@ ngx_http_millrace_free_copy(ngx_http_millrace_request_t *req)
         req->copy = NULL;
         ngx_http_millrace_release(req->worker, 0, req->body.len);
     }
+
+    ngx_http_millrace_inflate_free(req);
 }

@@ -20,6 +20,8 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_millrace_post_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_millrace_coding(ngx_http_request_t *r,
+    ngx_str_t *field, mr_coding_t *ret_coding, const char **ret_detail);
 static ngx_int_t ngx_http_millrace_other_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_millrace_refuse(ngx_http_request_t *r,
     ngx_uint_t status, ngx_http_millrace_counter_t outcome, const char *detail);
@@ -70,6 +72,7 @@ ngx_http_millrace_post_handler(ngx_http_request_t *r)
 {
     ngx_int_t rc;
     mr_str_t type;
+    mr_coding_t coding;
     mr_format_t format;
     const char *detail;
     ngx_http_millrace_counter_t outcome;
@@ -89,21 +92,15 @@ ngx_http_millrace_post_handler(ngx_http_request_t *r)
             "Content-Type and Content-Encoding may come only once each");
     }
 
-    if (headers.content_encoding && headers.content_encoding->len != 0
-        && (headers.content_encoding->len != sizeof("identity") - 1
-            || ngx_strncasecmp(headers.content_encoding->data,
-                   (u_char *) "identity", sizeof("identity") - 1)
-                   != 0))
+    if (ngx_http_millrace_coding(r, headers.content_encoding, &coding, &detail)
+        != NGX_OK)
     {
-        if (ngx_http_millrace_header(r, "Accept-Encoding", "identity")
-            != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
+    if (detail) {
         return ngx_http_millrace_refuse(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
-            NGX_HTTP_MILLRACE_UNSUPPORTED,
-            "this Content-Encoding is not supported; send the body as it is "
-            "(identity)");
+            NGX_HTTP_MILLRACE_UNSUPPORTED, detail);
     }
 
     if (headers.content_type == NULL || headers.content_type->len == 0) {
@@ -139,7 +136,8 @@ ngx_http_millrace_post_handler(ngx_http_request_t *r)
             r, NGX_HTTP_SERVICE_UNAVAILABLE, outcome, detail);
     }
 
-    if (ngx_http_millrace_request_create(r, format, headers.lenient) != NGX_OK)
+    if (ngx_http_millrace_request_create(r, format, coding, headers.lenient)
+        != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -155,6 +153,45 @@ ngx_http_millrace_post_handler(ngx_http_request_t *r)
     }
 
     return NGX_DONE;
+}
+
+
+/* Sets *ret_detail, and the header that goes with it, if it is not known. */
+static ngx_int_t
+ngx_http_millrace_coding(ngx_http_request_t *r, ngx_str_t *field,
+    mr_coding_t *ret_coding, const char **ret_detail)
+{
+    u_char *detail;
+    size_t len;
+    mr_str_t name;
+    mr_error_t err = MR_ERROR_INIT;
+
+    *ret_detail = NULL;
+    *ret_coding = MR_CODING_IDENTITY;
+
+    if (field == NULL) {
+        return NGX_OK;
+    }
+
+    name.data = (char *) field->data;
+    name.len = field->len;
+
+    if (mr_coding_find(name, ret_coding, &err) == 0) {
+        return NGX_OK;
+    }
+
+    len = ngx_strlen(err.message) + 1;
+
+    detail = ngx_pnalloc(r->pool, len);
+    if (detail == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(detail, err.message, len);
+    *ret_detail = (char *) detail;
+
+    return ngx_http_millrace_header(
+        r, "Accept-Encoding", MR_CODING_ACCEPT ", identity");
 }
 
 
@@ -186,7 +223,7 @@ ngx_http_millrace_other_handler(ngx_http_request_t *r)
 
 
 /*
- * Answer without looking at the body; `detail` is static.  Only POST has an
+ * Answer without looking at the body; `detail` lives as long as that.  Only POST has an
  * outcome, for the counters.
  */
 static ngx_int_t

@@ -48,9 +48,7 @@ ngx_http_millrace_judge(ngx_http_millrace_request_t *req)
         }
 
         if (err.code == MR_ERROR_MEMORY) {
-            return ngx_http_millrace_answer(req, NGX_HTTP_MILLRACE_NO_MEMORY,
-                ngx_http_millrace_send_unavailable(req->request,
-                    "out of memory; send the same request again later"));
+            return ngx_http_millrace_answer_no_memory(req);
         }
 
         if (status == MR_BATCH_BROKEN) {
@@ -195,14 +193,17 @@ ngx_http_millrace_reject(ngx_http_millrace_request_t *req, mr_error_t *err)
 static ngx_int_t
 ngx_http_millrace_judged(ngx_http_millrace_request_t *req)
 {
+    size_t held;
     ngx_int_t rc;
 
     if (req->rejected && (!req->lenient || req->accepted == 0)) {
         return ngx_http_millrace_invalid(req);
     }
 
+    held = req->inflated_bytes + (req->copy ? req->body.len : 0);
+
     rc = ngx_http_millrace_reserve(
-        req->worker, req->accepted, req->reserved_bytes);
+        req->worker, req->accepted, req->reserved_bytes, held);
 
     if (rc == NGX_OK) {
         req->reserved = req->accepted;
@@ -213,18 +214,7 @@ ngx_http_millrace_judged(ngx_http_millrace_request_t *req)
         return NGX_OK;
     }
 
-    if (rc == NGX_DECLINED) {
-        return ngx_http_millrace_answer(req, NGX_HTTP_MILLRACE_TOO_LARGE,
-            ngx_http_millrace_send_problem(req->request,
-                NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                "these events are more than what may wait for Kafka at a time "
-                "(millrace_queue_events, millrace_queue_size); send fewer "
-                "events "
-                "a request",
-                NULL, 0));
-    }
-
-    return ngx_http_millrace_answer_error(req, RD_KAFKA_RESP_ERR__QUEUE_FULL);
+    return ngx_http_millrace_answer_no_room(req, rc);
 }
 
 

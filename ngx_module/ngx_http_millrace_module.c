@@ -19,6 +19,8 @@ static char *ngx_http_millrace_enable(
     ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_millrace_event_size(
     ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_millrace_inflated_size(
+    ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_millrace_batch(
     ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_millrace_timeout(
@@ -94,6 +96,13 @@ static ngx_command_t ngx_http_millrace_commands[] = {
       ngx_http_millrace_event_size,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_millrace_loc_conf_t, max_event_size),
+      NULL },
+
+    { ngx_string("millrace_max_inflated_size"),
+      NGX_HTTP_MILLRACE_ALL_CONF | NGX_CONF_TAKE1,
+      ngx_http_millrace_inflated_size,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_millrace_loc_conf_t, max_inflated_size),
       NULL },
 
     { ngx_string("millrace_beacon"),
@@ -281,6 +290,7 @@ ngx_http_millrace_create_loc_conf(ngx_conf_t *cf)
     mlcf->max_future = NGX_CONF_UNSET_MSEC;
     mlcf->max_batch = NGX_CONF_UNSET_UINT;
     mlcf->max_event_size = NGX_CONF_UNSET_SIZE;
+    mlcf->max_inflated_size = NGX_CONF_UNSET_SIZE;
 
     return mlcf;
 }
@@ -303,6 +313,8 @@ ngx_http_millrace_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->max_batch, prev->max_batch, 10000);
     ngx_conf_merge_size_value(
         conf->max_event_size, prev->max_event_size, 64 * 1024);
+    ngx_conf_merge_size_value(
+        conf->max_inflated_size, prev->max_inflated_size, MR_INFLATE_LIMIT);
 
     ngx_http_millrace_merge_place(&conf->enable_place, &prev->enable_place);
     ngx_http_millrace_merge_place(&conf->size_place, &prev->size_place);
@@ -355,6 +367,26 @@ ngx_http_millrace_event_size(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     ngx_http_millrace_mark(cf, &mlcf->size_place);
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_millrace_inflated_size(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_millrace_loc_conf_t *mlcf = conf;
+
+    char *rv;
+
+    rv = ngx_conf_set_size_slot(cf, cmd, conf);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    if (mlcf->max_inflated_size == 0) {
+        return "must be more than 0";
+    }
 
     return NGX_CONF_OK;
 }

@@ -3,7 +3,8 @@
  * turns of at most NGX_HTTP_MILLRACE_TURN bytes each, so that a large one
  * does not keep the others waiting:
  *
- *     reading -> loading -> judging -> producing -> waiting -> answered
+ *     reading -> loading or inflating, where the body is not in one piece of
+ *     memory as it is -> judging -> producing -> waiting -> answered
  *
  * Nothing is produced before everything is judged and the room for all of it
  * is reserved, because nothing can be taken back from librdkafka.
@@ -32,8 +33,8 @@ static ngx_int_t ngx_http_millrace_receipt(
 
 
 ngx_int_t
-ngx_http_millrace_request_create(
-    ngx_http_request_t *r, mr_format_t format, ngx_uint_t lenient)
+ngx_http_millrace_request_create(ngx_http_request_t *r, mr_format_t format,
+    mr_coding_t coding, ngx_uint_t lenient)
 {
     ngx_http_cleanup_t *cln;
     ngx_http_millrace_request_t *req;
@@ -60,6 +61,7 @@ ngx_http_millrace_request_create(
     req->conf = ngx_http_get_module_loc_conf(r, ngx_http_millrace_module);
     req->phase = NGX_HTTP_MILLRACE_READING;
     req->format = format;
+    req->coding = coding;
     req->lenient = lenient ? 1 : 0;
 
     req->timer.handler = ngx_http_millrace_timer_handler;
@@ -223,6 +225,10 @@ ngx_http_millrace_run(ngx_http_millrace_request_t *req)
 
     if (rc == NGX_OK && req->phase == NGX_HTTP_MILLRACE_LOADING) {
         rc = ngx_http_millrace_load(req);
+    }
+
+    if (rc == NGX_OK && req->phase == NGX_HTTP_MILLRACE_INFLATING) {
+        rc = ngx_http_millrace_inflate(req);
     }
 
     if (rc == NGX_OK && req->phase == NGX_HTTP_MILLRACE_JUDGING) {
@@ -543,4 +549,31 @@ ngx_http_millrace_answer_error(
 
     return ngx_http_millrace_answer(
         req, outcome, ngx_http_millrace_send_unavailable(req->request, detail));
+}
+
+
+ngx_int_t
+ngx_http_millrace_answer_no_room(ngx_http_millrace_request_t *req, ngx_int_t rc)
+{
+    if (rc == NGX_BUSY) {
+        return ngx_http_millrace_answer_error(
+            req, RD_KAFKA_RESP_ERR__QUEUE_FULL);
+    }
+
+    return ngx_http_millrace_answer(req, NGX_HTTP_MILLRACE_TOO_LARGE,
+        ngx_http_millrace_send_problem(req->request,
+            NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+            "the request is larger than what may wait for Kafka at a time "
+            "(millrace_queue_events, millrace_queue_size); send fewer events "
+            "a request",
+            NULL, 0));
+}
+
+
+ngx_int_t
+ngx_http_millrace_answer_no_memory(ngx_http_millrace_request_t *req)
+{
+    return ngx_http_millrace_answer(req, NGX_HTTP_MILLRACE_NO_MEMORY,
+        ngx_http_millrace_send_unavailable(
+            req->request, "out of memory; send the same request again later"));
 }

@@ -11,6 +11,7 @@
 typedef enum {
     NGX_HTTP_MILLRACE_READING,
     NGX_HTTP_MILLRACE_LOADING,
+    NGX_HTTP_MILLRACE_INFLATING,
     NGX_HTTP_MILLRACE_JUDGING,
     NGX_HTTP_MILLRACE_PRODUCING,
     NGX_HTTP_MILLRACE_WAITING
@@ -33,12 +34,18 @@ typedef struct {
     ngx_event_t timer; /* of the body, then of the acknowledgement */
     ngx_event_t turn;
     mr_format_t format;
+    mr_coding_t coding;
 
     mr_str_t body;
     u_char *copy;      /* the body, where nginx does not have it in one piece */
-    ngx_chain_t *link; /* loading: the next buffer to copy */
-    off_t offset;      /* and how far it is copied */
+    ngx_chain_t *link; /* loading, inflating: the next buffer to take */
+    off_t offset;      /* and how much of it was taken */
     size_t loaded;
+
+    mr_inflate_t *inflate;
+    u_char *piece;         /* of a file, to be inflated */
+    mr_buf_t inflated;     /* the body then */
+    size_t inflated_bytes; /* reserved for it and the decoder */
 
     mr_batch_t batch;
     ngx_uint_t seen;
@@ -77,6 +84,12 @@ ngx_int_t ngx_http_millrace_load(ngx_http_millrace_request_t *req);
 void ngx_http_millrace_free_copy(ngx_http_millrace_request_t *req);
 
 
+/* ngx_http_millrace_inflate.c: the same where it has a Content-Encoding */
+
+ngx_int_t ngx_http_millrace_inflate(ngx_http_millrace_request_t *req);
+void ngx_http_millrace_inflate_free(ngx_http_millrace_request_t *req);
+
+
 /* ngx_http_millrace_judge.c: valid or not, and is there room */
 
 ngx_int_t ngx_http_millrace_judge(ngx_http_millrace_request_t *req);
@@ -93,6 +106,10 @@ ngx_int_t ngx_http_millrace_answer(ngx_http_millrace_request_t *req,
 /* Answers 503 because of an error of librdkafka; returns NGX_ABORT. */
 ngx_int_t ngx_http_millrace_answer_error(
     ngx_http_millrace_request_t *req, rd_kafka_resp_err_t err);
+/* Answers what ngx_http_millrace_reserve() has refused; returns NGX_ABORT. */
+ngx_int_t ngx_http_millrace_answer_no_room(
+    ngx_http_millrace_request_t *req, ngx_int_t rc);
+ngx_int_t ngx_http_millrace_answer_no_memory(ngx_http_millrace_request_t *req);
 
 
 /* ngx_http_millrace_account.c: what became of it, for the counters */

@@ -288,6 +288,7 @@ ngx_http_millrace_worker_exit(ngx_cycle_t *cycle)
     }
 
     mr_parser_destroy(worker->parser);
+    mr_inflate_destroy(worker->inflate);
     mmcf->worker = NULL;
 
     ngx_http_millrace_counters_leave(mmcf->zone);
@@ -333,12 +334,13 @@ ngx_http_millrace_drain(
 
 
 ngx_int_t
-ngx_http_millrace_reserve(
-    ngx_http_millrace_worker_t *worker, ngx_uint_t events, size_t bytes)
+ngx_http_millrace_reserve(ngx_http_millrace_worker_t *worker, ngx_uint_t events,
+    size_t bytes, size_t held)
 {
     bytes += events * NGX_HTTP_MILLRACE_MESSAGE_OVERHEAD;
 
-    if (events > worker->conf->queue_events || bytes > worker->conf->queue_size)
+    if (events > worker->conf->queue_events
+        || bytes + held > worker->conf->queue_size)
     {
         return NGX_DECLINED;
     }

@@ -53,6 +53,8 @@ BAD_CONF = [
     ("", "millrace_max_event_size 2m;", "1 to 1m", 2),
     ("", "millrace_max_event_size 0;", "1 to 1m", 2),
     ("", "millrace_max_event_size x;", "invalid value", 2),
+    ("", "millrace_max_inflated_size 0;", "more than 0", 2),
+    ("", "millrace_max_inflated_size x;", "invalid value", 2),
     ("", "millrace_max_batch 0;", "at least 1", 2),
     ("", "millrace_max_batch -1;", "invalid number", 2),
     ("millrace_queue_events 5;", "millrace_max_batch 6;",
@@ -149,7 +151,8 @@ def test_good_directives_pass_the_check(ingest, tmp_path):
         "millrace_kafka sasl.username u; millrace_kafka sasl.password p;"
         "millrace_kafka message.max.bytes 2000000;"
         "millrace_queue_events 500000; millrace_queue_size 1024m;",
-        "millrace on; millrace_max_event_size 1m; millrace_max_batch 500000;"
+        "millrace on; millrace_max_event_size 1m; millrace_max_inflated_size 1m; "
+        "millrace_max_batch 500000;"
         "millrace_max_future 0; millrace_ack_timeout 1h;"
         "millrace_body_timeout 500ms; millrace_beacon off;"
         "millrace_ignore_client_abort on;")

@@ -86,6 +86,11 @@ http {
             client_max_body_size 4k;
         }
 
+        location = /inflated {
+            millrace on;
+            millrace_max_inflated_size 100k;
+        }
+
         location = /slow {
             millrace on;
             millrace_body_timeout 1s;
