@@ -223,8 +223,8 @@ ngx_http_millrace_other_handler(ngx_http_request_t *r)
 
 
 /*
- * Answer without looking at the body; `detail` lives as long as that.  Only POST has an
- * outcome, for the counters.
+ * Answer without looking at the body; `detail` lives as long as the request.
+ * Only POST has an outcome, for the counters.
  */
 static ngx_int_t
 ngx_http_millrace_refuse(ngx_http_request_t *r, ngx_uint_t status,

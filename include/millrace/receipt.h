@@ -61,7 +61,7 @@ uint32_t mr_receipt_topic(mr_str_t name);
 int mr_receipt_encode(uint32_t topic, mr_receipt_part_t *parts, size_t nparts,
     char *buf, size_t *ret_len);
 
-/* Fails with MR_ERROR_ARGUMENT for all that mr_receipt_encode() never writes. */
+/* MR_ERROR_ARGUMENT for all that mr_receipt_encode() would never write. */
 int mr_receipt_decode(
     mr_str_t token, mr_receipt_t *ret_receipt, mr_error_t *err);
 
