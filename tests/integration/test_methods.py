@@ -67,3 +67,12 @@ def test_a_post_with_a_query_string_is_a_post(sender, client, name):
     assert response.status_code == 202
     sender.log.note([event], "acked")
     await_events(client, 1, user_id=name)
+
+
+@pytest.mark.parametrize("path", ["/events", "/stats"])
+def test_very_many_arguments(client, path):
+    """More than the daemon could take never reach it."""
+
+    assert client.get(f"{path}?" + "&" * 999).status_code == 200
+    refused = problem(client.get(f"{path}?" + "&" * 1000), 400)
+    assert "1000" in refused["detail"]

@@ -610,6 +610,16 @@ def test_methods_and_paths(client):
         problem(client.get(path), 404)
 
 
+def test_many_arguments_are_answered(client):
+    """As many as nginx lets through, and more than its 8 KiB can hold."""
+
+    for path in ("/events", "/stats"):
+        assert client.get(f"{path}?" + "&" * 999).status_code == 200
+        problem(client.get(f"{path}?" + "x=1&" * 999), 400)
+        types = "&".join(f"event_type=type-{i}" for i in range(600))
+        assert client.get(f"{path}?{types}").status_code in (200, 400)
+
+
 def test_head_is_get_without_a_body(stored, client):
     for path in ("/events?limit=2", "/stats", "/healthz", "/readyz/query"):
         get, head = client.get(path), client.head(path)

@@ -24,6 +24,14 @@
 /* Seconds; longer than nginx keeps its idle connections (60 s). */
 #define MR_SERVER_IDLE 75u
 
+/*
+ * Bytes a connection.  A request whose header and arguments do not fit is
+ * never answered by libmicrohttpd 0.9.75, so there must be room for as many
+ * as conf/nginx.conf lets through (1,000 arguments in 8 KiB, about 64 bytes
+ * each).  More than this costs time: it is cleared with every request.
+ */
+#define MR_SERVER_MEMORY ((size_t) 128 * 1024)
+
 /* ms that answers may take to be sent when stopping. */
 #define MR_SERVER_LINGER 2000
 
@@ -96,7 +104,8 @@ mr_server_start(const mr_app_t *app, mr_server_t **ret_server, mr_error_t *err)
             MHD_OPTION_NOTIFY_COMPLETED, mr_server_completed, server,
             MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT,
             (unsigned) MR_SERVER_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-            MR_SERVER_IDLE, MHD_OPTION_END);
+            MR_SERVER_IDLE, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+            MR_SERVER_MEMORY, MHD_OPTION_END);
 
     if (server->daemon == NULL) {
         close(fd);
