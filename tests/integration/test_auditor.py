@@ -295,6 +295,14 @@ def bump_measure(documents, key):
     measured(documents)["measures"]["value"][key] += 1
 
 
+def fading_window(shot, by):
+    """A window of a second, at the end of the hour that it is kept."""
+
+    window = next(d for d in shot.windows if d["_id"]["width"] == 1)
+    shot.taken = window["_id"]["start"] + 1000 + 3_600_000
+    window["count"] += by
+
+
 def drop_window(shot, width):
     shot.windows = [d for d in shot.windows if d["_id"]["width"] != width]
 
@@ -412,6 +420,8 @@ DAMAGES = [
     ("window: max", lambda s: bump_measure(s.windows, "max"), {"windows"}),
     ("window: measured", lambda s: bump_measure(s.windows, "count"),
      {"windows"}),
+    ("window past its time: too many", lambda s: fading_window(s, 1),
+     {"windows"}),
     ("window dirty", lambda s: s.windows[0].update(dirty=True), {"windows"}),
     ("window not published",
      lambda s: next(d for d in s.windows if d["published"]).update(
@@ -479,6 +489,14 @@ def test_a_damage_is_noticed(whole, damage, checks):
     damage(shot)
     complaining = {text.split(":")[0] for text in audit(shot)}
     assert checks <= complaining, audit(shot)
+
+
+def test_a_window_past_its_time_may_miss_what_came_too_late(whole):
+    shot = pickle.loads(pickle.dumps(whole))
+    fading_window(shot, -1)
+    assert audit(shot) == []
+    shot.taken -= 200_000
+    assert audit(shot) != []
 
 
 def test_every_check_is_seen_to_fail():
