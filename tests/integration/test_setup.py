@@ -82,7 +82,8 @@ def test_everything_is_made_once(setup):
     assert set(database.list_collection_names()) == COLLECTIONS
     assert {d["_id"]: d for d in database.state.find()} == {
         "dedup": {"_id": "dedup", "window": 500000},
-        "schema": {"_id": "schema", "version": 1}}
+        "schema": {"_id": "schema", "version": 1},
+        "topic": {"_id": "topic", "name": "once-topic"}}
     assert database.blocks.count_documents({}) == 0
 
     assert [(n, i["key"]) for n, i
@@ -214,6 +215,15 @@ def test_another_dedup_window_is_refused(setup):
     assert status == 1
     assert "fixed at 1000 records" in complained
     assert setup.mongo.window.state.find_one("dedup")["window"] == 1000
+
+
+def test_another_topic_is_refused(setup):
+    assert setup.run("topic")[0] == 0
+
+    status, _, complained = setup.run("topic", KAFKA_TOPIC="another")
+    assert status == 1
+    assert 'the events of topic "topic-topic"' in complained
+    assert setup.mongo.topic.state.find_one("topic")["name"] == "topic-topic"
 
 
 def test_a_newer_schema_is_refused(setup):

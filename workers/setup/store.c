@@ -29,6 +29,8 @@ static int mr_store_schema_check(
     mongoc_collection_t *state, int *ret_present, mr_error_t *err);
 static int mr_store_dedup(
     mongoc_collection_t *state, int64_t window, mr_error_t *err);
+static int mr_store_topic(
+    mongoc_collection_t *state, const char *topic, mr_error_t *err);
 static int mr_store_multikey(
     mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err);
 static int mr_store_once(mongoc_collection_t *state, const char *id,
@@ -118,6 +120,10 @@ mr_store_shape(const mr_setup_t *setup, mr_mongo_t *mongo,
 
     if (rc == 0) {
         rc = mr_store_dedup(state, setup->options->writer.dedup_window, err);
+    }
+
+    if (rc == 0) {
+        rc = mr_store_topic(state, setup->options->kafka.topic, err);
     }
 
     if (rc == 0) {
@@ -289,6 +295,67 @@ mr_store_dedup(mongoc_collection_t *state, int64_t window, mr_error_t *err)
     }
 
     return 0;
+}
+
+
+/*
+ * A block is known by its partition and offset: two topics in one database
+ * would collide, and their events be counted together.
+ */
+static int
+mr_store_topic(mongoc_collection_t *state, const char *topic, mr_error_t *err)
+{
+    int rc;
+    bool ok;
+    bson_t *selector, *update, *opts;
+    bson_iter_t iter;
+    bson_error_t error;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+
+    selector = BCON_NEW("_id", BCON_UTF8("topic"));
+    update = BCON_NEW("$setOnInsert", "{", "name", BCON_UTF8(topic), "}");
+    opts = BCON_NEW("upsert", BCON_BOOL(true));
+
+    ok = mongoc_collection_update_one(
+        state, selector, update, opts, NULL, &error);
+
+    bson_destroy(opts);
+    bson_destroy(update);
+
+    if (!ok) {
+        bson_destroy(selector);
+        return mr_mongo_error(err, "cannot write the state", &error);
+    }
+
+    rc = 0;
+    cursor = mongoc_collection_find_with_opts(state, selector, NULL, NULL);
+
+    if (mongoc_cursor_next(cursor, &doc)
+        && bson_iter_init_find(&iter, doc, "name")
+        && BSON_ITER_HOLDS_UTF8(&iter))
+    {
+        if (strcmp(bson_iter_utf8(&iter, NULL), topic) != 0) {
+            rc = mr_error_set(err, MR_ERROR_CONFIG, NULL,
+                "this database holds the events of topic \"%s\", the "
+                "configuration says \"%s\": set [kafka] topic = %s, or name "
+                "another [mongodb] database",
+                bson_iter_utf8(&iter, NULL), topic,
+                bson_iter_utf8(&iter, NULL));
+        }
+
+    } else if (mongoc_cursor_error(cursor, &error)) {
+        rc = mr_mongo_error(err, "cannot read the state", &error);
+
+    } else {
+        rc = mr_error_set(
+            err, MR_ERROR_MONGODB, NULL, "the state \"topic\" has no name");
+    }
+
+    mongoc_cursor_destroy(cursor);
+    bson_destroy(selector);
+
+    return rc;
 }
 
 
