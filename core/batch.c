@@ -7,7 +7,9 @@
 
 
 typedef enum {
-    MR_BATCH_START,  /* before the body's first byte */
+    MR_BATCH_START,         /* before the body's first byte */
+    MR_BATCH_INSIDE_OBJECT, /* its end is not found yet */
+    MR_BATCH_INSIDE_ELEMENT,
     MR_BATCH_AFTER,  /* after an element: a comma or the end */
     MR_BATCH_LINES,  /* NDJSON: before a line */
     MR_BATCH_OBJECT, /* after the one object of the body */
@@ -27,6 +29,8 @@ static mr_batch_status_t mr_batch_after(mr_batch_t *batch, mr_parser_t *parser,
 static mr_batch_status_t mr_batch_element(mr_batch_t *batch,
     mr_parser_t *parser, mr_str_t *ret_slice, mr_event_t *ret_event,
     mr_error_t *err);
+static int mr_batch_scan(
+    mr_batch_t *batch, mr_batch_state_t inside, const char **ret_end);
 static mr_batch_status_t mr_batch_line(mr_batch_t *batch, mr_parser_t *parser,
     mr_str_t *ret_slice, mr_event_t *ret_event, mr_error_t *err);
 static mr_batch_status_t mr_batch_judge(mr_batch_t *batch, mr_parser_t *parser,
@@ -58,6 +62,13 @@ mr_batch_init(mr_batch_t *batch, mr_format_t format, mr_str_t body)
 }
 
 
+void
+mr_batch_limit(mr_batch_t *batch, size_t limit)
+{
+    batch->limit = limit;
+}
+
+
 mr_batch_status_t
 mr_batch_next(mr_batch_t *batch, mr_parser_t *parser, mr_str_t *ret_slice,
     mr_event_t *ret_event, mr_error_t *err)
@@ -66,6 +77,12 @@ mr_batch_next(mr_batch_t *batch, mr_parser_t *parser, mr_str_t *ret_slice,
 
     case MR_BATCH_START:
         return mr_batch_start(batch, parser, ret_slice, ret_event, err);
+
+    case MR_BATCH_INSIDE_OBJECT:
+        return mr_batch_object(batch, parser, ret_slice, ret_event, err);
+
+    case MR_BATCH_INSIDE_ELEMENT:
+        return mr_batch_element(batch, parser, ret_slice, ret_event, err);
 
     case MR_BATCH_AFTER:
         return mr_batch_after(batch, parser, ret_slice, ret_event, err);
@@ -127,7 +144,9 @@ mr_batch_object(mr_batch_t *batch, mr_parser_t *parser, mr_str_t *ret_slice,
     mr_str_t slice;
     const char *end, *rest;
 
-    end = mr_scan_value(batch->pos, batch->end);
+    if (mr_batch_scan(batch, MR_BATCH_INSIDE_OBJECT, &end) == 0) {
+        return MR_BATCH_MORE;
+    }
 
     if (end == NULL) {
         return mr_batch_broken(batch, batch->end,
@@ -217,7 +236,9 @@ mr_batch_element(mr_batch_t *batch, mr_parser_t *parser, mr_str_t *ret_slice,
             "the body ends before the array is closed by ']'", err);
     }
 
-    end = mr_scan_value(batch->pos, batch->end);
+    if (mr_batch_scan(batch, MR_BATCH_INSIDE_ELEMENT, &end) == 0) {
+        return MR_BATCH_MORE;
+    }
 
     if (end == NULL) {
         return mr_batch_broken(batch, batch->end,
@@ -235,6 +256,25 @@ mr_batch_element(mr_batch_t *batch, mr_parser_t *parser, mr_str_t *ret_slice,
     batch->state = MR_BATCH_AFTER;
 
     return mr_batch_judge(batch, parser, slice, ret_slice, ret_event, err);
+}
+
+
+/* As mr_scan_step(), for the value at batch->pos; `inside` is its state. */
+
+static int
+mr_batch_scan(mr_batch_t *batch, mr_batch_state_t inside, const char **ret_end)
+{
+    if (batch->limit == 0) {
+        *ret_end = mr_scan_value(batch->pos, batch->end);
+        return 1;
+    }
+
+    if (batch->state != (unsigned) inside) {
+        mr_scan_begin(&batch->scan, batch->pos);
+        batch->state = (unsigned) inside;
+    }
+
+    return mr_scan_step(&batch->scan, batch->end, batch->limit, ret_end);
 }
 
 

@@ -5,8 +5,6 @@
  * Journal 28, 2019): a prefix XOR over the unescaped quotes has a bit set
  * wherever a byte lies inside a string.
  */
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
 #if defined(__SSE2__)
@@ -29,9 +27,12 @@ typedef struct {
 } mr_scan_masks_t;
 
 
-static const char *mr_scan_string(const char *pos, const char *end);
-static const char *mr_scan_plain(const char *pos, const char *end);
-static const char *mr_scan_container(const char *pos, const char *end);
+static int mr_scan_string(
+    mr_scan_t *scan, const char *end, const char *stop, const char **ret_end);
+static int mr_scan_plain(
+    mr_scan_t *scan, const char *end, const char *stop, const char **ret_end);
+static int mr_scan_container(
+    mr_scan_t *scan, const char *end, const char *stop, const char **ret_end);
 static void mr_scan_block(const char *block, mr_scan_masks_t *ret_masks);
 static uint64_t mr_scan_escaped(uint64_t backslashes, uint64_t *carry);
 static uint64_t mr_scan_prefix_xor(uint64_t bits);
@@ -81,44 +82,100 @@ mr_scan_space(const char *pos, const char *end)
 const char *
 mr_scan_value(const char *pos, const char *end)
 {
-    switch (*pos) {
+    mr_scan_t scan;
+    const char *found;
+
+    found = NULL;
+
+    mr_scan_begin(&scan, pos);
+    (void) mr_scan_step(&scan, end, SIZE_MAX, &found);
+
+    return found;
+}
+
+
+void
+mr_scan_begin(mr_scan_t *scan, const char *pos)
+{
+    memset(scan, 0, sizeof(mr_scan_t));
+
+    scan->first = *pos;
+    scan->pos = (*pos == '"') ? pos + 1 : pos;
+}
+
+
+int
+mr_scan_step(
+    mr_scan_t *scan, const char *end, size_t budget, const char **ret_end)
+{
+    const char *stop;
+
+    if (budget < MR_SCAN_BLOCK) {
+        budget = MR_SCAN_BLOCK;
+    }
+
+    stop = (budget < (size_t) (end - scan->pos)) ? scan->pos + budget : end;
+
+    switch (scan->first) {
 
     case '{':
     case '[':
-        return mr_scan_container(pos, end);
+        return mr_scan_container(scan, end, stop, ret_end);
 
     case '"':
-        return mr_scan_string(pos, end);
+        return mr_scan_string(scan, end, stop, ret_end);
 
     default:
-        return mr_scan_plain(pos, end);
+        return mr_scan_plain(scan, end, stop, ret_end);
     }
 }
 
 
-static const char *
-mr_scan_string(const char *pos, const char *end)
+static int
+mr_scan_string(
+    mr_scan_t *scan, const char *end, const char *stop, const char **ret_end)
 {
-    for (pos++; pos < end; pos++) {
-        if (*pos == '"') {
-            return pos + 1;
-        }
+    uint64_t escaped;
+    const char *pos;
 
-        if (*pos == '\\' && ++pos == end) {
-            break;
+    escaped = scan->carry;
+
+    for (pos = scan->pos; pos < stop; pos++) {
+
+        if (escaped) {
+            escaped = 0;
+
+        } else if (*pos == '"') {
+            *ret_end = pos + 1;
+            return 1;
+
+        } else if (*pos == '\\') {
+            escaped = 1;
         }
     }
 
-    return NULL;
+    scan->pos = pos;
+    scan->carry = escaped;
+
+    if (stop < end) {
+        return 0;
+    }
+
+    *ret_end = NULL;
+
+    return 1;
 }
 
 
 /* A number or a literal: up to what can only follow it. */
 
-static const char *
-mr_scan_plain(const char *pos, const char *end)
+static int
+mr_scan_plain(
+    mr_scan_t *scan, const char *end, const char *stop, const char **ret_end)
 {
-    for (/* void */; pos < end; pos++) {
+    const char *pos;
+
+    for (pos = scan->pos; pos < stop; pos++) {
         switch (*pos) {
 
         case ' ':
@@ -128,32 +185,42 @@ mr_scan_plain(const char *pos, const char *end)
         case ',':
         case ']':
         case '}':
-            return pos;
+            *ret_end = pos;
+            return 1;
 
         default:
             break;
         }
     }
 
-    return end;
+    scan->pos = pos;
+
+    if (stop < end) {
+        return 0;
+    }
+
+    *ret_end = end;
+
+    return 1;
 }
 
 
-static const char *
-mr_scan_container(const char *pos, const char *end)
+static int
+mr_scan_container(
+    mr_scan_t *scan, const char *end, const char *stop, const char **ret_end)
 {
     int at;
     char last[MR_SCAN_BLOCK];
     size_t depth, left;
     uint64_t carry, inside, opening, closing;
-    const char *block;
+    const char *pos, *block;
     mr_scan_masks_t masks;
 
-    depth = 0;
-    carry = 0;
-    inside = 0;
+    depth = scan->depth;
+    carry = scan->carry;
+    inside = scan->inside;
 
-    for (/* void */; pos < end; pos += MR_SCAN_BLOCK) {
+    for (pos = scan->pos; pos < stop; pos += MR_SCAN_BLOCK) {
         block = pos;
         left = (size_t) (end - pos);
 
@@ -179,11 +246,23 @@ mr_scan_container(const char *pos, const char *end)
         at = mr_scan_depth(opening, closing, &depth);
 
         if (at >= 0) {
-            return pos + at + 1;
+            *ret_end = pos + at + 1;
+            return 1;
         }
     }
 
-    return NULL;
+    scan->pos = pos;
+    scan->depth = depth;
+    scan->carry = carry;
+    scan->inside = inside;
+
+    if (pos < end) {
+        return 0;
+    }
+
+    *ret_end = NULL;
+
+    return 1;
 }
 
 

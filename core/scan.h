@@ -7,6 +7,8 @@
 #ifndef MILLRACE_CORE_SCAN_H
 #define MILLRACE_CORE_SCAN_H
 
+#include <millrace/batch.h>
+
 
 /* The first byte that is not JSON's white space, or `end`. */
 const char *mr_scan_space(const char *pos, const char *end);
@@ -18,5 +20,19 @@ const char *mr_scan_space(const char *pos, const char *end);
  * `pos` itself.
  */
 const char *mr_scan_value(const char *pos, const char *end);
+
+
+/* The same in steps; a batch keeps the state between them. */
+typedef mr_batch_scan_t mr_scan_t;
+
+void mr_scan_begin(mr_scan_t *scan, const char *pos);
+
+/*
+ * Go on for about `budget` bytes: 0 if the value goes on after them, or 1
+ * after setting *ret_end to what mr_scan_value() would return.  `end` is the
+ * same in all calls.
+ */
+int mr_scan_step(
+    mr_scan_t *scan, const char *end, size_t budget, const char **ret_end);
 
 #endif /* MILLRACE_CORE_SCAN_H */

@@ -23,8 +23,20 @@ typedef enum {
     MR_BATCH_EVENT,   /* a valid event: slice and event are set */
     MR_BATCH_INVALID, /* this one is refused (err), the next may be good */
     MR_BATCH_BROKEN,  /* the body itself is no batch (err): stop */
+    MR_BATCH_MORE,    /* an event's end is not found yet: call again; comes
+                         only after mr_batch_limit() */
     MR_BATCH_DONE     /* no more; at least one was seen */
 } mr_batch_status_t;
+
+
+/* How far the end of an event has been looked for; all of it is private. */
+typedef struct {
+    const char *pos;
+    char first;
+    size_t depth;
+    uint64_t carry;
+    uint64_t inside;
+} mr_batch_scan_t;
 
 
 /*
@@ -39,6 +51,8 @@ typedef struct {
     const char *end;
     unsigned state;
     size_t seen;
+    size_t limit;
+    mr_batch_scan_t scan;
 } mr_batch_t;
 
 
@@ -54,6 +68,13 @@ int mr_format_find(mr_str_t media_type, mr_format_t *ret_format);
 void mr_batch_init(mr_batch_t *batch, mr_format_t format, mr_str_t body);
 
 /*
+ * Look for the end of an event of JSON through about so many bytes a call
+ * (at least 64) and then return MORE.  0, as mr_batch_init() sets it, is no
+ * limit.
+ */
+void mr_batch_limit(mr_batch_t *batch, size_t limit);
+
+/*
  * Read the next event.  For EVENT and INVALID *ret_slice is the event's
  * bytes in the body, without white space around them; for EVENT *ret_event
  * is set and valid until the next call with the same parser.
@@ -66,8 +87,9 @@ void mr_batch_init(mr_batch_t *batch, mr_format_t format, mr_str_t body);
  *
  * Messages name a place as a byte of the body (of the line in NDJSON),
  * counted from 1.  A call takes time in proportion to the bytes that it
- * steps over: an element of an array is scanned at about 3 GB/s to find its
- * end, and parsed only if it is no larger than MR_EVENT_SIZE_MAX.
+ * steps over: an element of an array is scanned at 1 to 3 GB/s to find its
+ * end, which mr_batch_limit() bounds, and parsed only if it is no larger
+ * than MR_EVENT_SIZE_MAX; white space and lines are passed at 10 GB/s.
  */
 mr_batch_status_t mr_batch_next(mr_batch_t *batch, mr_parser_t *parser,
     mr_str_t *ret_slice, mr_event_t *ret_event, mr_error_t *err);

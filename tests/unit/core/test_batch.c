@@ -380,6 +380,130 @@ START_TEST(hostile_is_linear)
 END_TEST
 
 
+/* Read both bodies to their end: every item must be the same. */
+static void
+check_same(mr_batch_t *plain, mr_batch_t *limited)
+{
+    mr_event_t event;
+    mr_str_t slices[2];
+    mr_error_t errs[2];
+    mr_batch_status_t status[2];
+
+    do {
+        memset(slices, 0, sizeof(slices));
+        memset(errs, 0, sizeof(errs));
+
+        status[0] = mr_batch_next(plain, parser, &slices[0], &event, &errs[0]);
+
+        do {
+            status[1] =
+                mr_batch_next(limited, parser, &slices[1], &event, &errs[1]);
+        } while (status[1] == MR_BATCH_MORE);
+
+        ck_assert_int_eq(status[0], status[1]);
+        ck_assert_ptr_eq(slices[0].data, slices[1].data);
+        ck_assert_uint_eq(slices[0].len, slices[1].len);
+        ck_assert_uint_eq(plain->index, limited->index);
+        ck_assert_str_eq(errs[0].message, errs[1].message);
+    } while (status[0] == MR_BATCH_EVENT || status[0] == MR_BATCH_INVALID);
+}
+
+
+START_TEST(a_limit_changes_no_answer)
+{
+    static const char alphabet[] = "\"\"\\\\[]{},: 1a";
+    static const size_t limits[] = {1, 64, 65, 100, 1000};
+
+    char text[1200];
+    size_t i, len, round;
+    uint32_t seed;
+    mr_str_t body;
+    mr_batch_t plain, limited;
+
+    seed = 1;
+    body.data = text;
+
+    for (round = 0; round < 4000; round++) {
+        seed = seed * 1664525 + 1013904223;
+        len = 1 + (seed >> 8) % sizeof(text);
+
+        for (i = 0; i < len; i++) {
+            seed = seed * 1664525 + 1013904223;
+            text[i] = alphabet[(seed >> 16) % (sizeof(alphabet) - 1)];
+        }
+
+        /* half of them long strings of an array, in which little ends one */
+
+        if (round % 2) {
+            for (i = 2; i < len; i++) {
+                text[i] = (i % 97 == 96) ? text[i] : '\\';
+            }
+
+            text[1] = '"';
+        }
+
+        text[0] = (round % 3) ? '[' : '{';
+        body.len = len;
+
+        mr_batch_init(&plain, MR_FORMAT_JSON, body);
+        mr_batch_init(&limited, MR_FORMAT_JSON, body);
+        mr_batch_limit(
+            &limited, limits[round % (sizeof(limits) / sizeof(limits[0]))]);
+        check_same(&plain, &limited);
+    }
+}
+END_TEST
+
+
+START_TEST(a_limit_bounds_every_call)
+{
+    char *text;
+    size_t i, len, limit, calls;
+    mr_str_t body, slice;
+    mr_batch_t batch;
+    mr_event_t event;
+    mr_batch_status_t status;
+    static const char *const ends[][2] = {
+        {"[{\"", "\"}]"}, {"[\"", "\"]"}, {"[1", "]"}, {"{\"", "\"}"}};
+
+    len = 16 * 1024 * 1024;
+    limit = 256 * 1024;
+    text = malloc(len);
+    ck_assert_ptr_nonnull(text);
+
+    for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        memset(text, '1', len);
+        memcpy(text, ends[i][0], strlen(ends[i][0]));
+        memcpy(text + len - strlen(ends[i][1]), ends[i][1], strlen(ends[i][1]));
+
+        body.data = text;
+        body.len = len;
+        mr_batch_init(&batch, MR_FORMAT_JSON, body);
+        mr_batch_limit(&batch, limit);
+
+        for (calls = 1; /* void */; calls++) {
+            status = mr_batch_next(&batch, parser, &slice, &event, NULL);
+
+            if (status != MR_BATCH_MORE) {
+                break;
+            }
+        }
+
+        /* larger than any event may be, and found whole all the same */
+
+        ck_assert_int_eq(status, MR_BATCH_INVALID);
+        ck_assert_uint_ge(slice.len, len - 2);
+        ck_assert_uint_ge(calls, len / limit - 1);
+        ck_assert_uint_le(calls, len / limit + 1);
+        ck_assert_int_eq(
+            mr_batch_next(&batch, parser, &slice, &event, NULL), MR_BATCH_DONE);
+    }
+
+    free(text);
+}
+END_TEST
+
+
 Suite *
 mr_suite_batch(void)
 {
@@ -397,6 +521,8 @@ mr_suite_batch(void)
     tcase_add_test(tc, event_id_of_invalid);
     tcase_add_test(tc, no_body_at_all);
     tcase_add_test(tc, too_large_is_invalid);
+    tcase_add_test(tc, a_limit_changes_no_answer);
+    tcase_add_test(tc, a_limit_bounds_every_call);
     tcase_add_loop_test(
         tc, hostile_is_linear, 0, sizeof(hostile) / sizeof(hostile[0]));
 
