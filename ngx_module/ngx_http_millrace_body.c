@@ -84,6 +84,7 @@ ngx_http_millrace_body(ngx_http_millrace_request_t *req)
     req->ctx.bytes = len;
 
     mr_batch_init(&req->batch, req->format, req->body);
+    mr_batch_limit(&req->batch, NGX_HTTP_MILLRACE_TURN);
 
     return NGX_OK;
 }

@@ -255,6 +255,7 @@ ngx_http_millrace_inflate_end(ngx_http_millrace_request_t *req)
     req->phase = NGX_HTTP_MILLRACE_JUDGING;
 
     mr_batch_init(&req->batch, req->format, req->body);
+    mr_batch_limit(&req->batch, NGX_HTTP_MILLRACE_TURN);
 
     return NGX_OK;
 }

@@ -43,6 +43,10 @@ ngx_http_millrace_judge(ngx_http_millrace_request_t *req)
         status = mr_batch_next(
             &req->batch, req->worker->parser, &slice, &event, &err);
 
+        if (status == MR_BATCH_MORE) {
+            return NGX_AGAIN;
+        }
+
         if (status == MR_BATCH_DONE) {
             return ngx_http_millrace_judged(req);
         }

@@ -267,6 +267,12 @@ ngx_int_t
 ngx_http_millrace_answer(ngx_http_millrace_request_t *req,
     ngx_http_millrace_counter_t outcome, ngx_int_t rc)
 {
+    /* no memory for the answer: nginx sends a page of its own */
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        outcome = NGX_HTTP_MILLRACE_FAILED;
+    }
+
     req->ctx.outcome = outcome;
     req->answer = rc;
 

@@ -194,6 +194,20 @@ def test_ten_megabytes_while_others_are_served(ingest, client, since):
     assert slowest[0] < 1
 
 
+@pytest.mark.parametrize("start, end", [(b'[{"a":"', b'"}]'), (b'["', b'"]'),
+                                        (b'[1', b']')])
+def test_one_event_of_megabytes(ingest, client, since, start, end):
+    """Too large by far, and its end is found all the same."""
+
+    good = json.dumps(event()).encode()
+    body = start + b"1" * 15_000_000 + end[:-1] + b"," + good + end[-1:]
+    details = problem(client.post("/events", headers=JSON, content=body), 400)
+    assert [e["index"] for e in details["errors"]] == [0]
+    response = client.post("/events", headers=JSON | LENIENT, content=body)
+    assert response.status_code == 202, response.text
+    assert values(ingest.records(since)) == [good]
+
+
 def test_chunked(ingest, client, since):
     events = many(100, 1000)
     body = lines(events)
