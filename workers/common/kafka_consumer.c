@@ -47,6 +47,7 @@ static void consumer_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 static int consumer_claim(
     mr_consumer_t *consumer, const rd_kafka_topic_partition_list_t *list);
 static void consumer_assign(mr_consumer_t *consumer);
+static int consumer_read(mr_consumer_t *consumer, int anything);
 static void consumer_revoke(mr_consumer_t *consumer);
 static void consumer_unclaim(mr_consumer_t *consumer);
 static int consumer_bound(mr_consumer_t *consumer, const int32_t *partitions,
@@ -446,24 +447,49 @@ consumer_claim(
 }
 
 
-/*
- * Ask the observer for the positions and start to read.  An empty list,
- * unlike none, keeps us a member that reads nothing for now.
- */
+/* Ask the observer for the positions and start to read. */
 static void
 consumer_assign(mr_consumer_t *consumer)
 {
     int rc;
-    size_t i;
-    rd_kafka_resp_err_t code;
-    rd_kafka_topic_partition_list_t *list;
+
+    consumer->retry = mr_time_monotonic() + CONSUMER_RETRY_MS;
 
     rc = consumer->observer->assign(
         consumer->ctx, consumer->claims, consumer->n);
 
+    rc = consumer_read(consumer, rc == 0) != 0 ? -1 : rc;
+
+    if (rc != 0) {
+        return;
+    }
+
+    consumer->assigned = 1;
+
+    if (consumer->observer->begin(consumer->ctx, consumer->claims, consumer->n)
+        != 0)
+    {
+        consumer_revoke(consumer);
+        (void) consumer_read(consumer, 0);
+    }
+}
+
+
+/*
+ * Tell librdkafka what to read from where.  Nothing is an empty list, which,
+ * unlike none, keeps us a member.  When this returns, whatever was read
+ * before is outdated: librdkafka drops it when it is taken from its queue.
+ */
+static int
+consumer_read(mr_consumer_t *consumer, int anything)
+{
+    size_t i;
+    rd_kafka_resp_err_t code;
+    rd_kafka_topic_partition_list_t *list;
+
     list = rd_kafka_topic_partition_list_new((int) consumer->n);
 
-    for (i = 0; rc == 0 && i < consumer->n; i++) {
+    for (i = 0; anything && i < consumer->n; i++) {
         if (consumer->claims[i].start != MR_CLAIM_SKIP) {
             rd_kafka_topic_partition_list_add(
                 list, consumer->topic, consumer->claims[i].partition)
@@ -471,21 +497,16 @@ consumer_assign(mr_consumer_t *consumer)
         }
     }
 
-    consumer->assigned = rc == 0;
-    consumer->retry = mr_time_monotonic() + CONSUMER_RETRY_MS;
-
     code = rd_kafka_assign(consumer->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
 
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         mr_log_error("topic=%s cannot assign: %s", consumer->topic,
             rd_kafka_err2str(code));
-
-        if (consumer->assigned) {
-            consumer->observer->revoke(consumer->ctx);
-            consumer->assigned = 0;
-        }
+        return -1;
     }
+
+    return 0;
 }
 
 

@@ -66,6 +66,13 @@ typedef struct {
      */
     int (*assign)(void *ctx, mr_claim_t *claims, size_t n);
 
+    /*
+     * They are being read from where assign() said; only from here on may the
+     * sources be used, or they might give what an earlier assignment left in
+     * them.  Returns 0, or -1 if that is impossible now: as above.
+     */
+    int (*begin)(void *ctx, const mr_claim_t *claims, size_t n);
+
     /* All sources end: when it returns, none of them is used any more. */
     void (*revoke)(void *ctx);
 } mr_consumer_observer_t;

@@ -22,6 +22,7 @@ typedef struct {
 
 
 static int claims_assign(void *ctx, mr_claim_t *claims, size_t n);
+static int claims_begin(void *ctx, const mr_claim_t *claims, size_t n);
 static void claims_revoke(void *ctx);
 static mr_slot_t *claims_slot(mr_writer_t *writer, int32_t partition);
 static int claims_resolve(
@@ -39,7 +40,7 @@ static void claims_count_stopped(mr_writer_t *writer);
 
 
 const mr_consumer_observer_t mr_claims_observer = {
-    claims_assign, claims_revoke};
+    claims_assign, claims_begin, claims_revoke};
 
 
 int
@@ -165,6 +166,17 @@ claims_assign(void *ctx, mr_claim_t *claims, size_t n)
 
     claims_count_stopped(writer);
 
+    return 0;
+}
+
+
+static int
+claims_begin(void *ctx, const mr_claim_t *claims, size_t n)
+{
+    size_t i;
+    mr_slot_t *slot;
+    mr_writer_t *writer = ctx;
+
     for (i = 0; i < n; i++) {
 
         if (claims[i].start == MR_CLAIM_SKIP) {
@@ -180,7 +192,6 @@ claims_assign(void *ctx, mr_claim_t *claims, size_t n)
             != 0)
         {
             mr_log_error("out of memory");
-            claims_revoke(writer);
             return -1;
         }
 

@@ -130,6 +130,10 @@ mr_lane_caught_up(mr_lane_t *lane)
             stored = seat->partition->position;
         }
 
+        if (seat->partition->reached > stored) {
+            stored = seat->partition->reached;
+        }
+
         if (seat->end > stored || seat->asked - LANE_MARGIN_MS <= seat->claimed)
         {
             continue;
@@ -172,6 +176,15 @@ lane_check_hole(mr_lane_t *lane, mr_seat_t *seat)
     mr_partition_t *partition;
 
     partition = seat->partition;
+
+    if (mr_partition_doubtful(partition)) {
+        mr_error_set(&err, MR_ERROR_GAP, NULL,
+            "offsets were passed over, %zu stretches such as from %lld on: "
+            "either the log never gave them, or something went wrong",
+            partition->doubtful, (long long) partition->hole);
+        mr_lane_halt(lane, seat, MR_HALT_HOLE, &err);
+        return -1;
+    }
 
     if (partition->hole == -1) {
         return 0;
@@ -412,8 +425,8 @@ lane_stored(
     mr_metric_add(counters->flushes, 1);
     mr_metric_add(counters->flush_ms, mr_time_monotonic() - since);
 
-    /* A limit that was lowered rises again with every success. */
-    limit = 2 * seat->partition->limit;
+    /* A limit that was lowered rises again, little by little. */
+    limit = seat->partition->limit + seat->partition->limit / 8;
     seat->partition->limit =
         limit < (size_t) lane->env->options->writer.flush_events ? limit : 0;
 

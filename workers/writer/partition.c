@@ -4,6 +4,10 @@
 #include <string.h>
 
 
+static int partition_hole(mr_partition_t *partition, int64_t to);
+static size_t partition_find_hole(
+    const mr_partition_t *partition, int64_t from);
+static void partition_forget_holes(mr_partition_t *partition, int64_t offset);
 static mr_take_t partition_look_back(mr_partition_t *partition,
     const mr_record_t *record, mr_parser_t *parser, mr_error_t *err);
 static mr_take_t partition_judge(mr_partition_t *partition,
@@ -40,6 +44,7 @@ mr_partition_destroy(mr_partition_t *partition)
     }
 
     mr_dedup_destroy(partition->window);
+    free(partition->holes);
     free(partition);
 }
 
@@ -71,7 +76,9 @@ mr_partition_start(mr_partition_t *partition, const mr_ledger_t *ledger,
     partition->ledger = *ledger;
     partition->last = ledger->last;
     partition->position = start;
+    partition->reached = start;
     partition->hole = -1;
+    partition->doubtful = 0;
     partition->verified = start > ledger->last.offset;
     partition->foreign = 0;
 
@@ -85,14 +92,19 @@ mr_take_t
 mr_partition_take(mr_partition_t *partition, const mr_record_t *record,
     mr_parser_t *parser, mr_error_t *err)
 {
-    int64_t expected;
-
     if (record->offset < partition->position) {
         return MR_TAKE_STALE;
     }
 
+    if (record->offset > partition->position
+        && partition_hole(partition, record->offset) != 0)
+    {
+        return partition_failed(partition, err);
+    }
+
+    partition->position = record->offset + 1;
+
     if (record->offset < partition->ledger.next) {
-        partition->position = record->offset + 1;
         return partition_look_back(partition, record, parser, err);
     }
 
@@ -104,25 +116,22 @@ mr_partition_take(mr_partition_t *partition, const mr_record_t *record,
         return MR_TAKE_RECREATED;
     }
 
-    expected = partition->position > partition->ledger.next
-                   ? partition->position
-                   : partition->ledger.next;
-
-    if (record->offset > expected && partition->hole == -1) {
-        partition->hole = expected;
-    }
-
-    partition->position = record->offset + 1;
-
     return partition_judge(partition, record, parser, err);
+}
+
+
+int
+mr_partition_doubtful(const mr_partition_t *partition)
+{
+    return partition->doubtful != 0;
 }
 
 
 void
 mr_partition_end(mr_partition_t *partition, int64_t offset)
 {
-    if (offset > partition->position) {
-        partition->position = offset;
+    if (offset > partition->reached) {
+        partition->reached = offset;
     }
 }
 
@@ -143,7 +152,101 @@ mr_partition_committed(mr_partition_t *partition, const mr_ledger_t *ledger)
 {
     partition->ledger = *ledger;
     partition->hole = -1;
+    partition_forget_holes(partition, ledger->next - partition->window_size);
     mr_flush_reset(partition->flush);
+}
+
+
+/* The offsets from the position to `to` were passed over. */
+static int
+partition_hole(mr_partition_t *partition, int64_t to)
+{
+    size_t i;
+    int64_t from;
+
+    from = partition->position;
+
+    if (to > partition->ledger.next && partition->hole == -1) {
+        partition->hole =
+            from > partition->ledger.next ? from : partition->ledger.next;
+    }
+
+    if (to - from == 1) {
+        return 0;
+    }
+
+    i = partition_find_hole(partition, from);
+
+    if (i < partition->n_holes && partition->holes[i].from == from
+        && partition->holes[i].to == to)
+    {
+        return 0;
+    }
+
+    if (partition->n_holes == partition->holes_cap) {
+        size_t cap;
+        mr_hole_t *holes;
+
+        cap = 2 * partition->holes_cap + 16;
+
+        holes = realloc(partition->holes, cap * sizeof(mr_hole_t));
+        if (holes == NULL) {
+            return -1;
+        }
+
+        partition->holes = holes;
+        partition->holes_cap = cap;
+    }
+
+    memmove(partition->holes + i + 1, partition->holes + i,
+        (partition->n_holes - i) * sizeof(mr_hole_t));
+
+    partition->holes[i].from = from;
+    partition->holes[i].to = to;
+    partition->n_holes++;
+    partition->doubtful++;
+
+    return 0;
+}
+
+
+/* The first hole that begins at `from` or later. */
+static size_t
+partition_find_hole(const mr_partition_t *partition, int64_t from)
+{
+    size_t low, high, middle;
+
+    low = 0;
+    high = partition->n_holes;
+
+    while (low < high) {
+        middle = low + (high - low) / 2;
+
+        if (partition->holes[middle].from < from) {
+            low = middle + 1;
+
+        } else {
+            high = middle;
+        }
+    }
+
+    return low;
+}
+
+
+/* Those before `offset` are never read again. */
+static void
+partition_forget_holes(mr_partition_t *partition, int64_t offset)
+{
+    size_t i;
+
+    i = partition_find_hole(partition, offset);
+
+    if (i != 0) {
+        memmove(partition->holes, partition->holes + i,
+            (partition->n_holes - i) * sizeof(mr_hole_t));
+        partition->n_holes -= i;
+    }
 }
 
 

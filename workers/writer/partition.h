@@ -19,10 +19,23 @@
 #include "ledger.h"
 
 
+/*
+ * Offsets that were passed over: [from, to).  The log has them where somebody
+ * wrote in transactions, a single one for a marker, more for what was
+ * aborted.  A longer one is believed only when it is met a second time, by
+ * reading anew: whatever else might make a consumer skip records, it would
+ * not skip the very same ones again.
+ */
+typedef struct {
+    int64_t from;
+    int64_t to;
+} mr_hole_t;
+
 typedef struct {
     int32_t id;
     mr_ledger_t ledger; /* as it is stored */
     int64_t position;   /* every offset below it has been taken */
+    int64_t reached;    /* or lies behind the end of the log that was met */
     mr_last_t last;     /* the newest record judged */
     mr_flush_t *flush;  /* given by the caller before taking a record */
     size_t limit;       /* events a flush, when that had to be lowered
@@ -34,10 +47,14 @@ typedef struct {
     int64_t filled; /* the window knows the log up to here; -1: no */
     int64_t fill;   /* from here on records enter the window */
 
-    int verified; /* the log is the one that the ledger speaks of */
-    int foreign;  /* it is not: found out since the last start */
-    int64_t hole; /* first offset since the last commit that was
-                                passed over unseen; -1: none */
+    int verified;     /* the log is the one that the ledger speaks of */
+    int foreign;      /* it is not: found out since the last start */
+    int64_t hole;     /* first offset since the last commit that was passed
+                       over unseen; -1: none */
+    mr_hole_t *holes; /* all that were met about the window, ascending */
+    size_t n_holes;
+    size_t holes_cap;
+    size_t doubtful; /* of them, met but once since the start */
 } mr_partition_t;
 
 
@@ -66,7 +83,10 @@ int mr_partition_start(mr_partition_t *partition, const mr_ledger_t *ledger,
 mr_take_t mr_partition_take(mr_partition_t *partition,
     const mr_record_t *record, mr_parser_t *parser, mr_error_t *err);
 
-/* The consumer has seen the end of the log: nothing is there below it. */
+/* Is there a hole that must be met again before anything may be stored? */
+int mr_partition_doubtful(const mr_partition_t *partition);
+
+/* The consumer has met the end of the log: below it nothing is left. */
 void mr_partition_end(mr_partition_t *partition, int64_t offset);
 
 /* How the ledger will stand once the flush is stored. */

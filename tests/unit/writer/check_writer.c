@@ -64,7 +64,7 @@ test_below(uint64_t n)
 void
 test_options(mr_options_t *options, size_t n_measures)
 {
-    char name[8], text[32];
+    char name[24], text[40];
     size_t i;
     mr_error_t err;
     mr_measure_t *measure;
