@@ -161,7 +161,7 @@ struct ngx_http_millrace_delivery_s {
 struct ngx_http_millrace_worker_s {
     ngx_http_millrace_main_conf_t *conf;
     ngx_cycle_t *cycle;
-    ngx_http_millrace_producer_t *producer; /* NULL: could not be created */
+    ngx_http_millrace_producer_t *producer; /* NULL: there is none now */
     ngx_queue_t
         retiring; /* of producers that still have messages or a thread */
     mr_parser_t *parser;
@@ -171,6 +171,7 @@ struct ngx_http_millrace_worker_s {
     ngx_event_t housekeeping;
     ngx_connection_t ident; /* nginx's debug log wants an fd of each event */
     ngx_msec_t retry;       /* when to try to create a producer again */
+    ngx_msec_t delay;       /* the last wait after a fatal error */
     ngx_http_millrace_state_t *states; /* of topics, as logged last */
     unsigned exiting : 1;              /* no answers any more */
 };
@@ -189,8 +190,9 @@ struct ngx_http_millrace_producer_s {
     ngx_queue_t queue_link; /* in worker->retiring */
     ngx_msec_t deadline;    /* when retiring: what is left is purged then */
     unsigned fatal : 1;
-    unsigned told : 1;    /* the fatal error is in the log */
-    unsigned closing : 1; /* the probe thread destroys it */
+    unsigned told : 1;      /* the fatal error is in the log */
+    unsigned delivered : 1; /* an event has been acknowledged */
+    unsigned closing : 1;   /* the probe thread destroys it */
 };
 
 

@@ -292,8 +292,12 @@ ngx_http_millrace_report(
         delivery->data = NULL;
     }
 
-    if (delivery->data && message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        ngx_http_millrace_place(delivery, message);
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        producer->delivered = 1;
+
+        if (delivery->data) {
+            ngx_http_millrace_place(delivery, message);
+        }
     }
 
     ngx_http_millrace_delivery_done(delivery, message->err);

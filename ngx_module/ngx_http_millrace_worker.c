@@ -7,6 +7,7 @@
 
 #define NGX_HTTP_MILLRACE_HOUSEKEEPING 500 /* ms */
 #define NGX_HTTP_MILLRACE_RETRY 10000      /* ms to the next creation */
+#define NGX_HTTP_MILLRACE_DELAY 1000       /* ms, doubled up to the above */
 
 /*
  * How long the end of a worker waits for what is still in flight.  The
@@ -144,7 +145,21 @@ ngx_http_millrace_worker_replace(ngx_http_millrace_worker_t *worker)
     ngx_queue_insert_tail(&worker->retiring, &old->queue_link);
     ngx_http_millrace_probe_quiet(old->probe);
 
-    ngx_http_millrace_worker_create(worker);
+    if (old->delivered) {
+        worker->delay = 0;
+        ngx_http_millrace_worker_create(worker);
+        return;
+    }
+
+    /*
+     * It has never worked: the next one will hardly fare better (the broker
+     * may refuse idempotent producers), and each costs threads.
+     */
+    worker->delay = worker->delay ? ngx_min(
+                        2 * worker->delay, (ngx_msec_t) NGX_HTTP_MILLRACE_RETRY)
+                                  : NGX_HTTP_MILLRACE_DELAY;
+    worker->producer = NULL;
+    worker->retry = ngx_current_msec + worker->delay;
 }
 
 

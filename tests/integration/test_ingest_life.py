@@ -343,18 +343,46 @@ def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
-def test_a_fatal_error_gets_a_new_producer(ingest, tmp_path, since):
-    """What was under way gets 503 or 202; after that all is as before."""
+@pytest.fixture
+def fatal(tmp_path):
+    """The environment in which an event can raise a fatal error."""
 
     library = tmp_path / "fatal.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library,
                     Path(__file__).parent / "harness" / "fatal.c",
                     "-lrdkafka"], check=True)
-    with nginx_alone(tmp_path, BUILD, ingest, single=True) as own:
-        own.environment = {
-            "LD_PRELOAD": str(library),
+    return {"LD_PRELOAD": str(library),
             "ASAN_OPTIONS": "verify_asan_link_order=0:"
                             "detect_odr_violation=0"}
+
+
+def test_producers_that_never_work_are_not_made_in_a_row(
+        ingest, tmp_path, fatal):
+    with nginx_alone(tmp_path, BUILD, ingest, single=True) as own:
+        own.environment = fatal
+        own.start("nginx")
+        own.await_ready()
+        end = time.monotonic() + 4
+        refused = 0
+        while time.monotonic() < end:
+            problem(httpx.post(own.url + "/events", headers=JSON,
+                               json=event(user_id="always-fatal")), 503)
+            refused += 1
+
+        # At 0, 1 and 3 s; without a pause it is about every request.
+        errors = own.log_text("nginx").count(
+            "fatal error of the Kafka producer")
+        assert 1 <= errors <= 4 < refused
+        wait_until(lambda: httpx.post(
+            own.url + "/events", headers=JSON,
+            json=event()).status_code == 202, 15, "a 202 once it works again")
+
+
+def test_a_fatal_error_gets_a_new_producer(ingest, tmp_path, since, fatal):
+    """What was under way gets 503 or 202; after that all is as before."""
+
+    with nginx_alone(tmp_path, BUILD, ingest, single=True) as own:
+        own.environment = fatal
         own.start("nginx")
         own.await_ready()
         [pid] = workers(own)

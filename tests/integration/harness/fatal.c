@@ -1,7 +1,7 @@
 /*
  * Preloaded into nginx by a test: the first event of the user "fatal" in a
  * process raises a fatal error of the producer, by librdkafka's own function
- * for that, just before it is produced.
+ * for that, just before it is produced; so does every one of "always-fatal".
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -34,7 +34,9 @@ rd_kafka_produce(rd_kafka_topic_t *topic, int32_t partition, int flags,
     int (*real)(rd_kafka_topic_t *, int32_t, int, void *, size_t,
         const void *, size_t, void *);
 
-    if (!raised && keylen == 5 && memcmp(key, "fatal", 5) == 0) {
+    if ((!raised && keylen == 5 && memcmp(key, "fatal", 5) == 0)
+        || (keylen == 12 && memcmp(key, "always-fatal", 12) == 0))
+    {
         raised = 1;
         rd_kafka_test_fatal_error(newest,
             RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "a test's");
