@@ -8,18 +8,25 @@ KAFKA_LIBS   := $(shell pkg-config --libs rdkafka 2>/dev/null)
 loadtest: $(BUILD)/millrace-load $(BUILD)/raw_producer $(BUILD)/topic_tool
 
 $(BUILD)/millrace-load: $(LOADTEST_OBJ)
-	$(CC) $(LDFLAGS) -o $@ $^ -lm
+	@echo '  LINK $@'
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lm
 
 $(BUILD)/raw_producer: $(BUILD)/loadtest/raw_producer.o $(LOADTEST_LIB)
-	$(CC) $(LDFLAGS) -o $@ $^ $(KAFKA_LIBS) -lm
+	@echo '  LINK $@'
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(KAFKA_LIBS) -lm
 
 # Creates, measures and audits topics.
-$(BUILD)/topic_tool: $(BUILD)/loadtest/topic_tool.o $(BUILD)/loadtest/audit.o $(LOADTEST_LIB)
-	$(CC) $(LDFLAGS) -o $@ $^ $(KAFKA_LIBS) -lm
+$(BUILD)/topic_tool: $(BUILD)/loadtest/topic_tool.o \
+    $(BUILD)/loadtest/audit.o $(LOADTEST_LIB)
+	@echo '  LINK $@'
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(KAFKA_LIBS) -lm
 
 # The Go service that it is compared with.
 $(BUILD)/go-ingest: $(wildcard loadtest/peers/go-ingest/*)
-	cd loadtest/peers/go-ingest && go build -trimpath -o $(abspath $@) .
+	@command -v go > /dev/null || { echo 'loadtest/peers/go-ingest needs' \
+	    'Go 1.26 or later in the PATH' >&2; exit 1; }
+	@echo '  GO   $@'
+	$(Q)cd loadtest/peers/go-ingest && go build -trimpath -o $(abspath $@) .
 
 # BENCH_FLAGS=--quick for a look whether all of it works.
 bench-ingest: loadtest module $(BUILD)/go-ingest
