@@ -5,6 +5,7 @@
 
 #include "kafka.h"
 #include "kafka_consumer.h"
+#include "kafka_offsets.h"
 #include "log.h"
 
 
@@ -22,6 +23,7 @@ struct mr_source_s {
 
 struct mr_consumer_s {
     rd_kafka_t *rk;
+    rd_kafka_t *asker; /* for questions that must not wait */
     char *topic;
     const mr_consumer_observer_t *observer;
     void *ctx;
@@ -50,9 +52,6 @@ static void consumer_assign(mr_consumer_t *consumer);
 static int consumer_read(mr_consumer_t *consumer, int anything);
 static void consumer_revoke(mr_consumer_t *consumer);
 static void consumer_unclaim(mr_consumer_t *consumer);
-static int consumer_bound(mr_consumer_t *consumer, const int32_t *partitions,
-    size_t n, int64_t which, int timeout, int64_t *ret_offsets,
-    mr_error_t *err);
 static void consumer_error(
     mr_consumer_t *consumer, rd_kafka_resp_err_t code, const char *text);
 static mr_source_t *source_open(mr_consumer_t *consumer, int32_t partition);
@@ -131,7 +130,9 @@ mr_consumer_open(const mr_options_t *options, const char *client_id,
     /* Errors and rebalances arrive where poll waits. */
     rd_kafka_poll_set_consumer(consumer->rk);
 
-    if (consumer_subscribe(consumer, err) != 0) {
+    if (mr_offsets_client(options, client_id, &consumer->asker, err) != 0
+        || consumer_subscribe(consumer, err) != 0)
+    {
         mr_consumer_close(consumer);
         return -1;
     }
@@ -158,6 +159,10 @@ mr_consumer_close(mr_consumer_t *consumer)
 
     consumer_unclaim(consumer);
     rd_kafka_destroy(consumer->rk);
+
+    if (consumer->asker != NULL) {
+        rd_kafka_destroy(consumer->asker);
+    }
 
     free(consumer->topic);
     free(consumer);
@@ -217,22 +222,31 @@ mr_consumer_bounds(mr_consumer_t *consumer, const int32_t *partitions, size_t n,
     }
 
     if (ret_starts != NULL
-        && consumer_bound(consumer, partitions, n, RD_KAFKA_OFFSET_BEGINNING,
-               timeout, ret_starts, err)
+        && mr_offsets_ask(consumer->rk, consumer->topic, partitions, n,
+               MR_OFFSETS_START, timeout, ret_starts, err)
                != 0)
     {
         return -1;
     }
 
     if (ret_ends != NULL
-        && consumer_bound(consumer, partitions, n, RD_KAFKA_OFFSET_END, timeout,
-               ret_ends, err)
+        && mr_offsets_ask(consumer->rk, consumer->topic, partitions, n,
+               MR_OFFSETS_END, timeout, ret_ends, err)
                != 0)
     {
         return -1;
     }
 
     return 0;
+}
+
+
+int
+mr_consumer_after(mr_consumer_t *consumer, int32_t partition, int64_t time,
+    int timeout, int64_t *ret_offset, mr_error_t *err)
+{
+    return mr_offsets_ask(consumer->asker, consumer->topic, &partition, 1,
+        time + 1, timeout, ret_offset, err);
 }
 
 
@@ -536,57 +550,6 @@ consumer_unclaim(mr_consumer_t *consumer)
 
 
 /*
- * By the call that looks offsets up by time: to Kafka the ends of the log are
- * times as well (-2 and -1, as librdkafka's own logical offsets).  The call
- * made for this, rd_kafka_query_watermark_offsets(), ignores its time-out in
- * 2.0.2 while the broker is away.
- */
-static int
-consumer_bound(mr_consumer_t *consumer, const int32_t *partitions, size_t n,
-    int64_t which, int timeout, int64_t *ret_offsets, mr_error_t *err)
-{
-    size_t i;
-    rd_kafka_resp_err_t code;
-    rd_kafka_topic_partition_t *elem;
-    rd_kafka_topic_partition_list_t *list;
-
-    list = rd_kafka_topic_partition_list_new((int) n);
-
-    for (i = 0; i < n; i++) {
-        rd_kafka_topic_partition_list_add(list, consumer->topic, partitions[i])
-            ->offset = which;
-    }
-
-    code = rd_kafka_offsets_for_times(consumer->rk, list, timeout);
-
-    for (i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < n; i++) {
-        elem = rd_kafka_topic_partition_list_find(
-            list, consumer->topic, partitions[i]);
-
-        if (elem->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            code = elem->err;
-
-        } else if (elem->offset < 0) {
-            code = RD_KAFKA_RESP_ERR__NO_OFFSET;
-
-        } else {
-            ret_offsets[i] = elem->offset;
-        }
-    }
-
-    rd_kafka_topic_partition_list_destroy(list);
-
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
-            "cannot learn the bounds of %s: %s", consumer->topic,
-            rd_kafka_err2str(code));
-    }
-
-    return 0;
-}
-
-
-/*
  * librdkafka retries by itself whatever is worth it; say what goes on, but
  * not a thousand times.
  */
@@ -696,6 +659,7 @@ source_record(const rd_kafka_message_t *message, mr_record_t *record)
         record->kind = MR_RECORD_DATA;
         record->offset = message->offset;
         record->time = rd_kafka_message_timestamp(message, &type);
+        record->appended = type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME;
         record->key =
             (mr_str_t){message->key, message->key ? message->key_len : 0};
         record->value =

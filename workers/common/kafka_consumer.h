@@ -43,6 +43,7 @@ typedef struct {
     mr_record_kind_t kind;
     int64_t offset;
     int64_t time;   /* ms since the epoch */
+    int appended;   /* that is when the broker appended it, and so in order */
     mr_str_t key;   /* data NULL: the record has none */
     mr_str_t value; /* data NULL: the record has none */
 } mr_record_t;
@@ -112,6 +113,13 @@ void mr_consumer_restart(mr_consumer_t *consumer);
 int mr_consumer_bounds(mr_consumer_t *consumer, const int32_t *partitions,
     size_t n, int timeout, int64_t *ret_starts, int64_t *ret_ends,
     mr_error_t *err);
+
+/*
+ * The first offset whose record is later than `time` (ms), or -1 if there is
+ * none: asked over a connection of its own.  Fails with MR_ERROR_KAFKA.
+ */
+int mr_consumer_after(mr_consumer_t *consumer, int32_t partition, int64_t time,
+    int timeout, int64_t *ret_offset, mr_error_t *err);
 
 /* Tell Kafka, without waiting, how far a partition has been stored. */
 void mr_consumer_report(

@@ -87,6 +87,7 @@ mr_claims_watch(mr_writer_t *writer)
 {
     size_t i, n;
     int64_t asked;
+    mr_slot_t *slot;
     mr_error_t err;
 
     if (mr_time_monotonic() < writer->watch) {
@@ -115,6 +116,18 @@ mr_claims_watch(mr_writer_t *writer)
     }
 
     for (i = 0; i < n; i++) {
+        slot = &writer->slots[writer->ids[i]];
+
+        /* A log that gets shorter is another one: look at all of it anew. */
+        if (writer->ends[i] < slot->end) {
+            mr_log_warn("partition=%d the log ended at %lld and ends at %lld",
+                (int) writer->ids[i], (long long) slot->end,
+                (long long) writer->ends[i]);
+            atomic_store(&writer->restart, 1);
+        }
+
+        slot->end = writer->ends[i];
+
         mr_lane_bounds(writer->lanes[(size_t) writer->ids[i] % writer->n_lanes],
             writer->ids[i], writer->ends[i], asked);
     }

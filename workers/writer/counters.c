@@ -11,6 +11,7 @@ static const char *const halt_names[MR_HALTS] = {
     [MR_HALT_FENCED] = "fenced",
     [MR_HALT_LOST] = "lost",
     [MR_HALT_RECREATED] = "recreated",
+    [MR_HALT_CHANGED] = "changed",
     [MR_HALT_HOLE] = "hole",
     [MR_HALT_MEMORY] = "memory",
     [MR_HALT_LARGE] = "large",

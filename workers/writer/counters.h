@@ -11,6 +11,7 @@ typedef enum {
     MR_HALT_FENCED,    /* another writer moved the ledger */
     MR_HALT_LOST,      /* the log does not hold the next offset */
     MR_HALT_RECREATED, /* the last stored record is another one, or gone */
+    MR_HALT_CHANGED,   /* the log seems to be another one: verify that */
     MR_HALT_HOLE,      /* offsets were passed over: is that really so? */
     MR_HALT_MEMORY,    /* out of memory */
     MR_HALT_LARGE,     /* the flush is too large for one transaction */

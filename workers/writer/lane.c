@@ -495,6 +495,9 @@ lane_let_go(mr_lane_t *lane)
 {
     mr_seat_t *seat;
 
+    /* What was attached a moment ago is asked for as well. */
+    lane_adopt(lane);
+
     for (seat = lane->seats; seat != NULL; seat = seat->next) {
         if (seat->flush != NULL && seat->flush->records != 0
             && mr_time_monotonic() < atomic_load(&lane->deadline))

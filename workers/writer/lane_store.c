@@ -34,6 +34,7 @@
 
 
 static int lane_check_hole(mr_lane_t *lane, mr_seat_t *seat);
+static int lane_check_log(mr_lane_t *lane, mr_seat_t *seat);
 static int lane_dead_letters(mr_lane_t *lane, mr_seat_t *seat);
 static int lane_produce(
     mr_lane_t *lane, const mr_seat_t *seat, mr_error_t *err);
@@ -63,8 +64,8 @@ mr_lane_store(mr_lane_t *lane, mr_seat_t *seat)
     since = mr_time_monotonic();
     mr_partition_after(seat->partition, &after);
 
-    if (lane_check_hole(lane, seat) != 0 || lane_dead_letters(lane, seat) != 0
-        || lane_prepare(lane, seat) != 0
+    if (lane_check_hole(lane, seat) != 0 || lane_check_log(lane, seat) != 0
+        || lane_dead_letters(lane, seat) != 0 || lane_prepare(lane, seat) != 0
         || lane_transact(lane, seat, &after) != 0)
     {
         return;
@@ -121,6 +122,11 @@ mr_lane_caught_up(mr_lane_t *lane)
         mr_metric_set(
             seat->lag, seat->end > stored ? (double) (seat->end - stored) : 0);
 
+        /* Not the log that was stored from, or not its newest end. */
+        if (seat->end < stored) {
+            continue;
+        }
+
         if (seat->flush != NULL && seat->flush->records != 0) {
             continue;
         }
@@ -145,6 +151,7 @@ mr_lane_caught_up(mr_lane_t *lane)
         claims[n].epoch = seat->partition->ledger.epoch;
         claims[n].next = seat->partition->ledger.next;
         claims[n].time = seat->claimed;
+        claims[n].reached = stored;
         n++;
     }
 
@@ -212,6 +219,55 @@ lane_check_hole(mr_lane_t *lane, mr_seat_t *seat)
     }
 
     mr_metric_add(lane->env->counters->holes, 1);
+
+    return 0;
+}
+
+
+/*
+ * Is it still the log that was stored from?  A topic may be deleted and
+ * created again, or lose its end, and go beyond our position before anybody
+ * looks.  Then something later than the last stored record lies at or below
+ * its offset, which cannot be where brokers stamp the records in order.  If a
+ * broker's clock was behind it may be so after all: the partition is begun
+ * anew, and the record itself decides.  Returns -1 when the seat was halted
+ * or dropped.
+ */
+static int
+lane_check_log(mr_lane_t *lane, mr_seat_t *seat)
+{
+    int64_t offset;
+    unsigned attempt;
+    mr_error_t err;
+    const mr_last_t *last;
+
+    last = &seat->partition->ledger.last;
+
+    if (last->offset == -1 || seat->partition->fresh
+        || !seat->partition->appended) {
+        return 0;
+    }
+
+    for (attempt = 0; mr_consumer_after(seat->consumer, seat->partition->id,
+                          last->time, LANE_BOUNDS_TIMEOUT, &offset, &err)
+                      != 0;
+         attempt++)
+    {
+        mr_log_warn("partition=%d %s", (int) seat->partition->id, err.message);
+
+        if (lane_backoff(lane, attempt) != 0) {
+            lane_drop(seat);
+            return -1;
+        }
+    }
+
+    if (offset != -1 && offset <= last->offset) {
+        mr_error_set(&err, MR_ERROR_GAP, NULL,
+            "offset %lld is later than offset %lld, which was stored",
+            (long long) offset, (long long) last->offset);
+        mr_lane_halt(lane, seat, MR_HALT_CHANGED, &err);
+        return -1;
+    }
 
     return 0;
 }

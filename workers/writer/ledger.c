@@ -8,7 +8,7 @@ mr_ledger_judge(const mr_ledger_t *ledger, int64_t log_start, int64_t log_end)
         return MR_LEDGER_RECREATED;
     }
 
-    if (ledger->next < log_start) {
+    if (ledger->next < log_start && ledger->reached < log_start) {
         return MR_LEDGER_GAP;
     }
 

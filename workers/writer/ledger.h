@@ -29,6 +29,8 @@ typedef struct {
     int64_t epoch;
     int64_t next;
     int64_t flush;
+    int64_t reached; /* below it nothing is left to store, though it may
+                         lie beyond `next`: markers of transactions */
     mr_last_t last;
     mr_resume_t resume;
     int64_t resume_next; /* the `next` that the operator saw */

@@ -81,6 +81,9 @@ mr_partition_start(mr_partition_t *partition, const mr_ledger_t *ledger,
     partition->doubtful = 0;
     partition->verified = start > ledger->last.offset;
     partition->foreign = 0;
+    partition->fresh = 1;
+    partition->appended = 0;
+    partition->last_appended = 0;
 
     *ret_start = start;
 
@@ -151,6 +154,8 @@ void
 mr_partition_committed(mr_partition_t *partition, const mr_ledger_t *ledger)
 {
     partition->ledger = *ledger;
+    partition->fresh = 0;
+    partition->appended = partition->last_appended;
     partition->hole = -1;
     partition_forget_holes(partition, ledger->next - partition->window_size);
     mr_flush_reset(partition->flush);
@@ -271,6 +276,7 @@ partition_look_back(mr_partition_t *partition, const mr_record_t *record,
         }
 
         partition->verified = 1;
+        partition->appended = record->appended;
     }
 
     if (record->offset < partition->fill) {
@@ -329,6 +335,7 @@ partition_judge(mr_partition_t *partition, const mr_record_t *record,
 
     flush->records++;
 
+    partition->last_appended = record->appended;
     partition->last.offset = record->offset;
     partition->last.time = record->time;
     partition->last.hash = mr_hash(record->value);

@@ -47,11 +47,14 @@ typedef struct {
     int64_t filled; /* the window knows the log up to here; -1: no */
     int64_t fill;   /* from here on records enter the window */
 
-    int verified;     /* the log is the one that the ledger speaks of */
-    int foreign;      /* it is not: found out since the last start */
-    int64_t hole;     /* first offset since the last commit that was passed
+    int verified; /* the log is the one that the ledger speaks of */
+    int foreign;  /* it is not: found out since the last start */
+    int fresh;    /* nothing was stored since the last record was verified */
+    int appended; /* the time of ledger.last is the broker's */
+    int last_appended; /* so is that of `last` */
+    int64_t hole;      /* first offset since the last commit that was passed
                        over unseen; -1: none */
-    mr_hole_t *holes; /* all that were met about the window, ascending */
+    mr_hole_t *holes;  /* all that were met about the window, ascending */
     size_t n_holes;
     size_t holes_cap;
     size_t doubtful; /* of them, met but once since the start */

@@ -40,11 +40,15 @@ typedef enum {
     MR_STORE_FENCED   /* the ledger is elsewhere: the partition is not ours */
 } mr_store_result_t;
 
-/* Everything up to `time` (ms) is stored, if the ledger still stands so. */
+/*
+ * Everything up to `time` (ms), and below the offset `reached`, is stored, if
+ * the ledger still stands so.
+ */
 typedef struct {
     int32_t partition;
     int64_t epoch;
     int64_t next;
+    int64_t reached;
     int64_t time;
 } mr_caught_up_t;
 

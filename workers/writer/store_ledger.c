@@ -198,8 +198,9 @@ mr_store_caught_up(
             store, claims[i].partition, claims[i].epoch, claims[i].next);
 
         /* $max: a clock that steps back takes nothing back. */
-        update = BCON_NEW(
-            "$max", "{", "caught_up", BCON_DATE_TIME(claims[i].time), "}");
+        update = BCON_NEW("$max", "{", "caught_up",
+            BCON_DATE_TIME(claims[i].time), "}", "$set", "{", "reached",
+            BCON_INT64(claims[i].reached), "}");
 
         if (!mongoc_bulk_operation_update_one_with_opts(
                 bulk, fence, update, NULL, &error))
@@ -231,6 +232,7 @@ ledger_decode(const bson_t *document, mr_ledger_t *ledger)
     ledger->epoch = ledger_int64(document, "epoch");
     ledger->next = ledger_int64(document, "next");
     ledger->flush = ledger_int64(document, "flush");
+    ledger->reached = ledger_int64(document, "reached");
     ledger->last.offset = -1;
 
     if (bson_iter_init_find(&iter, document, "last")) {

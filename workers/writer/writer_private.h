@@ -18,8 +18,8 @@ typedef struct {
     mr_verdict_t stopped;      /* why it waits for the operator */
     int64_t epoch;             /* the ledger it was stopped at */
     int64_t next;
-    int64_t end;   /* of the log when it was claimed, ... */
-    int64_t asked; /* ... and when that was asked for */
+    int64_t end;   /* of the log when that was learnt last */
+    int64_t asked; /* when it was asked for while claiming */
 } mr_slot_t;
 
 typedef struct {

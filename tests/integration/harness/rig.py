@@ -188,12 +188,13 @@ class Rig:
         for future in admin.delete_records([where]).values():
             future.result(20)
 
-    def recreate(self, partitions):
+    def recreate(self, partitions, **config):
         admin = self.admin()
         admin.delete_topics([self.topic])[self.topic].result(20)
         wait_until(lambda: self.topic not in admin.list_topics(
             timeout=5).topics, 30, f"the end of {self.topic}")
-        new = confluent_kafka.admin.NewTopic(self.topic, partitions, 1)
+        new = confluent_kafka.admin.NewTopic(self.topic, partitions, 1,
+                                             config=config)
         wait_until(lambda: admin.create_topics([new])[self.topic].result(20)
                    is None, 30, f"a new {self.topic}")
         wait_until(lambda: len(admin.list_topics(timeout=5).topics[

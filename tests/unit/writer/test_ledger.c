@@ -51,6 +51,20 @@ START_TEST(a_ledger_is_judged_by_the_log)
 END_TEST
 
 
+/* The markers behind the last record have expired: nothing is lost. */
+START_TEST(what_was_reached_is_no_gap)
+{
+    mr_ledger_t ledger;
+
+    ledger = ledger_at(10, 9);
+    ledger.reached = 12;
+
+    ck_assert_int_eq(mr_ledger_judge(&ledger, 12, 12), MR_LEDGER_READ);
+    ck_assert_int_eq(mr_ledger_judge(&ledger, 13, 13), MR_LEDGER_GAP);
+}
+END_TEST
+
+
 START_TEST(reading_starts_early_enough)
 {
     size_t i;
@@ -132,6 +146,7 @@ suite_ledger(void)
     tc = tcase_create("ledger");
 
     tcase_add_test(tc, a_ledger_is_judged_by_the_log);
+    tcase_add_test(tc, what_was_reached_is_no_gap);
     tcase_add_test(tc, reading_starts_early_enough);
     tcase_add_test(tc, an_order_holds_for_one_state_only);
     tcase_add_test(tc, the_last_record_is_known_by_all_it_has);

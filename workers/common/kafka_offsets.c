@@ -1,0 +1,82 @@
+#include "kafka.h"
+#include "kafka_offsets.h"
+
+
+_Static_assert(MR_OFFSETS_START == RD_KAFKA_OFFSET_BEGINNING, "protocol");
+_Static_assert(MR_OFFSETS_END == RD_KAFKA_OFFSET_END, "protocol");
+
+
+int
+mr_offsets_ask(rd_kafka_t *client, const char *topic, const int32_t *partitions,
+    size_t n, int64_t time, int timeout, int64_t *ret_offsets, mr_error_t *err)
+{
+    size_t i;
+    rd_kafka_resp_err_t code;
+    rd_kafka_topic_partition_t *elem;
+    rd_kafka_topic_partition_list_t *list;
+
+    list = rd_kafka_topic_partition_list_new((int) n);
+
+    for (i = 0; i < n; i++) {
+        rd_kafka_topic_partition_list_add(list, topic, partitions[i])->offset =
+            time;
+    }
+
+    code = rd_kafka_offsets_for_times(client, list, timeout);
+
+    for (i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < n; i++) {
+        elem = rd_kafka_topic_partition_list_find(list, topic, partitions[i]);
+
+        if (elem->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            code = elem->err;
+
+        } else if (elem->offset < 0 && time < 0) {
+            code = RD_KAFKA_RESP_ERR__NO_OFFSET;
+
+        } else {
+            ret_offsets[i] = elem->offset < 0 ? -1 : elem->offset;
+        }
+    }
+
+    rd_kafka_topic_partition_list_destroy(list);
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
+            "cannot learn the offsets of %s: %s", topic,
+            rd_kafka_err2str(code));
+    }
+
+    return 0;
+}
+
+
+int
+mr_offsets_client(const mr_options_t *options, const char *client_id,
+    rd_kafka_t **ret_client, mr_error_t *err)
+{
+    char why[256];
+    rd_kafka_t *client;
+    rd_kafka_conf_t *conf;
+
+    if (mr_kafka_conf(options, client_id, &conf, err) != 0) {
+        return -1;
+    }
+
+    /* The client that reads says all there is to say. */
+    if (mr_kafka_conf_set(conf, "log_level", "0", err) != 0) {
+        rd_kafka_conf_destroy(conf);
+        return -1;
+    }
+
+    client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
+
+    if (client == NULL) {
+        rd_kafka_conf_destroy(conf);
+        return mr_error_set(
+            err, MR_ERROR_CONFIG, NULL, "[kafka] client: %s", why);
+    }
+
+    *ret_client = client;
+
+    return 0;
+}
