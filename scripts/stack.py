@@ -316,7 +316,9 @@ class Stack:
                     '-c', self.path('conf/nginx.conf'),
                     '-g', 'daemon off;'], {}
         kind, number = _daemon(name)
-        extra = {}
+        # What libmongoc loses (tests/lsan.supp) is told from what we lose.
+        extra = {'ASAN_OPTIONS': 'fast_unwind_on_malloc=0:'
+                 'detect_stack_use_after_return=1'}
         if number > 1:
             # A further one of a kind has addresses of its own.
             kinds = ('metrics', 'listen') if kind == 'query' else ('metrics',)

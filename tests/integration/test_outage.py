@@ -31,6 +31,7 @@ def test_the_broker_stopped_and_started(sender, client, stack, name, how,
                                         check_all):
     before, during, after = (made(name, i) for i in range(3))
     assert sender.post([before]).status_code == 202
+    await_events(client, 1, user_id=name)
     getattr(stack, how)("kafka")
 
     start = time.monotonic()
