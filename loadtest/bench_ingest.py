@@ -23,7 +23,6 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import shutil
 import signal
 import statistics
@@ -36,6 +35,7 @@ REPO = os.path.dirname(HERE)
 sys.path.insert(0, os.path.join(REPO, 'scripts'))
 
 import cpu  # noqa: E402
+import results  # noqa: E402
 from process import HOST, StackError, free_port, http_status, wait_for  # noqa: E402
 from stack import Stack  # noqa: E402
 from stackconf import ConfError  # noqa: E402
@@ -376,30 +376,6 @@ def show(table, out=sys.stdout):
         print(f'  {value:6.2f}  {what}', file=out)
 
 
-def machine():
-    with open('/proc/cpuinfo', encoding='utf-8') as f:
-        models = [line.partition(':')[2].strip() for line in f
-                  if line.startswith('model name')]
-    with open('/proc/meminfo', encoding='utf-8') as f:
-        memory = int(f.readline().split()[1]) // 1024
-
-    def say(*command):
-        try:
-            return subprocess.run(
-                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                cwd=REPO, check=False).stdout.decode().strip()
-        except OSError:
-            return None
-    return {'cpu': models[0] if models else platform.machine(),
-            'cores': os.cpu_count(), 'memory_mib': memory,
-            'kernel': platform.release(),
-            'nginx': (say('nginx', '-v') or say('/usr/sbin/nginx', '-v')
-                      or '').rpartition('/')[2],
-            'librdkafka': say('pkg-config', '--modversion', 'rdkafka'),
-            'go': say('go', 'version'),
-            'commit': say('git', 'describe', '--always', '--dirty')}
-
-
 def arguments():
     parser = argparse.ArgumentParser(
         description='Measure POST /events beside its limits and peers.')
@@ -429,27 +405,6 @@ def arguments():
     return args
 
 
-def keep(args, bench, table, audit):
-    """Write the results; where to."""
-    now = datetime.datetime.now(datetime.timezone.utc)
-    os.makedirs(args.results, exist_ok=True)
-    path = os.path.join(args.results, f'{now:%Y-%m-%d}-ingest.json')
-    number = 1
-    while os.path.exists(path):
-        number += 1
-        path = os.path.join(args.results,
-                            f'{now:%Y-%m-%d}-ingest-{number}.json')
-    with open(path, 'w', encoding='utf-8') as f:
-        json.dump({'date': now.isoformat(timespec='seconds'),
-                   'machine': machine(), 'options': vars(args),
-                   'settings': bench.settings, 'summary': table,
-                   'ratios': dict(ratios(table)), 'audit': audit,
-                   'problems': bench.problems, 'runs': bench.results},
-                  f, indent=1)
-        f.write('\n')
-    return path
-
-
 def main():
     args = arguments()
     directory = tempfile.mkdtemp(prefix='millrace-bench-',
@@ -470,13 +425,18 @@ def main():
         bench.stop()
         shutil.rmtree(directory, ignore_errors=True)
     table = summary(bench.results)
-    about = machine()
+    about = results.machine()
     print(f'\n{about["cpu"]}, {about["cores"]} cores, '
           f'{datetime.date.today()}, {about["commit"]}; medians of '
           f'{args.rounds} rounds of {args.seconds:g} s')
     show(table)
     if not args.quick:
-        print('\nkept in ' + os.path.relpath(keep(args, bench, table, audit)))
+        print('\nkept in ' + os.path.relpath(results.keep(
+            args.results, 'ingest', {
+                'options': vars(args), 'settings': bench.settings,
+                'summary': table, 'ratios': dict(ratios(table)),
+                'audit': audit, 'problems': bench.problems,
+                'runs': bench.results})))
     for text in bench.problems:
         print(f'WRONG: {text}', file=sys.stderr)
     return 1 if bench.problems else 0
