@@ -41,6 +41,10 @@ mr_reply_free(mr_reply_t *reply)
         free(reply->headers[i].value);
     }
 
+    if (reply->flow != NULL) {
+        reply->flow->type->close(reply->flow);
+    }
+
     mr_buf_free(&reply->body);
     memset(reply, 0, sizeof(mr_reply_t));
 }

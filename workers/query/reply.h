@@ -11,6 +11,8 @@
 #include <millrace/error.h>
 #include <millrace/str.h>
 
+#include "flow.h"
+
 
 #define MR_REPLY_HEADERS 6
 
@@ -29,6 +31,7 @@ typedef struct {
     unsigned status;
     const char *type; /* static; NULL without a body */
     mr_buf_t body;
+    mr_flow_t *flow; /* owned; what comes instead of `body`, or NULL */
     mr_header_line_t headers[MR_REPLY_HEADERS];
     size_t n_headers;
 } mr_reply_t;

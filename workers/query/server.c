@@ -58,6 +58,11 @@ static char *mr_server_header(
     struct MHD_Connection *connection, const char *name, int *failed);
 static enum MHD_Result mr_server_send(
     mr_job_t *job, struct MHD_Connection *connection);
+static struct MHD_Response *mr_server_flow(
+    mr_flow_t *flow, struct MHD_Connection *connection);
+static ssize_t mr_server_read(
+    void *flow, uint64_t position, char *buf, size_t size);
+static void mr_server_close(void *flow);
 static void mr_server_count(const mr_job_t *job);
 static void mr_server_completed(void *ctx, struct MHD_Connection *connection,
     void **request, enum MHD_RequestTerminationCode code);
@@ -326,7 +331,10 @@ mr_server_send(mr_job_t *job, struct MHD_Connection *connection)
 
     reply = &job->reply;
 
-    if (reply->body.len > 0) {
+    if (reply->flow != NULL) {
+        response = mr_server_flow(reply->flow, connection);
+
+    } else if (reply->body.len > 0) {
         response = MHD_create_response_from_buffer(
             reply->body.len, reply->body.data, MHD_RESPMEM_MUST_FREE);
 
@@ -339,7 +347,10 @@ mr_server_send(mr_job_t *job, struct MHD_Connection *connection)
         return MHD_NO;
     }
 
-    if (reply->body.len > 0) {
+    if (reply->flow != NULL) {
+        reply->flow = NULL;
+
+    } else if (reply->body.len > 0) {
         memset(&reply->body, 0, sizeof(mr_buf_t));
     }
 
@@ -359,6 +370,56 @@ mr_server_send(mr_job_t *job, struct MHD_Connection *connection)
     MHD_destroy_response(response);
 
     return result;
+}
+
+
+/* The response owns the flow; on NULL it does not. */
+static struct MHD_Response *
+mr_server_flow(mr_flow_t *flow, struct MHD_Connection *connection)
+{
+    flow->connection = connection;
+    flow->fd =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+            ->connect_fd;
+
+    return MHD_create_response_from_callback(
+        MHD_SIZE_UNKNOWN, MR_FLOW_PIECE, mr_server_read, flow, mr_server_close);
+}
+
+
+static ssize_t
+mr_server_read(void *ctx, uint64_t position, char *buf, size_t size)
+{
+    ssize_t n;
+    mr_flow_t *flow;
+
+    (void) position;
+
+    flow = ctx;
+    n = flow->type->read(
+        flow, buf, size < MR_FLOW_PIECE ? size : MR_FLOW_PIECE);
+
+    switch (n) {
+
+    case MR_FLOW_END:
+        return MHD_CONTENT_READER_END_OF_STREAM;
+
+    case MR_FLOW_CUT:
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+
+    default:
+        return n;
+    }
+}
+
+
+static void
+mr_server_close(void *ctx)
+{
+    mr_flow_t *flow;
+
+    flow = ctx;
+    flow->type->close(flow);
 }
 
 
