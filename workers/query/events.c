@@ -21,6 +21,8 @@
 #define MR_EVENTS_LINK 3072
 
 
+static int mr_events_after(const mr_app_t *app, mr_str_t token,
+    mr_receipt_t *ret_after, mr_error_t *err);
 static int mr_events_read(const mr_app_t *app, const mr_request_t *request,
     const mr_plan_t *plan, mr_page_t *ret_page, mr_error_t *err);
 static int mr_events_answer(const mr_params_t *params, const mr_plan_t *plan,
@@ -39,8 +41,48 @@ static const mr_param_spec_t mr_events_params[] = {
     {"order", 0},
     {"limit", 0},
     {"cursor", 0},
+    {"after", 0},
     {NULL, 0},
 };
+
+
+int
+mr_events_prepare(const mr_app_t *app, const mr_request_t *request,
+    mr_receipt_t *ret_after, mr_reply_t *reply)
+{
+    int rc;
+    mr_plan_t plan;
+    mr_str_t token;
+    mr_error_t err = MR_ERROR_INIT;
+    mr_params_t params;
+
+    rc = mr_params_parse(request->query, mr_events_params, &params, &err);
+
+    if (rc == -1) {
+        mr_reply_error(reply, &err);
+        return -1;
+    }
+
+    token = mr_params_get(&params, "after");
+
+    /* A request that is wrong otherwise is not let wait to hear so. */
+    if (token.data != NULL) {
+        rc = mr_plan_create(&params, &plan, &err);
+
+        if (rc == 0) {
+            mr_plan_free(&plan);
+            rc = mr_events_after(app, token, ret_after, &err);
+        }
+
+        if (rc == -1) {
+            mr_reply_error(reply, &err);
+        }
+    }
+
+    mr_params_free(&params);
+
+    return rc;
+}
 
 
 void
@@ -79,6 +121,36 @@ mr_events_get(
 
     mr_plan_free(&plan);
     mr_params_free(&params);
+}
+
+
+/* 1 with *ret_after set, or -1. */
+static int
+mr_events_after(const mr_app_t *app, mr_str_t token, mr_receipt_t *ret_after,
+    mr_error_t *err)
+{
+    mr_str_t topic;
+    mr_receipt_t after;
+    mr_error_t inner = MR_ERROR_INIT;
+
+    topic.data = app->options->kafka.topic;
+    topic.len = strlen(topic.data);
+
+    if (mr_receipt_decode(token, &after, &inner) == -1) {
+        return mr_error_set(err, MR_ERROR_ARGUMENT, "after",
+            "after is none of the receipts that POST /events gives out, or "
+            "was altered; pass Millrace-Receipt back as it was");
+    }
+
+    if (after.topic != mr_receipt_topic(topic)) {
+        return mr_error_set(err, MR_ERROR_ARGUMENT, "after",
+            "after is a receipt of another topic than the one whose events "
+            "can be read here");
+    }
+
+    *ret_after = after;
+
+    return 1;
 }
 
 
@@ -150,7 +222,10 @@ mr_events_answer(const mr_params_t *params, const mr_plan_t *plan,
 }
 
 
-/* The same request with the next cursor, relative to its own address. */
+/*
+ * The same request with the next cursor, relative to its own address; what
+ * it has waited for needs no waiting again.
+ */
 static int
 mr_events_link(const mr_params_t *params, mr_str_t cursor, mr_reply_t *reply,
     mr_error_t *err)
@@ -163,7 +238,9 @@ mr_events_link(const mr_params_t *params, mr_str_t cursor, mr_reply_t *reply,
 
     for (i = 0; rc == 0 && i < params->n; i++) {
 
-        if (strcmp(params->list[i].name, "cursor") == 0) {
+        if (strcmp(params->list[i].name, "cursor") == 0
+            || strcmp(params->list[i].name, "after") == 0)
+        {
             continue;
         }
 

@@ -8,7 +8,9 @@
 #include "route.h"
 
 
-mr_handler_t mr_events_get;  /* events.c */
+mr_handler_t mr_events_get; /* events.c */
+mr_prepare_t mr_events_prepare;
+
 mr_handler_t mr_stats_get;   /* stats.c */
 mr_handler_t mr_healthz_get; /* readiness.c */
 mr_handler_t mr_readyz_get;

@@ -69,6 +69,7 @@ mr_job_unref(mr_job_t *job)
     free(job->ingest);
     free(job->if_none_match);
     free(job->method);
+    free(job->after);
     free(job);
 }
 

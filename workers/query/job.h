@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include <millrace/error.h>
+#include <millrace/receipt.h>
 
 #include "reply.h"
 #include "route.h"
@@ -50,7 +51,11 @@ struct mr_job_s {
     void *connection;
     mr_job_resume_t *resume;
 
-    mr_job_t *queued; /* next in the queue (pool.c) */
+    mr_receipt_t *after; /* what it waits for before it is queued; or NULL */
+    uint64_t number;     /* in the order of coming (watch.c) */
+    int readable;        /* it need not wait any longer (watch.c) */
+
+    mr_job_t *queued; /* next in the queue (pool.c), or list (watch.c) */
     mr_job_t *older;  /* list of the watchdog (pool.c) */
     mr_job_t *newer;
 };

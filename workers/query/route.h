@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <millrace/error.h>
+#include <millrace/receipt.h>
 #include <millrace/str.h>
 
 #include "../common/options.h"
@@ -44,11 +45,21 @@ typedef void(mr_handler_t)(
     const mr_app_t *app, const mr_request_t *request, mr_reply_t *reply);
 
 
+/*
+ * What a request has to wait for before its handler is called: 1 with
+ * *ret_after set, 0 for nothing, -1 with `reply` made when it need not be
+ * called at all.  Asks nobody.  Any thread.
+ */
+typedef int(mr_prepare_t)(const mr_app_t *app, const mr_request_t *request,
+    mr_receipt_t *ret_after, mr_reply_t *reply);
+
+
 typedef struct {
     const char *path;
     const char *allow; /* header Allow of a 405 */
     int blocking;      /* asks MongoDB: runs on a query thread */
     mr_handler_t *handler;
+    mr_prepare_t *prepare; /* of a blocking one; or NULL */
 } mr_route_t;
 
 

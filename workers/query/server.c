@@ -16,6 +16,7 @@
 #include "job.h"
 #include "pool.h"
 #include "server.h"
+#include "watch.h"
 
 
 #define MR_SERVER_CONNECTIONS 4096
@@ -40,6 +41,7 @@ struct mr_server_s {
     const mr_app_t *app;
     struct MHD_Daemon *daemon;
     mr_pool_t *pool;
+    mr_watch_t *watch;
     atomic_long active; /* requests begun and not completed */
 };
 
@@ -52,6 +54,7 @@ static enum MHD_Result mr_server_handle(void *ctx,
     void **request);
 static enum MHD_Result mr_server_dispatch(mr_server_t *server, mr_job_t *job,
     struct MHD_Connection *connection, const char *method);
+static int mr_server_prepare(mr_server_t *server, mr_job_t *job);
 static int mr_server_request(mr_job_t *job, struct MHD_Connection *connection,
     const char *method, int64_t timeout);
 static char *mr_server_header(
@@ -97,6 +100,14 @@ mr_server_start(const mr_app_t *app, mr_server_t **ret_server, mr_error_t *err)
         return -1;
     }
 
+    if (mr_watch_start(app, server->pool, &server->watch, err) == -1) {
+        close(fd);
+        mr_pool_stop(server->pool);
+        mr_pool_free(server->pool);
+        free(server);
+        return -1;
+    }
+
     cores = sysconf(_SC_NPROCESSORS_ONLN);
     threads = cores < (long) MR_SERVER_THREADS_MAX ? 1u : MR_SERVER_THREADS_MAX;
 
@@ -114,7 +125,9 @@ mr_server_start(const mr_app_t *app, mr_server_t **ret_server, mr_error_t *err)
 
     if (server->daemon == NULL) {
         close(fd);
+        mr_watch_stop(server->watch);
         mr_pool_stop(server->pool);
+        mr_watch_free(server->watch);
         mr_pool_free(server->pool);
         free(server);
         return mr_error_set(
@@ -137,6 +150,7 @@ mr_server_stop(mr_server_t *server)
     fd = MHD_quiesce_daemon(server->daemon);
 
     /* No connection may be suspended when the HTTP server is stopped. */
+    mr_watch_stop(server->watch);
     mr_pool_stop(server->pool);
 
     until = mr_time_monotonic() + MR_SERVER_LINGER;
@@ -148,6 +162,7 @@ mr_server_stop(mr_server_t *server)
     MHD_stop_daemon(server->daemon);
 
     /* Until now a kept connection could bring another request. */
+    mr_watch_free(server->watch);
     mr_pool_free(server->pool);
 
     if (fd != MHD_INVALID_SOCKET) {
@@ -231,6 +246,7 @@ static enum MHD_Result
 mr_server_dispatch(mr_server_t *server, mr_job_t *job,
     struct MHD_Connection *connection, const char *method)
 {
+    int rc;
     mr_reply_t reply;
 
     if (mr_server_request(
@@ -251,6 +267,10 @@ mr_server_dispatch(mr_server_t *server, mr_job_t *job,
         return mr_server_send(job, connection);
     }
 
+    if (mr_server_prepare(server, job) == -1) {
+        return mr_server_send(job, connection);
+    }
+
     job->connection = connection;
     job->resume = mr_server_resume;
     job->fd =
@@ -260,7 +280,10 @@ mr_server_dispatch(mr_server_t *server, mr_job_t *job,
     mr_job_suspend(job);
     MHD_suspend_connection(connection);
 
-    if (mr_pool_push(server->pool, job) == -1) {
+    rc = job->after != NULL ? mr_watch_push(server->watch, job)
+                            : mr_pool_push(server->pool, job);
+
+    if (rc == -1) {
         memset(&reply, 0, sizeof(reply));
         mr_reply_problem(
             &reply, 503, NULL, "too many queries are waiting; try again");
@@ -268,6 +291,36 @@ mr_server_dispatch(mr_server_t *server, mr_job_t *job,
     }
 
     return MHD_YES;
+}
+
+
+/* -1 with the job's reply made. */
+static int
+mr_server_prepare(mr_server_t *server, mr_job_t *job)
+{
+    int rc;
+    mr_receipt_t after;
+
+    if (job->route->prepare == NULL) {
+        return 0;
+    }
+
+    rc = job->route->prepare(server->app, &job->request, &after, &job->reply);
+
+    if (rc <= 0) {
+        return rc;
+    }
+
+    job->after = malloc(sizeof(mr_receipt_t));
+
+    if (job->after == NULL) {
+        mr_reply_problem(&job->reply, 503, NULL, "out of memory; try again");
+        return -1;
+    }
+
+    *job->after = after;
+
+    return 0;
 }
 
 

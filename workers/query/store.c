@@ -9,6 +9,9 @@
 /* MongoDB's code for an operation that ran past its maxTimeMS. */
 #define MR_MONGO_MAX_TIME_EXPIRED 50
 
+/* Clients beside those of the query threads: of health and of the ledger. */
+#define MR_STORE_CLIENTS 4
+
 
 int
 mr_store_open(
@@ -33,8 +36,8 @@ mr_store_open(
         adapted.mongodb.timeout = options->query.timeout;
     }
 
-    if (adapted.mongodb.pool < options->query.threads) {
-        adapted.mongodb.pool = options->query.threads;
+    if (adapted.mongodb.pool < options->query.threads + MR_STORE_CLIENTS) {
+        adapted.mongodb.pool = options->query.threads + MR_STORE_CLIENTS;
     }
 
     if (mr_mongo_open(&adapted, "millrace-query", &store->mongo, err) == -1) {

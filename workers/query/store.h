@@ -51,6 +51,17 @@ void mr_session_close(mr_session_t *session);
 mr_source_t mr_session_blocks(mr_session_t *session, const mr_plan_t *plan);
 
 
+/* Called for each partition of the topic that has a ledger. */
+typedef void(mr_ledger_observer_t)(void *ctx, int32_t partition, int64_t next);
+
+/*
+ * How far each partition has been stored: what lies before `next` is seen by
+ * whoever reads blocks from now on.
+ */
+int mr_session_ledger(mr_session_t *session, const char *topic,
+    mr_ledger_observer_t *observer, void *ctx, mr_error_t *err);
+
+
 /* Everything that Kafka had received until then is in the windows. */
 typedef struct {
     int known;     /* zero until the stats daemon has merged once */

@@ -1,0 +1,96 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_session.h"
+
+
+/* Of "<topic>/<partition>". */
+#define MR_LEDGER_SEPARATOR '/'
+
+
+static int mr_ledger_read(const bson_t *doc, size_t prefix,
+    mr_ledger_observer_t *observer, void *ctx, mr_error_t *err);
+
+
+int
+mr_session_ledger(mr_session_t *session, const char *topic,
+    mr_ledger_observer_t *observer, void *ctx, mr_error_t *err)
+{
+    int rc;
+    char *first, *last;
+    size_t len;
+    bson_t filter, opts, child;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+    mongoc_collection_t *ledger;
+
+    len = strlen(topic);
+    first = bson_strdup_printf("%s%c", topic, MR_LEDGER_SEPARATOR);
+    last = bson_strdup_printf("%s%c", topic, MR_LEDGER_SEPARATOR + 1);
+
+    bson_init(&filter);
+    bson_init(&opts);
+
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &child);
+    BSON_APPEND_UTF8(&child, "$gte", first);
+    BSON_APPEND_UTF8(&child, "$lt", last);
+    bson_append_document_end(&filter, &child);
+
+    bson_free(first);
+    bson_free(last);
+
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &child);
+    BSON_APPEND_INT32(&child, "next", 1);
+    bson_append_document_end(&opts, &child);
+
+    rc = mr_session_limit(session, &opts, err);
+
+    if (rc == 0) {
+        ledger = mr_mongo_collection(
+            session->store->mongo, session->client, MR_MONGO_LEDGER);
+        cursor = mongoc_collection_find_with_opts(ledger, &filter, &opts, NULL);
+
+        while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
+            rc = mr_ledger_read(doc, len + 1, observer, ctx, err);
+        }
+
+        if (rc == 0) {
+            rc = mr_session_cursor_end(cursor, "reading the ledger", err);
+        }
+
+        mongoc_cursor_destroy(cursor);
+        mongoc_collection_destroy(ledger);
+    }
+
+    bson_destroy(&filter);
+    bson_destroy(&opts);
+
+    return rc;
+}
+
+
+static int
+mr_ledger_read(const bson_t *doc, size_t prefix, mr_ledger_observer_t *observer,
+    void *ctx, mr_error_t *err)
+{
+    char *end;
+    int64_t next;
+    mr_str_t id;
+    bson_iter_t iter;
+    unsigned long long partition;
+
+    if (bson_iter_init_find(&iter, doc, "_id") && mr_bson_text(&iter, &id) == 0
+        && id.len > prefix && bson_iter_init_find(&iter, doc, "next")
+        && mr_bson_int64(&iter, &next) == 0)
+    {
+        partition = strtoull(id.data + prefix, &end, 10);
+
+        if (*end == '\0' && partition <= INT32_MAX) {
+            observer(ctx, (int32_t) partition, next);
+            return 0;
+        }
+    }
+
+    return mr_error_set(err, MR_ERROR_EVENT, NULL,
+        "a ledger in MongoDB is not as docs/data-model.md says");
+}
