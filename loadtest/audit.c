@@ -239,6 +239,7 @@ mr_audit_finish(const mr_audit_t *audit, mr_audit_result_t *ret_result)
 
     for (i = 0; i < audit->slots; i++) {
         entry = &audit->entries[i];
+        ret_result->distinct += entry->seen > 0;
 
         if (entry->seen < entry->acknowledged) {
             ret_result->missing +=

@@ -16,6 +16,7 @@ typedef struct {
     uint64_t sent;         /* events, sent again ones included */
     uint64_t acknowledged; /* of them with 202 */
     uint64_t records;      /* in the topic */
+    uint64_t distinct;     /* events of senders that are in it, each once */
     uint64_t missing;      /* 202 but not there: lost */
     uint64_t surplus;      /* there more often than it was sent */
     uint64_t unknown;      /* there, but nobody sent it */

@@ -4,7 +4,7 @@ LOADTEST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard loadtest/generator/*.c))
 LOADTEST_LIB := $(filter-out $(BUILD)/loadtest/generator/main.o,$(LOADTEST_OBJ))
 KAFKA_LIBS   := $(shell pkg-config --libs rdkafka 2>/dev/null)
 
-.PHONY: loadtest bench-ingest
+.PHONY: loadtest bench-ingest bench-pipeline
 loadtest: $(BUILD)/millrace-load $(BUILD)/raw_producer $(BUILD)/topic_tool
 
 $(BUILD)/millrace-load: $(LOADTEST_OBJ)
@@ -31,6 +31,10 @@ $(BUILD)/go-ingest: $(wildcard loadtest/peers/go-ingest/*)
 # BENCH_FLAGS=--quick for a look whether all of it works.
 bench-ingest: loadtest module $(BUILD)/go-ingest
 	@loadtest/bench_ingest.py -b $(BUILD) $(BENCH_FLAGS)
+
+# Everything at once: about eight minutes.
+bench-pipeline: loadtest all
+	@loadtest/bench_pipeline.py -b $(BUILD) $(BENCH_FLAGS)
 
 # Its unit tests are one program more of the Makefile's.
 $(BUILD)/tests/unit/loadtest/%.o: CPPFLAGS += -Iloadtest

@@ -442,11 +442,12 @@ tool_judge(const mr_audit_t *audit)
     mr_audit_finish(audit, &r);
 
     (void) printf("{\"sent\":%" PRIu64 ",\"acknowledged\":%" PRIu64
-                  ",\"records\":%" PRIu64 ",\"missing\":%" PRIu64
-                  ",\"unknown\":%" PRIu64 ",\"misplaced\":%" PRIu64
-                  ",\"surplus\":%" PRIu64 ",\"extra\":%" PRIu64 "}\n",
-        r.sent, r.acknowledged, r.records, r.missing, r.unknown, r.misplaced,
-        r.surplus, r.extra);
+                  ",\"records\":%" PRIu64 ",\"distinct\":%" PRIu64
+                  ",\"missing\":%" PRIu64 ",\"unknown\":%" PRIu64
+                  ",\"misplaced\":%" PRIu64 ",\"surplus\":%" PRIu64
+                  ",\"extra\":%" PRIu64 "}\n",
+        r.sent, r.acknowledged, r.records, r.distinct, r.missing, r.unknown,
+        r.misplaced, r.surplus, r.extra);
 
     return r.missing || r.unknown || r.misplaced || r.surplus ? -1 : 0;
 }

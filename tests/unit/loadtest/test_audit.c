@@ -172,11 +172,35 @@ judge(fault_t fault)
 }
 
 
+/* How many different events judge() delivers, all good. */
+static uint64_t
+distinct(void)
+{
+    uint64_t i, n;
+    static char seen[BATCH * BATCHES];
+
+    memset(seen, 0, sizeof(seen));
+    n = 0;
+
+    for (i = 0; i < BATCH * BATCHES; i++) {
+        if (status_of((unsigned) (i / BATCH)) == 202 || i % 3 == 0) {
+            n += !seen[mr_workload_origin(workload, i)];
+            seen[mr_workload_origin(workload, i)] = 1;
+        }
+    }
+
+    return n;
+}
+
+
 START_TEST(test_good)
 {
     mr_audit_result_t r;
 
     r = judge(NOTHING);
+
+    ck_assert_uint_eq(r.distinct, distinct());
+    ck_assert_uint_lt(r.distinct, r.records);
 
     ck_assert_uint_eq(r.missing, 0);
     ck_assert_uint_eq(r.unknown, 0);
@@ -201,6 +225,7 @@ START_TEST(test_faults)
 
     r = judge(rows[_i].fault);
 
+    ck_assert_uint_eq(r.distinct, distinct() - rows[_i].missing);
     ck_assert_uint_eq(r.missing, rows[_i].missing);
     ck_assert_uint_eq(r.unknown, rows[_i].unknown);
     ck_assert_uint_eq(r.misplaced, rows[_i].misplaced);
