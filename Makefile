@@ -125,7 +125,7 @@ bench-core: $(BUILD)/bench_core
 $(BUILD)/bench_core: $(BUILD)/loadtest/bench_core.o $(BUILD)/libmrcore.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(DEP_LIBS) $(YYJSON_LIBS)
 
-FUZZ       := event batch inflate
+FUZZ       := event batch inflate sketch
 FUZZ_TIME  ?= 30
 FUZZ_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer \
               -fsanitize=address,undefined -fno-sanitize-recover=undefined

@@ -96,6 +96,7 @@ main(void)
     srunner_add_suite(runner, mr_suite_coding());
     srunner_add_suite(runner, mr_suite_inflate());
     srunner_add_suite(runner, mr_suite_receipt());
+    srunner_add_suite(runner, mr_suite_sketch());
 
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

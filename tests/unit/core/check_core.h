@@ -17,6 +17,7 @@ Suite *mr_suite_json(void);
 Suite *mr_suite_metadata(void);
 Suite *mr_suite_receipt(void);
 Suite *mr_suite_scan(void);
+Suite *mr_suite_sketch(void);
 Suite *mr_suite_str(void);
 Suite *mr_suite_time(void);
 Suite *mr_suite_value(void);
