@@ -17,6 +17,7 @@
 #define MR_MONGO_BLOCKS "blocks"
 #define MR_MONGO_PARTIALS "partials"
 #define MR_MONGO_WINDOWS "windows"
+#define MR_MONGO_ACCOUNTS "accounts"
 #define MR_MONGO_STATE "state"
 
 

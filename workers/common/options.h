@@ -65,6 +65,7 @@ typedef struct {
         int64_t flush_interval; /* 200ms: the oldest record's wait */
         int64_t dedup_window;   /* 500000 records a partition (W) */
         int64_t retention;      /* 0: keep events for ever */
+        int64_t keep_accounts;  /* 90d: a minute's account of the log */
         char *metrics;          /* 127.0.0.1:9101 */
     } writer;
 

@@ -39,7 +39,8 @@ static int mr_store_once(mongoc_collection_t *state, const char *id,
 
 
 static const char *mr_collections[] = {MR_MONGO_LEDGER, MR_MONGO_BLOCKS,
-    MR_MONGO_PARTIALS, MR_MONGO_WINDOWS, MR_MONGO_STATE, NULL};
+    MR_MONGO_PARTIALS, MR_MONGO_WINDOWS, MR_MONGO_ACCOUNTS, MR_MONGO_STATE,
+    NULL};
 
 
 int

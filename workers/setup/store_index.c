@@ -45,6 +45,9 @@ static const mr_index_t mr_indexes[] = {
     {MR_MONGO_WINDOWS, "expire", "{\"expire\": 1}",
         "{\"expireAfterSeconds\": 0}"},
 
+    {MR_MONGO_ACCOUNTS, "expire", "{\"expire\": 1}",
+        "{\"expireAfterSeconds\": 0}"},
+
     {NULL, NULL, NULL, NULL}};
 
 

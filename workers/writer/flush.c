@@ -44,6 +44,7 @@ mr_flush_destroy(mr_flush_t *flush)
     mr_arena_reset(&flush->arena);
     mr_types_free(&flush->types);
     mr_partials_free(&flush->partials);
+    mr_accounts_free(&flush->accounts);
     mr_buf_free(&flush->scratch);
     free(flush->entries);
     free(flush->dead);
@@ -57,6 +58,7 @@ mr_flush_reset(mr_flush_t *flush)
     mr_arena_reset(&flush->arena);
     mr_types_reset(&flush->types);
     mr_partials_reset(&flush->partials);
+    mr_accounts_reset(&flush->accounts);
 
     flush->n = 0;
     flush->n_dead = 0;

@@ -1,7 +1,7 @@
 /*
  * What one transaction will store of one partition: the events of a stretch
- * of the log, judged and encoded, their window partials, and the records that
- * go to the dead-letter topic.
+ * of the log, judged and encoded, their window partials, the account of what
+ * became of each record, and the records that go to the dead-letter topic.
  *
  * Once judged it is never judged again: it is stored as it is, as often as
  * the transaction has to be repeated, or thrown away with the whole state of
@@ -17,6 +17,7 @@
 #include <millrace/event.h>
 
 #include "../common/options.h"
+#include "accounts.h"
 #include "arena.h"
 #include "block.h"
 #include "partials.h"
@@ -41,6 +42,7 @@ typedef struct {
     size_t cap;
     mr_types_t types;
     mr_partials_t partials;
+    mr_accounts_t accounts;
     mr_dead_t *dead;
     size_t n_dead;
     size_t dead_cap;

@@ -15,7 +15,8 @@
 #define LANE_STREAK 64 /* batches of one source, then the next */
 #define LANE_WAIT_MS 100
 #define LANE_BEHIND 5
-#define LANE_CELLS 8192 /* seconds and types a flush */
+#define LANE_CELLS 8192    /* seconds and types a flush */
+#define LANE_ACCOUNTS 1024 /* minutes of record time a flush */
 #define LANE_PATIENCE_S 10
 
 
@@ -375,7 +376,8 @@ lane_full(const mr_lane_t *lane, const mr_seat_t *seat)
 
     return flush->records >= limit
            || flush->size >= (size_t) options->writer.flush_size
-           || flush->partials.seconds.n >= LANE_CELLS;
+           || flush->partials.seconds.n >= LANE_CELLS
+           || flush->accounts.n >= LANE_ACCOUNTS;
 }
 
 

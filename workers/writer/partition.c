@@ -302,13 +302,25 @@ partition_judge(mr_partition_t *partition, const mr_record_t *record,
     mr_parser_t *parser, mr_error_t *err)
 {
     int rc;
+    int64_t expected;
     mr_flush_t *flush;
     mr_event_t event;
     mr_error_t reason;
+    mr_account_t *account;
 
     flush = partition->flush;
 
+    expected = flush->records == 0 ? partition->ledger.next
+                                   : partition->last.offset + 1;
+
+    account = mr_accounts_take(
+        &flush->accounts, record->time, record->offset, expected);
+    if (account == NULL) {
+        return partition_failed(partition, err);
+    }
+
     if (record->value.data == NULL) {
+        account->dead++;
         rc = partition_dead(partition, record, "the record has no value");
 
     } else if (mr_event_parse(parser, record->value, &event, &reason) != 0) {
@@ -317,15 +329,18 @@ partition_judge(mr_partition_t *partition, const mr_record_t *record,
             return partition_failed(partition, err);
         }
 
+        account->dead++;
         rc = partition_dead(partition, record, reason.message);
 
     } else if (mr_dedup_add(partition->window, record->offset,
                    mr_hash_identity(event.user_id, event.event_id)))
     {
+        account->repeated++;
         flush->repeated++;
         rc = 0;
 
     } else {
+        account->stored++;
         rc = mr_flush_event(flush, &event, record->offset, record->time);
     }
 

@@ -22,6 +22,8 @@ mr_store_open(mr_mongo_t *mongo, const mr_options_t *options,
     store->blocks = mr_mongo_collection(mongo, store->client, MR_MONGO_BLOCKS);
     store->partials =
         mr_mongo_collection(mongo, store->client, MR_MONGO_PARTIALS);
+    store->accounts =
+        mr_mongo_collection(mongo, store->client, MR_MONGO_ACCOUNTS);
 
     *ret_store = store;
 
@@ -39,6 +41,7 @@ mr_store_close(mr_store_t *store)
     mongoc_collection_destroy(store->ledger);
     mongoc_collection_destroy(store->blocks);
     mongoc_collection_destroy(store->partials);
+    mongoc_collection_destroy(store->accounts);
     mr_mongo_push(store->mongo, store->client);
 
     mr_buf_free(&store->chunk);

@@ -57,6 +57,10 @@ mr_store_flush(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
         rc = store_partials(store, work, &opts, err);
     }
 
+    if (rc == 0 && matched) {
+        rc = mr_store_accounts(store, work, &opts, err);
+    }
+
     if (rc == 0 && matched && store_commit(session, err) == 0) {
         result = MR_STORE_DONE;
 

@@ -16,6 +16,7 @@ struct mr_store_s {
     mongoc_collection_t *ledger;
     mongoc_collection_t *blocks;
     mongoc_collection_t *partials;
+    mongoc_collection_t *accounts;
 
     mr_buf_t chunk;    /* blocks on their way */
     bson_t *documents; /* views of them */
@@ -29,5 +30,12 @@ void mr_store_id(const mr_store_t *store, int32_t partition, char *id);
 /* { _id, epoch, next }: the fence.  The caller destroys it. */
 bson_t *mr_store_fence(
     const mr_store_t *store, int32_t partition, int64_t epoch, int64_t next);
+
+/*
+ * Add the flush's account, in the transaction of `opts`: a late flush adds to
+ * the account that its minute has.
+ */
+int mr_store_accounts(mr_store_t *store, const mr_work_t *work,
+    const bson_t *opts, mr_error_t *err);
 
 #endif /* MR_WRITER_STORE_PRIVATE_H */

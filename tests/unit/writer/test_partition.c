@@ -8,6 +8,8 @@
 
 
 #define MOST 1500
+#define STEP 100 /* ms from record to record: three minutes of them */
+#define MINUTES 4
 
 
 typedef enum { FATE_STORED, FATE_REPEATED, FATE_DEAD } fate_t;
@@ -23,6 +25,7 @@ typedef struct {
 static made_t made[MOST];
 static size_t n;
 static fate_t fate[MOST];
+static mr_account_t accounts[MINUTES]; /* as MongoDB would add them up */
 
 static mr_parser_t *parser;
 static mr_options_t options;
@@ -87,7 +90,7 @@ record_of(size_t i)
 
     record.kind = MR_RECORD_DATA;
     record.offset = made[i].offset;
-    record.time = 1000000 + (int64_t) i;
+    record.time = 1000000 + STEP * (int64_t) i;
     record.key = mr_str("k");
 
     if (made[i].has_value) {
@@ -133,6 +136,68 @@ index_of(int64_t offset)
 }
 
 
+static size_t
+minute_of(int64_t time)
+{
+    return (size_t) (time / MR_ACCOUNTS_MINUTE
+                     - record_of(0).time / MR_ACCOUNTS_MINUTE);
+}
+
+
+/* Add a flush's accounts; together they tile its offsets. */
+static void
+note_accounts(const mr_partition_t *partition, const mr_ledger_t *after)
+{
+    size_t i;
+    int64_t covered;
+    mr_account_t *total;
+    const mr_account_t *account;
+
+    covered = 0;
+
+    for (i = 0; i < partition->flush->accounts.n; i++) {
+        account = &partition->flush->accounts.list[i];
+        total = &accounts[minute_of(account->minute)];
+
+        ck_assert_int_ge(account->first, partition->ledger.next);
+        ck_assert_int_lt(account->last, after->next);
+        ck_assert_int_eq(account->last + 1 - account->first,
+            account->stored + account->repeated + account->dead
+                + account->holes);
+
+        total->stored += account->stored;
+        total->repeated += account->repeated;
+        total->dead += account->dead;
+        covered += account->last + 1 - account->first;
+    }
+
+    ck_assert_int_eq(covered, after->next - partition->ledger.next);
+}
+
+
+static void
+check_accounts(void)
+{
+    size_t i, minute;
+    mr_account_t right[MINUTES];
+
+    memset(right, 0, sizeof(right));
+
+    for (i = 0; i < n; i++) {
+        minute = minute_of(record_of(i).time);
+        right[minute].stored += fate[i] == FATE_STORED;
+        right[minute].repeated += fate[i] == FATE_REPEATED;
+        right[minute].dead += fate[i] == FATE_DEAD;
+    }
+
+    for (i = 0; i < MINUTES; i++) {
+        ck_assert_int_eq(accounts[i].stored, right[i].stored);
+        ck_assert_int_eq(accounts[i].repeated, right[i].repeated);
+        ck_assert_int_eq(accounts[i].dead, right[i].dead);
+    }
+}
+
+
 /* What a committed flush says of the records it covers. */
 static void
 note_flush(const mr_partition_t *partition, const mr_ledger_t *after)
@@ -160,6 +225,7 @@ note_flush(const mr_partition_t *partition, const mr_ledger_t *after)
 
     ck_assert_uint_eq(
         flush->records, flush->n + flush->n_dead + flush->repeated);
+    note_accounts(partition, after);
 }
 
 
@@ -178,6 +244,7 @@ START_TEST(every_cut_of_the_log_decides_alike)
     mr_ledger_t ledger, after;
     mr_partition_t *owners[2], *partition;
 
+    memset(accounts, 0, sizeof(accounts));
     make_log((uint64_t) _i, (uint64_t[]){20, 200, 5000}[_i % 3]);
     window = (int64_t[]){1, 10, 100, 10000}[test_below(4)];
 
@@ -253,6 +320,8 @@ START_TEST(every_cut_of_the_log_decides_alike)
             (long long) made[i].offset, fate[i], fate_of(i, window),
             (long long) window);
     }
+
+    check_accounts();
 
     for (owner = 0; owner < 2; owner++) {
         mr_flush_destroy(owners[owner]->flush);
