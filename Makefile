@@ -24,6 +24,18 @@ LDFLAGS   += -fsanitize=address,undefined
 export SANITIZE
 endif
 
+# Negative controls: make fault-NAME builds programs that lack one safeguard,
+# MR_FAULT_<NAME>, into build-fault-NAME/.  A test that watches over the
+# safeguard must fail on them; nothing else may ever run them.
+ifdef FAULT
+ifneq ($(BUILD),build-fault-$(FAULT))
+$(error FAULT=$(FAULT) is for tests alone: make fault-$(FAULT))
+endif
+fault_define := -DMR_FAULT_$(shell echo $(FAULT) | tr a-z- A-Z_)
+CPPFLAGS  += $(fault_define)
+export fault_define
+endif
+
 PACKAGES  := rdkafka libmongoc-1.0 jansson libmicrohttpd inih libxxhash zlib \
              libzstd
 DEP_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
@@ -161,6 +173,12 @@ module:
 
 asan:
 	$(MAKE) BUILD=build-asan SANITIZE=1 all
+
+# What a fault concerns, where that is less than everything.
+fault_makes_no-ledger-guard := daemons
+
+fault-%:
+	$(MAKE) BUILD=build-fault-$* FAULT=$* $(or $(fault_makes_$*),all)
 
 
 # Two commands: `make run` to see it, `make test` to trust it.
