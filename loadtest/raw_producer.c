@@ -5,6 +5,9 @@
  *
  * The events are made beforehand and sent in turn; only delivery reports
  * without an error count.
+ *
+ * With -n it makes a backlog instead: that many different events, whose times
+ * are spread evenly over the -S seconds before now.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -35,6 +38,7 @@ typedef struct {
     uint64_t n;
     rd_kafka_t *rk;
     rd_kafka_topic_t *topic;
+    uint64_t bytes; /* of a backlog */
     uint64_t sent;
     uint64_t acknowledged;
     uint64_t failed;
@@ -45,6 +49,8 @@ typedef struct {
 typedef struct {
     double warmup; /* s */
     double duration;
+    double spread;  /* of a backlog, s */
+    uint64_t count; /* its events; 0: none is wanted */
     uint64_t seed;
     const char *topic;
     rd_kafka_conf_t *conf;
@@ -59,6 +65,8 @@ static int raw_open(raw_t *raw, const raw_options_t *options);
 static void raw_report(
     rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque);
 static void raw_send(raw_t *raw, double until);
+static int raw_backlog(raw_t *raw, const raw_options_t *options);
+static int raw_produce(raw_t *raw, char *event, size_t len, double until);
 static void raw_tell(
     const raw_t *raw, uint64_t acknowledged, double seconds, double cpu);
 static double raw_clock(void);
@@ -80,17 +88,26 @@ main(int argc, char **argv)
         return 2;
     }
 
-    if (raw_make(&raw, options.seed) != 0 || raw_open(&raw, &options) != 0) {
+    if ((options.count == 0 && raw_make(&raw, options.seed) != 0)
+        || raw_open(&raw, &options) != 0)
+    {
         return 1;
     }
 
-    raw_send(&raw, raw_clock() + options.warmup);
+    if (options.count == 0) {
+        raw_send(&raw, raw_clock() + options.warmup);
+    }
 
     before = raw.acknowledged;
     start = raw_clock();
     cpu = raw_cpu();
 
-    raw_send(&raw, start + options.duration);
+    if (options.count == 0) {
+        raw_send(&raw, start + options.duration);
+
+    } else if (raw_backlog(&raw, &options) != 0) {
+        return 1;
+    }
 
     seconds = raw_clock() - start;
     cpu = raw_cpu() - cpu;
@@ -116,7 +133,7 @@ raw_options(int argc, char **argv, raw_options_t *ret_options)
 {
     int opt;
     char errstr[256];
-    raw_options_t o = {.warmup = 1, .duration = 5, .seed = 1};
+    raw_options_t o = {.warmup = 1, .duration = 5, .spread = 86400, .seed = 1};
 
     o.conf = rd_kafka_conf_new();
 
@@ -131,7 +148,7 @@ raw_options(int argc, char **argv, raw_options_t *ret_options)
     }
 
     for (;;) {
-        opt = getopt(argc, argv, "b:d:s:w:X:");
+        opt = getopt(argc, argv, "b:d:n:s:S:w:X:");
 
         if (opt == -1) {
             break;
@@ -151,6 +168,16 @@ raw_options(int argc, char **argv, raw_options_t *ret_options)
 
         case 'd':
             if (raw_seconds(optarg, &o.duration) != 0) {
+                return -1;
+            }
+            break;
+
+        case 'n':
+            o.count = strtoull(optarg, NULL, 10);
+            break;
+
+        case 'S':
+            if (raw_seconds(optarg, &o.spread) != 0) {
                 return -1;
             }
             break;
@@ -183,6 +210,8 @@ raw_options(int argc, char **argv, raw_options_t *ret_options)
     if (optind + 1 != argc) {
         (void) fprintf(stderr,
             "usage: raw_producer -b BROKERS [-w WARMUP] [-d SECONDS] "
+            "[-s SEED] [-X PROPERTY=VALUE]... TOPIC\n"
+            "       raw_producer -b BROKERS -n EVENTS [-S SECONDS] "
             "[-s SEED] [-X PROPERTY=VALUE]... TOPIC\n");
         return -1;
     }
@@ -340,30 +369,83 @@ raw_send(raw_t *raw, double until)
         for (i = 0; i < RAW_POLL; i++) {
             event = raw->events[raw->sent % raw->n];
 
-            while (rd_kafka_produce(raw->topic, RD_KAFKA_PARTITION_UA,
-                       RD_KAFKA_MSG_F_COPY, event,
-                       (size_t) (raw->events[raw->sent % raw->n + 1] - event),
-                       event + RAW_USER, MR_WORKLOAD_USER_LEN, NULL)
-                   == -1)
+            if (raw_produce(raw, event,
+                    (size_t) (raw->events[raw->sent % raw->n + 1] - event),
+                    until)
+                != 0)
             {
-                if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-                    raw->failed++;
-                    raw->err = rd_kafka_last_error();
-                    return;
-                }
-
-                if (raw_clock() >= until) {
-                    return;
-                }
-
-                (void) rd_kafka_poll(raw->rk, 10);
+                return;
             }
-
-            raw->sent++;
         }
 
         (void) rd_kafka_poll(raw->rk, 0);
     }
+}
+
+
+static int
+raw_backlog(raw_t *raw, const raw_options_t *options)
+{
+    int rc;
+    char event[MR_WORKLOAD_EVENT_MAX];
+    size_t len;
+    uint64_t i;
+    mr_workload_t *workload;
+    mr_workload_options_t o = MR_WORKLOAD_DEFAULTS;
+
+    o.seed = options->seed;
+    o.base = (int64_t) ((double) time(NULL) - options->spread) * 1000;
+    o.pace = (double) options->count / (options->spread + 1e-3);
+
+    workload = mr_workload_create(&o);
+    if (workload == NULL) {
+        perror("raw_producer");
+        return -1;
+    }
+
+    rc = 0;
+
+    for (i = 0; i < options->count && rc == 0; i++) {
+        len = mr_workload_event(workload, i, 0, event);
+        raw->bytes += len;
+        rc = raw_produce(raw, event, len, (double) INT32_MAX);
+
+        if (i % RAW_POLL == 0) {
+            (void) rd_kafka_poll(raw->rk, 0);
+        }
+    }
+
+    mr_workload_destroy(workload);
+
+    return rc;
+}
+
+
+/* Waits for room in the queue.  Returns -1 at `until`, or when it failed. */
+static int
+raw_produce(raw_t *raw, char *event, size_t len, double until)
+{
+    while (
+        rd_kafka_produce(raw->topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY,
+            event, len, event + RAW_USER, MR_WORKLOAD_USER_LEN, NULL)
+        == -1)
+    {
+        if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+            raw->failed++;
+            raw->err = rd_kafka_last_error();
+            return -1;
+        }
+
+        if (raw_clock() >= until) {
+            return -1;
+        }
+
+        (void) rd_kafka_poll(raw->rk, 10);
+    }
+
+    raw->sent++;
+
+    return 0;
 }
 
 
@@ -377,7 +459,9 @@ raw_tell(const raw_t *raw, uint64_t acknowledged, double seconds, double cpu)
                   "\"bytes_per_event\":%.1f}\n",
         (double) acknowledged / seconds, seconds, raw->sent, raw->acknowledged,
         raw->failed, cpu,
-        (double) (raw->events[raw->n] - raw->events[0]) / (double) raw->n);
+        raw->events == NULL ? (double) raw->bytes / (double) raw->sent
+                            : (double) (raw->events[raw->n] - raw->events[0])
+                                  / (double) raw->n);
 
     if (raw->failed) {
         (void) fprintf(stderr, "raw_producer: %" PRIu64 " failed: %s\n",
