@@ -164,6 +164,7 @@ mr_suite_json(void)
 
     suite = suite_create("json");
     tc = tcase_create("json");
+    tcase_set_timeout(tc, 60);
     suite_add_tcase(suite, tc);
 
     tcase_add_loop_test(
