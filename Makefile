@@ -232,6 +232,8 @@ help:
 	@echo 'make bench-core  how fast the core is; make fuzz-short  fuzz it'
 	@echo 'make bench-ingest  POST /events beside librdkafka, Go and return 204'
 	@echo 'make bench-pipeline  the highest rate that all parts together hold'
+	@echo 'make bench-storage  the writer beside its limit and MongoDB'"'"'s'
+	@echo '               connector, then queries; make bench-query  these alone'
 	@echo 'make lint      format, banned functions, include rules, sizes'
 	@echo 'make format    clang-format over all of it'
 	@echo 'make deps      install all that building and testing needs'

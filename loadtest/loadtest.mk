@@ -4,8 +4,11 @@ LOADTEST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard loadtest/generator/*.c))
 LOADTEST_LIB := $(filter-out $(BUILD)/loadtest/generator/main.o,$(LOADTEST_OBJ))
 KAFKA_LIBS   := $(shell pkg-config --libs rdkafka 2>/dev/null)
 
-.PHONY: loadtest bench-ingest bench-pipeline
-loadtest: $(BUILD)/millrace-load $(BUILD)/raw_producer $(BUILD)/topic_tool
+MONGO_LIBS   := $(shell pkg-config --libs libmongoc-1.0 2>/dev/null)
+
+.PHONY: loadtest bench-ingest bench-pipeline bench-query bench-storage
+loadtest: $(BUILD)/millrace-load $(BUILD)/raw_producer $(BUILD)/topic_tool \
+    $(BUILD)/block_tool
 
 $(BUILD)/millrace-load: $(LOADTEST_OBJ)
 	@echo '  LINK $@'
@@ -21,6 +24,11 @@ $(BUILD)/topic_tool: $(BUILD)/loadtest/topic_tool.o \
 	@echo '  LINK $@'
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(KAFKA_LIBS) -lm
 
+# Inserts the writer's blocks again: mongod's own limit.
+$(BUILD)/block_tool: $(BUILD)/loadtest/block_tool.o
+	@echo '  LINK $@'
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(MONGO_LIBS)
+
 # The Go service that it is compared with.
 $(BUILD)/go-ingest: $(wildcard loadtest/peers/go-ingest/*)
 	@command -v go > /dev/null || { echo 'loadtest/peers/go-ingest needs' \
@@ -35,6 +43,14 @@ bench-ingest: loadtest module $(BUILD)/go-ingest
 # Everything at once: about eight minutes.
 bench-pipeline: loadtest all
 	@loadtest/bench_pipeline.py -b $(BUILD) $(BENCH_FLAGS)
+
+bench-storage: loadtest all
+	@.cache/venv/bin/python -B loadtest/bench_storage.py -b $(BUILD) \
+	    $(BENCH_FLAGS)
+
+bench-query: loadtest all
+	@.cache/venv/bin/python -B loadtest/bench_query.py -b $(BUILD) \
+	    $(BENCH_FLAGS)
 
 # Its unit tests are one program more of the Makefile's.
 $(BUILD)/tests/unit/loadtest/%.o: CPPFLAGS += -Iloadtest
