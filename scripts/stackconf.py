@@ -137,6 +137,7 @@ def nginx(ports, module, template=None):
         '/run/nginx.pid': 'data/nginx/nginx.pid',
         '/var/log/nginx/error.log': 'nginx.log',
         '/var/log/nginx/access.log': 'access.log',
+        '/usr/share/millrace/lib/': os.path.join(REPO, '.cache/web/'),
         '/usr/share/millrace': REPO,
         '127.0.0.1:9092': f'127.0.0.1:{ports["kafka"]}',
         '127.0.0.1:8081': f'127.0.0.1:{ports["query"]}',

@@ -1,0 +1,190 @@
+/* The newest events of the view, page by page. */
+
+import {get} from "./api.js";
+import {colorOf} from "./colors.js";
+import {byId, el, foreign, keepFocus, setText} from "./dom.js";
+import {clock, date} from "./format.js";
+import {change, moving, onChange, plan, RANGES, state} from "./state.js";
+
+const LIMIT = 20;
+
+/* Pages without an event that are skipped before asking whether to go on. */
+const EMPTY_PAGES = 20;
+
+/* Characters of metadata on the line of an event; all of it unfolds. */
+const LINE = 240;
+
+const root = byId("events");
+const filters = byId("filters");
+const newer = byId("page-newer");
+const older = byId("page-older");
+
+let cursors = [null];   /* of the pages so far; the last is on the screen */
+let next = null;
+let question = null;    /* fixed while one pages: a cursor belongs to it */
+let running = null;
+const open = new Set(); /* events that are unfolded */
+
+
+/* The first page anew, unless the reader has gone on to another. */
+export async function refresh(bounds) {
+    if (cursors.length > 1) {
+        return;
+    }
+    question = ask(bounds);
+    await show();
+}
+
+
+/* Back to the first page: the view has changed. */
+export async function restart(bounds) {
+    cursors = [null];
+    await refresh(bounds);
+}
+
+
+export function showing() {
+    return cursors.length === 1;
+}
+
+
+function ask(bounds) {
+    const now = Date.now() / 1000;
+    const range = moving()
+        ? {from: Math.floor(now - RANGES[state.range]), to: null}
+        : (({from, to}) => ({from, to}))(plan(now, bounds));
+    return {
+        ...range, limit: LIMIT, event_type: state.types,
+        user_id: state.user || null,
+        event_id: state.user ? state.event || null : null,
+    };
+}
+
+
+async function show() {
+    running?.abort();
+    running = new AbortController();
+    const signal = running.signal;
+    let events = [];
+    let cursor = cursors.at(-1);
+    let pages = 0;
+    do {
+        const page = await get("/events", {...question, cursor}, signal);
+        events = page.events;
+        cursor = page.next_cursor;
+        pages++;
+    } while (events.length === 0 && cursor !== null && pages < EMPTY_PAGES);
+    next = cursor;
+    draw(events);
+}
+
+
+function draw(events) {
+    newer.disabled = cursors.length === 1;
+    older.disabled = next === null;
+    setText(byId("page-number"), `Page ${cursors.length}`);
+    setText(byId("events-note"), cursors.length === 1
+        ? moving() ? "updated as they come" : "" : "held while you page");
+    if (events.length === 0) {
+        root.replaceChildren(el("p", {class: "empty"}, next === null
+            ? "No event matches in this range."
+            : "Nothing found yet; Older goes on searching."));
+        return;
+    }
+    keepFocus(root, () => root.replaceChildren(el("table", {},
+        el("thead", {}, el("tr", {}, ["Time", "Type", "User", "Event",
+            "Metadata"].map((name) => el("th", {scope: "col"}, name)))),
+        el("tbody", {}, events.map(row)))));
+}
+
+
+function row(event) {
+    const key = `${event.user_id}\n${event.event_id}`;
+    return el("tr", {},
+        el("td", {class: "time"},
+            el("span", {class: "day"}, date(event.timestamp, state.zone)),
+            " ", clock(event.timestamp, state.zone, "milli")),
+        el("td", {class: "type", color: colorOf(event.event_type)},
+            el("i", {class: "swatch"}), foreign(event.event_type, 60)),
+        el("td", {}, el("button", {type: "button", class: "plain",
+            title: "Only this user", "data-key": "user\n" + key,
+            onclick: () => change({user: event.user_id, event: ""})},
+        foreign(event.user_id, 60))),
+        el("td", {class: "id"}, foreign(event.event_id, 60)),
+        el("td", {class: "metadata"}, whole(event, key)));
+}
+
+
+/* The metadata on a line, which unfolds to the event as it was sent. */
+function whole(event, key) {
+    return el("details", {open: open.has(key), ontoggle: (toggled) => {
+        if (toggled.target.open) {
+            open.add(key);
+        } else {
+            open.delete(key);
+        }
+    }},
+    el("summary", {"data-key": "more\n" + key}, line(event.metadata)),
+    el("pre", {tabindex: 0}, foreign(JSON.stringify(event, null, 2), 100000,
+        "\n")));
+}
+
+
+function line(metadata) {
+    const members = Object.entries(metadata);
+    if (members.length === 0) {
+        return el("span", {class: "note"}, "no metadata");
+    }
+    let room = LINE;
+    const shown = [];
+    for (const [name, value] of members) {
+        const text = typeof value === "string" ? value
+            : JSON.stringify(value);
+        shown.push(el("span", {class: "member"},
+            el("span", {class: "name"}, foreign(name, Math.max(room, 1))),
+            " ", foreign(text, Math.max(room, 1))), " ");
+        room -= name.length + text.length;
+        if (room <= 0) {
+            break;
+        }
+    }
+    return shown;
+}
+
+
+/* An error of paging is shown by whoever is told. */
+export function start(failed) {
+    const turn = async (change_) => {
+        const before = [...cursors];
+        change_();
+        try {
+            await show();
+        } catch (error) {
+            cursors = before;
+            failed(error);
+        }
+    };
+    older.addEventListener("click", () =>
+        turn(() => cursors.push(next)));
+    newer.addEventListener("click", () =>
+        turn(() => cursors.pop()));
+    filters.addEventListener("submit", (event) => {
+        event.preventDefault();
+        const user = filters.elements.user.value;
+        const id = filters.elements.event.value;
+        filters.elements.event.setCustomValidity(id !== "" && user === ""
+            ? "An event_id is unique to its user: give the user as well." : "");
+        if (filters.reportValidity()) {
+            change({user, event: id});
+        }
+    });
+    filters.addEventListener("input", () =>
+        filters.elements.event.setCustomValidity(""));
+    filters.addEventListener("reset", () => change({user: "", event: ""}));
+    const fill = () => {
+        filters.elements.user.value = state.user;
+        filters.elements.event.value = state.event;
+    };
+    onChange(fill);
+    fill();
+}

@@ -1,0 +1,170 @@
+/*
+ * The newest two minutes, second by second: from GET /stats/stream where it
+ * answers, else by asking GET /stats.
+ */
+
+import {get} from "./api.js";
+import {moving, state} from "./state.js";
+
+const KEPT = 120;
+const POLL = 2000;
+const RETRY = 15000;
+
+/* A stream without a window for so long is asked about by GET /stats. */
+const SILENCE = 4000;
+
+const seconds = new Map();      /* start -> Map(type -> count) */
+const measures = new Set();
+
+let source = null;
+let streaming = false;
+let heard = 0;
+let asOf = 0;
+let report = () => {};
+let retryTimer = 0;
+
+
+/* Call `listener()` whenever something has changed. */
+export function start(listener) {
+    report = listener;
+    connect();
+    poll();
+    setInterval(() => {
+        if (!document.hidden && (!streaming || Date.now() - heard > SILENCE)) {
+            poll();
+        }
+    }, POLL);
+    document.addEventListener("visibilitychange", () => {
+        if (document.hidden) {
+            disconnect();
+        } else {
+            connect();
+            poll();
+        }
+    });
+}
+
+
+export function isStreaming() {
+    return streaming;
+}
+
+
+/* Names of measures that windows were seen with. */
+export function measureNames() {
+    return [...measures].sort();
+}
+
+
+/* Counts of the chosen types in the `n` newest finished seconds. */
+export function newest(n) {
+    const end = Math.floor(asOf);
+    const counts = [];
+    for (let at = end - n; at < end; at++) {
+        let sum = 0;
+        for (const [type, count] of seconds.get(at) ?? []) {
+            if (state.types.length === 0 || state.types.includes(type)) {
+                sum += count;
+            }
+        }
+        counts.push(sum);
+    }
+    return asOf === 0 ? null : counts;
+}
+
+
+function connect() {
+    clearTimeout(retryTimer);
+    if (source !== null || !("EventSource" in window)) {
+        return;
+    }
+    source = new EventSource("/stats/stream");
+    source.addEventListener("open", () => {
+        streaming = true;
+        heard = Date.now();
+        report();
+    });
+    source.addEventListener("window", (event) => {
+        heard = Date.now();
+        take(JSON.parse(event.data));
+    });
+    source.addEventListener("reset", poll);
+    source.addEventListener("error", () => {
+        streaming = false;
+        if (source?.readyState === EventSource.CLOSED) {
+            disconnect();
+            retryTimer = setTimeout(connect, RETRY);
+        }
+        report();
+    });
+}
+
+
+function disconnect() {
+    source?.close();
+    source = null;
+    streaming = false;
+}
+
+
+/* A window is absolute, so one that comes twice changes nothing. */
+function take(window) {
+    Object.keys(window.measures ?? {}).forEach((name) => measures.add(name));
+    if (window.width !== "1s") {
+        return;
+    }
+    const now = Date.now() / 1000;
+    if (window.start < now - KEPT || window.start > now + 1) {
+        return;
+    }
+    put(window.start, window.event_type, window.count);
+    /* Seconds come in order of time but for late events. */
+    asOf = Math.max(asOf, window.start);
+    report();
+}
+
+
+function put(at, type, count) {
+    if (!seconds.has(at)) {
+        seconds.set(at, new Map());
+    }
+    seconds.get(at).set(type, count);
+    for (const old of seconds.keys()) {
+        if (old < Date.now() / 1000 - KEPT) {
+            seconds.delete(old);
+        }
+    }
+}
+
+
+async function poll() {
+    const now = Math.floor(Date.now() / 1000);
+    try {
+        let answer;
+        const question = {time_interval: "1s", from: now - 62, to: now + 1};
+        try {
+            answer = await get("/stats",
+                {...question, group_by: "event_type"});
+        } catch (error) {
+            if (error.status !== 400) {
+                throw error;
+            }
+            answer = await get("/stats",
+                {...question, event_type: state.types});
+        }
+        for (const point of answer.series) {
+            put(point.start, point.event_type ?? state.types[0] ?? "",
+                point.count);
+        }
+        asOf = Math.max(asOf, Math.min(answer.as_of ?? 0, now));
+        report();
+    } catch {
+        /* The view itself says what is wrong. */
+    }
+}
+
+
+/* Does the view move by itself? */
+export function wantsUpdates() {
+    return moving() && !document.hidden;
+}
