@@ -1,0 +1,435 @@
+"""The dashboard and /docs in Chromium, on the running system."""
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Error, expect
+
+from harness.answers import await_events, read_events
+from harness.browser import PATIENCE, Tab, chromium
+from harness.waiting import wait_until
+
+expect.set_options(timeout=PATIENCE)
+
+# A quiet hour some days ago, from 05:00 UTC: minutes are kept for 35 days.
+START = int(time.time()) // 86400 * 86400 - 11 * 86400 + 5 * 3600
+DAY = time.strftime("%Y-%m-%d", time.gmtime(START))
+VIEW = {"range": "custom", "from": START, "to": START + 3600, "zone": "utc"}
+
+# What a sender may put into its events.
+HOSTILE = [
+    "<img src=x onerror=\"window.pwned='img'\">",
+    "<script>window.pwned='script'</script>",
+    "\"><svg/onload=window.pwned='svg'>",
+    "javascript:window.pwned='url'",
+    "‮txt.exe‬",                       # right to left
+    "pay​pal⁠﻿",                  # zero width
+    "{{7*7}} ${7*7} %s &lt;b&gt; \\u003cb\\u003e",
+    "𝕳" * 12 + "ß" * 3 + "🏴‍☠️",
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def tab(browser, stack):
+    """A function that makes tabs, which must not have complained."""
+
+    tabs = []
+
+    def make(**options):
+        tabs.append(Tab(browser, stack.url, **options))
+        return tabs[-1]
+
+    yield make
+    complaints = []
+    for one in tabs:
+        complaints += one.complaints
+        one.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def memory():
+    return {}
+
+
+@pytest.fixture
+def stored(memory, sender, client, name):
+    """{"types", "events"}: 300 events of three types within the hour."""
+
+    if not memory:
+        types = [name + letter for letter in "abc"]
+        events = [{"event_id": f"{name}{i:03}", "user_id": f"{name}u{i % 40}",
+                   "event_type": types[min(i % 6, 2)],
+                   "timestamp": START + i * 12 + i / 1000,
+                   "metadata": {"value": i / 4, "i": i}}
+                  for i in range(300)]
+        sender.deliver(events)
+        await_events(client, len(events), event_type=types)
+        memory.update(types=types, events=events)
+        await_counted(client, len(events), types)
+    return memory
+
+
+def await_counted(client, n, types):
+    wait_until(lambda: stats(client, types)["total"]["count"] == n, 20,
+               f"{n} events of {types} in GET /stats")
+
+
+def stats(client, types, **more):
+    answer = client.get("/stats", params={
+        "event_type": types, "from": START, "to": START + 3600,
+        "time_interval": "1m", **more})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def figure(page, tile):
+    return page.locator(f"#tile-{tile} .figure")
+
+
+def ids_of(page):
+    return page.locator("#events tbody td.id").all_inner_texts()
+
+
+def number(text):
+    return float(text.replace(",", ""))
+
+
+def test_the_figures_are_those_of_stats(stored, client, tab):
+    types = stored["types"]
+    page = tab().open(type=types, **VIEW)
+    expect(figure(page, "events")).to_have_text("300")
+
+    total = stats(client, types)["total"]
+    assert number(figure(page, "measure").inner_text()) == pytest.approx(
+        total["average"], abs=0.00501)
+    expect(page.locator("#tile-measure .note")).to_have_text(
+        "average of 300")
+    users = figure(page, "users").inner_text()
+    assert users == ("–" if total["unique_users"] is None
+                     else str(total["unique_users"]))
+    for row, name in enumerate(("p50", "p95", "p99")):
+        shown = page.locator("#tile-measure dd").nth(row).inner_text()
+        assert shown == "–" if total[name] is None else \
+            number(shown) == pytest.approx(total[name], rel=0.001)
+
+    for name in types:
+        row = page.locator("#types tbody tr", has_text=name)
+        expect(row.locator("td").first).to_have_text(
+            str(stats(client, [name])["total"]["count"]))
+
+
+def test_the_chart_shows_what_was_sent(stored, client, tab):
+    types = stored["types"]
+    page = tab().open(type=types, **VIEW)
+    expect(page.locator("#chart canvas")).to_be_visible()
+    assert page.evaluate(
+        """() => { const canvas = document.querySelector("#chart canvas");
+            const data = canvas.getContext("2d").getImageData(0, 0,
+                canvas.width, canvas.height).data;
+            const colors = new Map();
+            for (let i = 0; i < data.length; i += 4) {
+                if (data[i + 3] === 255) {
+                    const key = data.slice(i, i + 3).join();
+                    colors.set(key, (colors.get(key) ?? 0) + 1);
+                }
+            }
+            return [...colors.values()].filter((n) => n > 500).length; }
+        """) >= 3, "three types have three colors"
+
+    page.get_by_role("button", name="As a table").click()
+    head = page.locator("#chart thead th").all_inner_texts()[1:]
+    assert sorted(head) == types
+    rows = page.locator("#chart tbody tr").all_inner_texts()
+    assert len(rows) == 60
+    shown = {}
+    for row in rows:
+        start, *counts = row.split("\t")
+        shown[start] = dict(zip(head, map(number, counts)))
+    want = {}
+    for point in stats(client, types, group_by="event_type")["series"]:
+        minute = point["start"] % 3600 // 60
+        want.setdefault(f"{DAY} 05:{minute:02}", {})[
+            point["event_type"]] = point["count"]
+    assert shown == want
+
+
+def test_choosing_types_goes_into_the_address(stored, tab):
+    types = stored["types"]
+    page = tab().open(type=types, **VIEW)
+    expect(figure(page, "events")).to_have_text("300")
+    page.get_by_role("checkbox", name=types[2]).click()
+    expect(figure(page, "events")).to_have_text("100")
+    assert types[2] not in page.url
+
+    shared = page.url
+    page.get_by_label("Show").select_option("Average")
+    expect(page.locator("#chart-title")).to_have_text(
+        "Average of the measure")
+    page.go_back()
+    expect(page.locator("#chart-title")).to_have_text("Events")
+    assert page.url == shared
+    other = tab()
+    other.page.goto(shared)
+    expect(figure(other.page, "events")).to_have_text("100")
+
+
+def test_a_stretch_of_the_chart_becomes_the_range(stored, tab):
+    page = tab().open(type=stored["types"], **VIEW)
+    over = page.locator("#chart .u-over")
+    box = over.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 60, steps=4)
+    page.mouse.up()
+    expect(page.locator("#chart-note")).not_to_contain_text("05:00")
+    first, last = map(int, re.search(r"from=(\d+)&to=(\d+)",
+                                     page.url).groups())
+    assert START + 840 <= first <= START + 960
+    assert START + 1740 <= last <= START + 1860
+    n = sum(first <= event["timestamp"] < last for event in stored["events"])
+    assert 50 < n < 100
+    expect(figure(page, "events")).to_have_text(str(n))
+
+
+def test_events_page_by_page_and_by_user(stored, client, tab):
+    want = [event["event_id"] for event in read_events(
+        client, event_type=stored["types"])]
+    page = tab().open(type=stored["types"], **VIEW)
+    expect(page.locator("#events tbody tr")).to_have_count(20)
+    seen = []
+    for turn in range(15):
+        expect(page.locator("#page-number")).to_have_text(f"Page {turn + 1}")
+        expect(page.locator("#events td.id").first).to_have_text(
+            want[20 * turn])
+        seen += ids_of(page)
+        older = page.get_by_role("button", name="Older")
+        if turn < 14:
+            older.click()
+    assert seen == want
+    expect(older).to_be_disabled()
+    page.get_by_role("button", name="Newer").click()
+    expect(page.locator("#events td.id").first).to_have_text(want[260])
+
+    user = stored["events"][7]["user_id"]
+    page.get_by_label("User", exact=True).fill(user)
+    page.get_by_role("button", name="Apply").click()
+    theirs = [event["event_id"] for event in read_events(
+        client, event_type=stored["types"], user_id=user)]
+    expect(page.locator("#events tbody tr")).to_have_count(len(theirs))
+    assert ids_of(page) == theirs
+    page.get_by_label("Event", exact=True).fill(theirs[3])
+    page.keyboard.press("Enter")
+    expect(page.locator("#events tbody tr")).to_have_count(1)
+    page.locator("#events summary").click()
+    expect(page.locator("#events pre")).to_contain_text('"i": ')
+
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#events tbody tr")).to_have_count(20)
+
+
+def test_what_is_wrong_is_said(stored, stack, tab):
+    one = tab()
+    page = one.open(type="no such type", **VIEW)
+    expect(page.locator("#chart")).to_contain_text("No events in this range")
+    expect(page.locator("#events")).to_contain_text("No event matches")
+
+    page = one.open(type=stored["types"], **VIEW)
+    expect(figure(page, "events")).to_have_text("300")
+    page.get_by_label("Measure").fill("no-such")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chart")).to_contain_text(
+        "measure must be one of those configured: value")
+    page.get_by_label("Measure").fill("value")
+    page.keyboard.press("Enter")
+    expect(figure(page, "events")).to_have_text("300")
+
+    stack.stop("query")
+    expect(page.locator("#banner")).to_contain_text(
+        "millrace-query is away: nothing can be read")
+    expect(page.locator("#status")).to_have_text("millrace-query is away")
+    stack.start("query")
+    expect(page.locator("#banner")).to_be_empty()
+    expect(figure(page, "events")).to_have_text("300")
+    # Chromium reports each answer of 400 and 503 on the console itself.
+    one.forgive(r"status of (400|503)")
+
+
+def test_an_event_appears_by_itself(sender, tab, name):
+    page = tab().open(range="5m", type=name)
+    expect(page.locator("#chart")).to_contain_text("No events in this range")
+    now = int(page.evaluate("Date.now() / 1000"))
+    sender.deliver([{"event_id": f"{name}{i}", "user_id": name,
+                     "event_type": name, "timestamp": now - 60 + i}
+                    for i in range(7)])
+    expect(figure(page, "events")).to_have_text("7")
+    expect(page.locator("#events tbody tr")).to_have_count(7)
+    expect(page.locator("#chart canvas")).to_be_visible()
+
+
+def test_markup_in_events_stays_text(sender, client, tab, name):
+    events = [{"event_id": f"{name}{text}", "user_id": f"{name}{text}",
+               "event_type": (name + text)[:60], "timestamp": START + 1800 + i,
+               "metadata": {text: text, "deep": {"er": [text]}}}
+              for i, text in enumerate(HOSTILE)]
+    events.append({"event_id": name + "x" * 80, "user_id": name + "y" * 200,
+                   "event_type": name + "W" * 70, "timestamp": START + 1900,
+                   "metadata": {"long": "z" * 60000}})
+    sender.deliver(events)
+    types = [event["event_type"] for event in events]
+    await_counted(client, len(events), types)
+    one = tab()
+    page = one.open(type=types, **VIEW)
+    expect(page.locator("#events tbody tr")).to_have_count(len(events))
+    expect(page.locator("#types tbody tr input:checked")).to_have_count(
+        len(events))
+    for summary in page.locator("#events summary").all():
+        summary.click()
+    page.get_by_role("button", name="As a table").click()
+    page.get_by_label("User", exact=True).fill(HOSTILE[0])
+
+    shown = page.locator("body").inner_text()
+    for text in HOSTILE[:4]:
+        assert text in shown
+    assert "⟨U+202E⟩txt.exe⟨U+202C⟩" in shown
+    assert "pay⟨U+200B⟩pal⟨U+2060⟩⟨U+FEFF⟩" in shown
+    assert not re.search("[\u200b\u202e\u2060\ufeff]", shown)
+    assert page.evaluate("window.pwned") is None
+    assert page.locator("main img, main script, main iframe, main a").count() \
+        == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1320
+
+
+def test_the_policy_would_stop_it_too(client, stack, browser):
+    answer = client.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; ")
+    assert "unsafe" not in policy
+    for path in ("/", "/docs", "/js/main.js", "/lib/uplot/uPlot.esm.js",
+                 "/events", "/stats", "/no-such", "/openapi.yaml"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff", path
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert "unsafe" not in client.get("/docs").headers[
+        "content-security-policy"]
+
+    tab = Tab(browser, stack.url)
+    page = tab.open()
+    for attack, word in (
+            ("document.body.innerHTML = '<img src=x>'", "TrustedHTML"),
+            ("document.write('<b>x</b>')", "TrustedHTML"),
+            ("document.createElement('script').text = 'x()'",
+             "TrustedScript"),
+            ("document.createElement('script').src = '/js/main.js'",
+             "TrustedScriptURL"),
+            ("document.body.setAttribute('onclick', 'x()')",
+             "TrustedScript"),
+            ("fetch('http://localhost:1/')", "Failed to fetch")):
+        with pytest.raises(Error, match=word):
+            page.evaluate(attack)
+    page.evaluate("""() => {
+        const image = document.createElement("img");
+        image.src = "http://localhost:1/x.png";
+        const style = document.createElement("style");
+        style.textContent = "body { display: none; }";
+        document.body.append(image, style); }""")
+    for directive in ("connect-src", "img-src", "style-src"):
+        wait_until(lambda: any(f"policy: {directive}" in text
+                               for text in tab.complaints)
+                   or page.wait_for_timeout(50), 5, directive)
+    expect(page.locator("#main")).to_be_visible()
+    tab.close()
+
+
+def test_with_the_keyboard_alone(stored, tab):
+    page = tab().open(type=stored["types"], **VIEW)
+    expect(figure(page, "events")).to_have_text("300")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    seen = []
+    for _ in range(100):
+        about = page.evaluate("""() => {
+            const element = document.activeElement;
+            const style = getComputedStyle(element);
+            const box = element.getBoundingClientRect();
+            return {id: element.id || element.name || element.className
+                        || element.dataset.key || element.textContent,
+                tag: element.tagName, outline: style.outlineStyle,
+                seen: box.width > 0 && box.bottom > 0
+                    && box.top < innerHeight}; }""")
+        if about["tag"] == "BODY":
+            break
+        assert about["outline"] != "none", f"the focus is not seen: {about}"
+        assert about["seen"], f"out of sight: {about}"
+        seen.append(about["id"])
+        if about["id"] == "chart":
+            page.keyboard.press("Home")
+            page.keyboard.press("ArrowRight")
+            expect(page.locator("#chart-readout")).to_have_text(re.compile(
+                DAY + " 05:01.*Together 0.083"))
+        if about["id"] == "show":
+            page.keyboard.press("ArrowDown")
+            expect(page.locator("#chart-title")).to_have_text(
+                "Events a second")
+        page.keyboard.press("Tab")
+    for wanted in ("range", "interval", "show", "measure", "zone",
+                   "chart-table", "chart", stored["types"][0], "types-clear",
+                   "user", "event", "page-older"):
+        assert wanted in seen, f"{wanted} is not reached: {seen}"
+    page.locator("#page-older").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#page-number")).to_have_text("Page 2")
+    unlabelled = page.evaluate("""() => [...document.querySelectorAll(
+        "button, input, select, a")].filter((element) =>
+            !(element.labels?.length || element.textContent.trim()
+                || element.getAttribute("aria-label")))
+        .map((element) => element.outerHTML)""")
+    assert unlabelled == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_on_a_phone(stored, tab, dark):
+    page = tab(phone=True, dark=dark, motion=False).open(
+        type=stored["types"], **VIEW)
+    expect(figure(page, "events")).to_have_text("300")
+    expect(page.locator("#events tbody tr")).to_have_count(20)
+    expect(page.locator("#chart canvas")).to_be_visible()
+    too_wide = page.evaluate("""() => [...document.querySelectorAll(
+        "body *")].filter((element) => element.getClientRects().length > 0
+            && !element.closest(".hidden, .skip, .u-wrap, pre")
+            && element.getBoundingClientRect().right > innerWidth + 0.5)
+        .map((element) => element.outerHTML.slice(0, 120))""")
+    assert too_wide == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    ground, ink = page.evaluate("""() => {
+        const style = getComputedStyle(document.body);
+        return [style.backgroundColor, style.color].map((color) =>
+            color.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0)); }
+        """)
+    assert ground < 120 and ink > 600 if dark else ground > 600 and ink < 150
+    moving = page.evaluate("document.getAnimations().length")
+    assert moving == 0
+
+
+def test_docs_show_the_description_offline(client, tab):
+    page = tab().open("/docs")
+    names = [f"{path} {method}" for path, method in re.findall(
+        r"^  (/[^\n:]*):|^    (get|post|options):$",
+        client.get("/openapi.yaml").text, re.M)]
+    operations = sum(name.startswith(" ") for name in names)
+    assert operations >= 8
+    expect(page.locator(".opblock")).to_have_count(operations)
+    page.locator("#operations-query-getStats .opblock-summary-control").click()
+    expect(page.locator("#operations-query-getStats")).to_contain_text(
+        "Width of a bucket")
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_role("button", name="Execute").click()
+    expect(page.locator(".live-responses-table").first).to_contain_text(
+        '"as_of"')
