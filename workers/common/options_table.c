@@ -137,6 +137,14 @@ const mr_option_t mr_option_table[] = {
         "2000", "1", "1000000", NULL,
         "blocks that one page may read before it is answered short"},
 
+    {"query", "stream_listeners", MR_OPTION_COUNT,
+        MR_OFFSET(query.stream_listeners), "2000", "1", "100000", NULL,
+        "listeners of GET /stats/stream at once; beyond that 503"},
+
+    {"query", "stream_memory", MR_OPTION_SIZE, MR_OFFSET(query.stream_memory),
+        "32m", "1m", "1g", NULL,
+        "recent windows that GET /stats/stream can go on from"},
+
     {"query", "metrics", MR_OPTION_ADDRESS, MR_OFFSET(query.metrics),
         "127.0.0.1:9103", NULL, NULL, NULL,
         "where /metrics and /healthz are served"},

@@ -12,6 +12,7 @@ mr_handler_t mr_events_get; /* events.c */
 mr_prepare_t mr_events_prepare;
 
 mr_handler_t mr_stats_get;   /* stats.c */
+mr_handler_t mr_stream_get;  /* stream_get.c */
 mr_handler_t mr_healthz_get; /* readiness.c */
 mr_handler_t mr_readyz_get;
 mr_handler_t mr_readyz_query_get;

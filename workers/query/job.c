@@ -68,6 +68,7 @@ mr_job_unref(mr_job_t *job)
     free(job->uri);
     free(job->ingest);
     free(job->if_none_match);
+    free(job->last_event_id);
     free(job->method);
     free(job->after);
     free(job);

@@ -42,6 +42,7 @@ struct mr_job_s {
     mr_request_t request; /* views into uri and the connection */
     char *ingest;         /* copies of header values */
     char *if_none_match;
+    char *last_event_id;
     char *method;
     const mr_route_t *route;
     int64_t started; /* monotonic, ms */

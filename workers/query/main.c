@@ -8,6 +8,7 @@
 #include "route.h"
 #include "server.h"
 #include "store.h"
+#include "stream.h"
 
 
 #define MR_MAIN_POLL 3600000
@@ -21,7 +22,7 @@ int
 main(int argc, char **argv)
 {
     int rc;
-    mr_app_t app = {NULL, NULL, NULL};
+    mr_app_t app = {NULL, NULL, NULL, NULL};
     mr_error_t err = MR_ERROR_INIT;
     mr_options_t options;
 
@@ -40,6 +41,7 @@ main(int argc, char **argv)
         mr_log_error("%s", err.message);
     }
 
+    mr_stream_free(app.stream);
     mr_health_stop(app.health);
     mr_store_close(app.store);
     mr_options_free(&options);
@@ -64,6 +66,7 @@ mr_main_run(mr_app_t *app, mr_error_t *err)
 
     if (mr_store_open(options, &app->store, err) == -1
         || mr_health_start(app->store, &app->health, err) == -1
+        || mr_stream_start(options, &app->stream, err) == -1
         || mr_metrics_start(options->query.metrics, err) == -1)
     {
         return -1;

@@ -15,6 +15,7 @@ static const mr_route_t mr_routes[] = {
     {"/events", "GET, HEAD, POST, OPTIONS", 1, mr_events_get,
         mr_events_prepare},
     {"/stats", "GET, HEAD", 1, mr_stats_get, NULL},
+    {"/stats/stream", "GET, HEAD", 0, mr_stream_get, NULL},
     {"/healthz", "GET, HEAD", 0, mr_healthz_get, NULL},
     {"/readyz", "GET, HEAD", 0, mr_readyz_get, NULL},
     {"/readyz/query", "GET, HEAD", 0, mr_readyz_query_get, NULL},

@@ -15,6 +15,7 @@
 #include "health.h"
 #include "reply.h"
 #include "store.h"
+#include "stream.h"
 
 
 /* What all requests share; lives as long as the server. */
@@ -22,6 +23,7 @@ typedef struct {
     const mr_options_t *options;
     mr_store_t *store;
     mr_health_t *health;
+    mr_stream_t *stream;
 } mr_app_t;
 
 
@@ -32,6 +34,7 @@ typedef struct {
     mr_str_t query;            /* behind the '?', still encoded */
     const char *ingest;        /* header Millrace-Ingest, or NULL */
     const char *if_none_match; /* header If-None-Match, or NULL */
+    const char *last_event_id; /* header Last-Event-ID, or NULL */
     int64_t deadline;          /* mr_time_monotonic() */
 
     /* Non-zero, with *err filled, once nobody waits for the answer. */

@@ -19,7 +19,8 @@
 #include "watch.h"
 
 
-#define MR_SERVER_CONNECTIONS 4096
+/* Besides the listeners of the stream. */
+#define MR_SERVER_CONNECTIONS 4096u
 #define MR_SERVER_THREADS_MAX 2u
 
 /* Seconds; longer than nginx keeps its idle connections (60 s). */
@@ -78,7 +79,7 @@ mr_server_start(const mr_app_t *app, mr_server_t **ret_server, mr_error_t *err)
 {
     int fd;
     long cores;
-    unsigned threads;
+    unsigned threads, connections;
     mr_server_t *server;
 
     server = calloc(1, sizeof(mr_server_t));
@@ -111,17 +112,19 @@ mr_server_start(const mr_app_t *app, mr_server_t **ret_server, mr_error_t *err)
     cores = sysconf(_SC_NPROCESSORS_ONLN);
     threads = cores < (long) MR_SERVER_THREADS_MAX ? 1u : MR_SERVER_THREADS_MAX;
 
-    server->daemon =
-        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD
-                             | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
-            0, NULL, NULL, mr_server_handle, server, MHD_OPTION_EXTERNAL_LOGGER,
-            mr_server_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-            MHD_OPTION_URI_LOG_CALLBACK, mr_server_begin, server,
-            MHD_OPTION_NOTIFY_COMPLETED, mr_server_completed, server,
-            MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT,
-            (unsigned) MR_SERVER_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-            MR_SERVER_IDLE, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-            MR_SERVER_MEMORY, MHD_OPTION_END);
+    connections =
+        MR_SERVER_CONNECTIONS + (unsigned) app->options->query.stream_listeners;
+
+    server->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD
+                                          | MHD_ALLOW_SUSPEND_RESUME
+                                          | MHD_USE_ERROR_LOG,
+        0, NULL, NULL, mr_server_handle, server, MHD_OPTION_EXTERNAL_LOGGER,
+        mr_server_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_URI_LOG_CALLBACK, mr_server_begin, server,
+        MHD_OPTION_NOTIFY_COMPLETED, mr_server_completed, server,
+        MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT,
+        connections, MHD_OPTION_CONNECTION_TIMEOUT, MR_SERVER_IDLE,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, MR_SERVER_MEMORY, MHD_OPTION_END);
 
     if (server->daemon == NULL) {
         close(fd);
@@ -152,6 +155,7 @@ mr_server_stop(mr_server_t *server)
     /* No connection may be suspended when the HTTP server is stopped. */
     mr_watch_stop(server->watch);
     mr_pool_stop(server->pool);
+    mr_stream_stop(server->app->stream);
 
     until = mr_time_monotonic() + MR_SERVER_LINGER;
 
@@ -335,6 +339,7 @@ mr_server_request(mr_job_t *job, struct MHD_Connection *connection,
     job->method = strdup(method);
     job->ingest = mr_server_header(connection, "Millrace-Ingest", &failed);
     job->if_none_match = mr_server_header(connection, "If-None-Match", &failed);
+    job->last_event_id = mr_server_header(connection, "Last-Event-ID", &failed);
 
     if (job->method == NULL || failed) {
         return -1;
@@ -343,6 +348,7 @@ mr_server_request(mr_job_t *job, struct MHD_Connection *connection,
     job->request.method = job->method;
     job->request.ingest = job->ingest;
     job->request.if_none_match = job->if_none_match;
+    job->request.last_event_id = job->last_event_id;
     job->started = mr_time_monotonic();
     job->request.deadline = job->started + timeout;
 

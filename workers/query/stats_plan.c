@@ -130,6 +130,33 @@ mr_stats_points(size_t buckets, size_t series, mr_error_t *err)
 }
 
 
+int
+mr_stats_measure_unknown(const mr_options_t *options, mr_error_t *err)
+{
+    int len;
+    char list[160];
+    size_t i, used;
+
+    used = 0;
+    list[0] = '\0';
+
+    for (i = 0; i < options->measures.n; i++) {
+        len = snprintf(list + used, sizeof(list) - used, "%s%s",
+            i > 0 ? ", " : "", options->measures.list[i].name);
+
+        if (len > 0 && (size_t) len < sizeof(list) - used) {
+            used += (size_t) len;
+        }
+
+        list[used] = '\0';
+    }
+
+    return mr_error_set(err, MR_ERROR_ARGUMENT, "measure",
+        "measure must be one of those configured: %s",
+        used > 0 ? list : "none is");
+}
+
+
 static int
 mr_stats_plan_read(const mr_params_t *params, const mr_options_t *options,
     int64_t now, mr_stats_plan_t *plan, mr_error_t *err)
@@ -203,9 +230,7 @@ static int
 mr_stats_plan_measure(const mr_params_t *params, const mr_options_t *options,
     mr_stats_plan_t *plan, mr_error_t *err)
 {
-    int len;
-    char list[160];
-    size_t i, used;
+    size_t i;
     mr_str_t text;
 
     text = mr_params_get(params, "measure");
@@ -216,31 +241,16 @@ mr_stats_plan_measure(const mr_params_t *params, const mr_options_t *options,
         return 0;
     }
 
-    used = 0;
-    list[0] = '\0';
-
     for (i = 0; i < options->measures.n; i++) {
-
         if (strlen(options->measures.list[i].name) == text.len
             && memcmp(options->measures.list[i].name, text.data, text.len) == 0)
         {
             plan->measure = options->measures.list[i].name;
             return 0;
         }
-
-        len = snprintf(list + used, sizeof(list) - used, "%s%s",
-            i > 0 ? ", " : "", options->measures.list[i].name);
-
-        if (len > 0 && (size_t) len < sizeof(list) - used) {
-            used += (size_t) len;
-        }
-
-        list[used] = '\0';
     }
 
-    return mr_error_set(err, MR_ERROR_ARGUMENT, "measure",
-        "measure must be one of those configured: %s",
-        used > 0 ? list : "none is");
+    return mr_stats_measure_unknown(options, err);
 }
 
 

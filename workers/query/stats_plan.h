@@ -62,4 +62,7 @@ int64_t mr_stats_elapsed(int64_t from, int64_t to, int64_t now);
 /* Fails with MR_ERROR_ARGUMENT when so many series have too many points. */
 int mr_stats_points(size_t buckets, size_t series, mr_error_t *err);
 
+/* Fill *err: the measure asked for is none of the options'; returns -1. */
+int mr_stats_measure_unknown(const mr_options_t *options, mr_error_t *err);
+
 #endif /* MILLRACE_QUERY_STATS_PLAN_H */

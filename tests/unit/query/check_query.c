@@ -32,6 +32,7 @@ main(void)
     srunner_add_suite(runner, suite_render());
     srunner_add_suite(runner, suite_stats());
     srunner_add_suite(runner, suite_reply());
+    srunner_add_suite(runner, suite_stream());
 
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

@@ -18,6 +18,7 @@ Suite *suite_page(void);
 Suite *suite_render(void);
 Suite *suite_stats(void);
 Suite *suite_reply(void);
+Suite *suite_stream(void);
 
 
 /* A view of a C string. */

@@ -1,0 +1,398 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "kafka.h"
+#include "kafka_offsets.h"
+#include "kafka_tail.h"
+#include "log.h"
+
+
+#define TAIL_BATCH 1024
+
+
+struct mr_tail_s {
+    rd_kafka_t *rk;
+    rd_kafka_topic_t *topic;
+    rd_kafka_queue_t *queue;
+    char *name;
+
+    size_t n; /* partitions; 0: not started */
+    size_t running;
+    int64_t first[MR_TAIL_PARTITIONS];
+
+    rd_kafka_message_t *messages[TAIL_BATCH];
+    mr_tail_record_t records[TAIL_BATCH];
+    size_t held; /* messages behind `records` */
+};
+
+typedef struct {
+    const char *name;
+    const char *value;
+} tail_property_t;
+
+
+static int tail_conf(const mr_options_t *options, const char *client_id,
+    rd_kafka_conf_t **ret_conf, mr_error_t *err);
+static int tail_count(
+    mr_tail_t *tail, int timeout, size_t *ret_n, mr_error_t *err);
+static int tail_begin(
+    mr_tail_t *tail, int64_t since, int64_t max, int timeout, mr_error_t *err);
+static int tail_judge(
+    const mr_tail_t *tail, const rd_kafka_message_t *message, mr_error_t *err);
+static void tail_release(mr_tail_t *tail);
+
+
+static const tail_property_t tail_fixed[] = {
+    {"auto.offset.reset", "error"},
+    {"auto.commit.enable", "false"},
+    {"isolation.level", "read_committed"},
+    {"allow.auto.create.topics", "false"},
+};
+
+
+int
+mr_tail_open(const mr_options_t *options, const char *client_id,
+    const char *topic, mr_tail_t **ret_tail, mr_error_t *err)
+{
+    char why[256];
+    mr_tail_t *tail;
+    rd_kafka_conf_t *conf;
+
+    if (tail_conf(options, client_id, &conf, err) != 0) {
+        return -1;
+    }
+
+    tail = calloc(1, sizeof(mr_tail_t));
+
+    if (tail == NULL || (tail->name = strdup(topic)) == NULL) {
+        free(tail);
+        rd_kafka_conf_destroy(conf);
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    tail->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
+
+    if (tail->rk == NULL) {
+        rd_kafka_conf_destroy(conf);
+        free(tail->name);
+        free(tail);
+        return mr_error_set(
+            err, MR_ERROR_CONFIG, NULL, "[kafka] consumer: %s", why);
+    }
+
+    tail->topic = rd_kafka_topic_new(tail->rk, topic, NULL);
+    tail->queue = rd_kafka_queue_new(tail->rk);
+
+    if (tail->topic == NULL) {
+        mr_tail_close(tail);
+        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "[kafka] cannot use the topic %s: %s", topic,
+            rd_kafka_err2str(rd_kafka_last_error()));
+    }
+
+    *ret_tail = tail;
+
+    return 0;
+}
+
+
+void
+mr_tail_close(mr_tail_t *tail)
+{
+    if (tail == NULL) {
+        return;
+    }
+
+    mr_tail_stop(tail);
+    rd_kafka_queue_destroy(tail->queue);
+
+    if (tail->topic != NULL) {
+        rd_kafka_topic_destroy(tail->topic);
+    }
+
+    rd_kafka_destroy(tail->rk);
+    free(tail->name);
+    free(tail);
+}
+
+
+int
+mr_tail_start(
+    mr_tail_t *tail, int64_t since, int64_t max, int timeout, mr_error_t *err)
+{
+    size_t n;
+
+    n = 0;
+    mr_tail_stop(tail);
+
+    if (tail_count(tail, timeout, &n, err) != 0) {
+        return -1;
+    }
+
+    tail->n = n;
+
+    if (tail_begin(tail, since, max, timeout, err) != 0) {
+        mr_tail_stop(tail);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+void
+mr_tail_stop(mr_tail_t *tail)
+{
+    rd_kafka_message_t *message;
+
+    if (tail == NULL || tail->n == 0) {
+        return;
+    }
+
+    tail_release(tail);
+
+    while (tail->running > 0) {
+        tail->running--;
+        (void) rd_kafka_consume_stop(tail->topic, (int32_t) tail->running);
+    }
+
+    tail->n = 0;
+
+    /* What is left would be given as the next start's first records. */
+    while ((message = rd_kafka_consume_queue(tail->queue, 0)) != NULL) {
+        rd_kafka_message_destroy(message);
+    }
+}
+
+
+size_t
+mr_tail_partitions(const mr_tail_t *tail)
+{
+    return tail->n;
+}
+
+
+int64_t
+mr_tail_first(const mr_tail_t *tail, size_t partition)
+{
+    return tail->first[partition];
+}
+
+
+int
+mr_tail_read(mr_tail_t *tail, int timeout, size_t max,
+    const mr_tail_record_t **ret_records, size_t *ret_n, mr_error_t *err)
+{
+    size_t i, n;
+    ssize_t more;
+    mr_tail_record_t *record;
+    rd_kafka_message_t *message;
+    rd_kafka_timestamp_type_t type;
+
+    tail_release(tail);
+    (void) rd_kafka_poll(tail->rk, 0);
+
+    if (max > TAIL_BATCH) {
+        max = TAIL_BATCH;
+    }
+
+    /* A batch would be waited for until it is full. */
+    message = rd_kafka_consume_queue(tail->queue, timeout);
+
+    if (message != NULL) {
+        tail->messages[tail->held++] = message;
+
+        more = rd_kafka_consume_batch_queue(
+            tail->queue, 0, &tail->messages[1], max > 1 ? max - 1 : 0);
+        tail->held += more > 0 ? (size_t) more : 0;
+    }
+
+    n = 0;
+
+    for (i = 0; i < tail->held; i++) {
+        message = tail->messages[i];
+
+        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+
+            if (tail_judge(tail, message, err) != 0) {
+                return -1;
+            }
+
+            continue;
+        }
+
+        record = &tail->records[n++];
+        record->partition = (size_t) message->partition;
+        record->offset = message->offset;
+        record->value.data = message->payload != NULL ? message->payload : "";
+        record->value.len = message->len;
+        record->time = rd_kafka_message_timestamp(message, &type);
+
+        if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE) {
+            record->time = 0;
+        }
+    }
+
+    *ret_records = tail->records;
+    *ret_n = n;
+
+    return 0;
+}
+
+
+static int
+tail_conf(const mr_options_t *options, const char *client_id,
+    rd_kafka_conf_t **ret_conf, mr_error_t *err)
+{
+    size_t i;
+    rd_kafka_conf_t *conf;
+
+    if (mr_kafka_conf(options, client_id, &conf, err) != 0) {
+        return -1;
+    }
+
+    for (i = 0; i < sizeof(tail_fixed) / sizeof(tail_fixed[0]); i++) {
+        if (mr_kafka_conf_set(
+                conf, tail_fixed[i].name, tail_fixed[i].value, err)
+            != 0) {
+            rd_kafka_conf_destroy(conf);
+            return -1;
+        }
+    }
+
+    *ret_conf = conf;
+
+    return 0;
+}
+
+
+static int
+tail_count(mr_tail_t *tail, int timeout, size_t *ret_n, mr_error_t *err)
+{
+    int n;
+    rd_kafka_resp_err_t code;
+    const struct rd_kafka_metadata *metadata;
+
+    n = 0;
+    code = rd_kafka_metadata(tail->rk, 0, tail->topic, &metadata, timeout);
+
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+
+        if (metadata->topic_cnt == 1) {
+            code = metadata->topics[0].err;
+            n = metadata->topics[0].partition_cnt;
+        }
+
+        rd_kafka_metadata_destroy(metadata);
+    }
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return mr_error_set(err, MR_ERROR_KAFKA, NULL, "cannot follow %s: %s",
+            tail->name, rd_kafka_err2str(code));
+    }
+
+    if (n < 1 || n > MR_TAIL_PARTITIONS) {
+        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
+            "cannot follow %s: it has %d partitions; 1 to %d can be followed",
+            tail->name, n, MR_TAIL_PARTITIONS);
+    }
+
+    *ret_n = (size_t) n;
+
+    return 0;
+}
+
+
+static int
+tail_begin(
+    mr_tail_t *tail, int64_t since, int64_t max, int timeout, mr_error_t *err)
+{
+    size_t i;
+    int32_t partitions[MR_TAIL_PARTITIONS];
+    int64_t starts[MR_TAIL_PARTITIONS], ends[MR_TAIL_PARTITIONS];
+
+    for (i = 0; i < tail->n; i++) {
+        partitions[i] = (int32_t) i;
+    }
+
+    /* Before anything is fetched: a question would wait behind a fetch. */
+    if (mr_offsets_ask(tail->rk, tail->name, partitions, tail->n,
+            MR_OFFSETS_START, timeout, starts, err)
+            != 0
+        || mr_offsets_ask(tail->rk, tail->name, partitions, tail->n,
+               MR_OFFSETS_END, timeout, ends, err)
+               != 0
+        || mr_offsets_ask(tail->rk, tail->name, partitions, tail->n, since,
+               timeout, tail->first, err)
+               != 0)
+    {
+        return -1;
+    }
+
+    max /= (int64_t) tail->n;
+
+    for (i = 0; i < tail->n; i++) {
+
+        /* -1: no record is as late as that. */
+        if (tail->first[i] < 0 || tail->first[i] > ends[i]) {
+            tail->first[i] = ends[i];
+        }
+
+        if (tail->first[i] < ends[i] - max) {
+            tail->first[i] = ends[i] - max;
+        }
+
+        if (tail->first[i] < starts[i]) {
+            tail->first[i] = starts[i];
+        }
+
+        if (rd_kafka_consume_start_queue(
+                tail->topic, partitions[i], tail->first[i], tail->queue)
+            == -1)
+        {
+            return mr_error_set(err, MR_ERROR_KAFKA, NULL,
+                "cannot follow %s: %s", tail->name,
+                rd_kafka_err2str(rd_kafka_last_error()));
+        }
+
+        tail->running = i + 1;
+    }
+
+    return 0;
+}
+
+
+/* Most errors pass by themselves: librdkafka goes on when the broker does. */
+static int
+tail_judge(
+    const mr_tail_t *tail, const rd_kafka_message_t *message, mr_error_t *err)
+{
+    switch (message->err) {
+
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+        return mr_error_set(err, MR_ERROR_KAFKA, NULL, "%s cannot go on: %s",
+            tail->name, rd_kafka_message_errstr(message));
+
+    default:
+        mr_log_debug(
+            "topic=%s %s", tail->name, rd_kafka_message_errstr(message));
+        return 0;
+    }
+}
+
+
+static void
+tail_release(mr_tail_t *tail)
+{
+    size_t i;
+
+    for (i = 0; i < tail->held; i++) {
+        rd_kafka_message_destroy(tail->messages[i]);
+    }
+
+    tail->held = 0;
+}
