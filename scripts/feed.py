@@ -10,6 +10,7 @@ record of what it sent beyond counts.
 import argparse
 import http.client
 import json
+import math
 import random
 import sys
 import time
@@ -23,6 +24,11 @@ PAGES = ('/', '/sale', '/product/17', '/product/99', '/cart', '/account')
 DEVICES = ('desktop', 'mobile', 'tablet')
 REFERRERS = ('https://news.example/', 'https://search.example/?q=shoes',
              'https://blog.example/2026/11/review', 'direct')
+
+
+# Seconds from one wave of traffic to the next, and how high it goes: 0 to 1.
+WAVE = 30
+SWELL = 0.4
 
 
 class SendError(Exception):
@@ -124,8 +130,18 @@ class Traffic:
         return min(int((1 + u * (USERS ** 0.1 - 1)) ** 10), USERS) - 1
 
 
+def due_after(seconds, rate):
+    """Events due by then: `rate` a second on average, in waves of WAVE s."""
+    turn = 2 * math.pi / WAVE
+    return int(rate * (seconds + SWELL / turn * (1 - math.cos(
+        turn * seconds))))
+
+
 def live(sender, traffic, rate, seconds, report=None):
-    """Send `rate` events a second; `report(elapsed)` about once a second."""
+    """Send about `rate` events a second, in waves as visitors come.
+
+    `report(elapsed)` is called about once a second.
+    """
     start = time.monotonic()
     sent = 0
     reported = 0
@@ -133,7 +149,7 @@ def live(sender, traffic, rate, seconds, report=None):
         elapsed = time.monotonic() - start
         if elapsed >= seconds:
             return sent
-        due = int(elapsed * rate) - sent
+        due = due_after(elapsed, rate) - sent
         if due > 0:
             batch = [traffic.event() for _ in range(min(due, 1000))]
             sender.send(batch)

@@ -28,6 +28,7 @@ import stack as stacks
 import stackconf
 
 RATE = 500
+BOX = 62
 SECONDS = 60
 
 
@@ -134,9 +135,22 @@ def show_minutes(stack, start, end):
             + ('-' if average is None else f'{average:.2f}'))
 
 
+def show_addresses(stack):
+    say('\n' + '=' * BOX)
+    say(f'  The dashboard:  {stack.url}/')
+    say(f'  The API:        {stack.url}/docs')
+    say('=' * BOX)
+
+
+def view_of(start, end):
+    """The dashboard's address of a range."""
+    return '/?' + urllib.parse.urlencode({
+        'range': 'custom', 'from': start, 'to': end, 'zone': 'utc'})
+
+
 def live_minute(stack):
     say(f'\nA minute of live events, {RATE} a second, 1 % of them late by '
-        f'up to an hour')
+        f'up to an hour;\nwatch them arrive: {stack.url}/?range=5m')
     # Whole minutes, as GET /stats widens its range to them.
     first = int(time.time()) // 60 * 60 - 3660
     last = first + 3660 + 300
@@ -176,6 +190,7 @@ def demonstrate(stack):
     wait_counted(stack, time.time())
     check_events(stack, events, start, end)
     check_stats(stack, events, start, end)
+    say(f'  on the dashboard: {stack.url}{view_of(start, end)}')
     live_minute(stack)
 
 
@@ -190,10 +205,12 @@ def run(stack, once):
     names = [n for n in stacks.ORDER if n != 'millrace-setup']
     say(f'Starting {", ".join(names)}')
     stack.start()
-    say(f'Millrace is up at {stack.url}/  (logs: {stack.directory}/*.log)')
+    say(f'Millrace is up; its logs are {stack.directory}/*.log')
+    show_addresses(stack)
     demonstrate(stack)
     if not once:
-        say(f'\nEverything stays up at {stack.url}/ until Ctrl-C.')
+        show_addresses(stack)
+        say('Everything stays up until Ctrl-C.')
         threading.Event().wait()
 
 
