@@ -262,6 +262,26 @@ def test_what_is_wrong_is_said(stored, stack, tab):
     one.forgive(r"status of (400|503)")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("part, status, sentence", [
+    ("kafka", "Kafka is away", "Kafka is away: events are refused with 503"),
+    ("mongod", "MongoDB is away", "MongoDB is away: statistics and events"),
+])
+def test_a_server_is_away(stored, stack, tab, part, status, sentence):
+    one = tab()
+    page = one.open(type=stored["types"], **VIEW)
+    expect(figure(page, "events")).to_have_text("300")
+    stack.kill(part)
+    expect(page.locator("#banner")).to_contain_text(sentence, timeout=60000)
+    expect(page.locator("#status")).to_have_text(status)
+    expect(page.locator(".part.bad .detail").first).not_to_be_empty()
+    assert figure(page, "events").inner_text() == "300", "it stays, dimmed"
+    stack.start(part)
+    expect(page.locator("#banner")).to_be_empty(timeout=60000)
+    expect(page.locator("#status")).to_have_text("All parts work")
+    one.forgive(r"status of 503|stats/stream")
+
+
 def test_an_event_appears_by_itself(sender, tab, name):
     page = tab().open(range="5m", type=name)
     expect(page.locator("#chart")).to_contain_text("No events in this range")
@@ -272,6 +292,7 @@ def test_an_event_appears_by_itself(sender, tab, name):
     expect(figure(page, "events")).to_have_text("7")
     expect(page.locator("#events tbody tr")).to_have_count(7)
     expect(page.locator("#chart canvas")).to_be_visible()
+    expect(page.locator("#parts")).to_contain_text("the live stream")
 
 
 def test_markup_in_events_stays_text(sender, client, tab, name):

@@ -137,7 +137,7 @@ function optionsOf(view, layers, show) {
     return {
         width: Math.max(frame.clientWidth, 200), height: HEIGHT,
         legend: {show: false},
-        padding: [8, 24, 0, 0],
+        padding: [8, 36, 0, 0],
         tzDate: (seconds) => state.zone === "utc"
             ? uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC")
             : new Date(seconds * 1000),

@@ -55,8 +55,8 @@ export function start(listener) {
 
 
 /* What GET /stats says of itself, and whether the stream is there. */
-export function note(asOf, lag, streaming) {
-    freshness = {asOf, lag};
+export function note(fresh, streaming) {
+    freshness = fresh;
     stream = streaming;
     draw();
 }

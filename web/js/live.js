@@ -10,16 +10,21 @@ const KEPT = 120;
 const POLL = 2000;
 const RETRY = 15000;
 
-/* A stream without a window for so long is asked about by GET /stats. */
-const SILENCE = 4000;
+/*
+ * With a stream as well, GET /stats is asked now and then: it knows how far
+ * the statistics are behind, and that nothing came is no window.
+ */
+const SELDOM = 5000;
 
 const seconds = new Map();      /* start -> Map(type -> count) */
 const measures = new Set();
 
 let source = null;
 let streaming = false;
-let heard = 0;
+let polled = 0;
 let asOf = 0;
+let lag = null;           /* of the newest answer of GET /stats */
+let counted = null;       /* its as_of */
 let report = () => {};
 let retryTimer = 0;
 
@@ -30,7 +35,7 @@ export function start(listener) {
     connect();
     poll();
     setInterval(() => {
-        if (!document.hidden && (!streaming || Date.now() - heard > SILENCE)) {
+        if (!document.hidden && (!streaming || Date.now() - polled >= SELDOM)) {
             poll();
         }
     }, POLL);
@@ -47,6 +52,12 @@ export function start(listener) {
 
 export function isStreaming() {
     return streaming;
+}
+
+
+/* Until when all is counted, and how many seconds ago that is, or null. */
+export function freshness() {
+    return {asOf: counted, lag};
 }
 
 
@@ -78,14 +89,12 @@ function connect() {
     if (source !== null || !("EventSource" in window)) {
         return;
     }
-    source = new EventSource("/stats/stream");
+    source = new EventSource("/stats/stream?time_interval=1s");
     source.addEventListener("open", () => {
         streaming = true;
-        heard = Date.now();
         report();
     });
     source.addEventListener("window", (event) => {
-        heard = Date.now();
         take(JSON.parse(event.data));
     });
     source.addEventListener("reset", poll);
@@ -138,6 +147,7 @@ function put(at, type, count) {
 
 
 async function poll() {
+    polled = Date.now();
     const now = Math.floor(Date.now() / 1000);
     try {
         let answer;
@@ -156,6 +166,8 @@ async function poll() {
             put(point.start, point.event_type ?? state.types[0] ?? "",
                 point.count);
         }
+        counted = answer.as_of;
+        lag = answer.lag_seconds;
         asOf = Math.max(asOf, Math.min(answer.as_of ?? 0, now));
         report();
     } catch {

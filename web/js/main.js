@@ -67,11 +67,10 @@ function draw() {
     drawTotals(view);
     drawTypes(view);
     drawLive();
-    health.note(view.asOf, view.lag, live.isStreaming());
     if (view.total.count === 0) {
         chart.replace(el("div", {class: "empty"},
             el("p", {}, "No events in this range."),
-            view.asOf === null || moving() ? example() : null));
+            moving() ? example() : null));
     } else {
         chart.draw(view);
     }
@@ -123,6 +122,7 @@ function offer(names) {
 
 function drawLive() {
     drawRate(live.newest(SPARK));
+    health.note(live.freshness(), live.isStreaming());
     const names = live.measureNames();
     if (names.length > 0) {
         offer(names);
@@ -184,12 +184,7 @@ function start() {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change",
         chart.redraw);
     events.start(fail);
-    live.start(() => {
-        drawLive();
-        if (view !== null) {
-            health.note(view.asOf, view.lag, live.isStreaming());
-        }
-    });
+    live.start(drawLive);
     health.start((available) => {
         if (available && !loading) {
             update(false);

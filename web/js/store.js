@@ -24,7 +24,7 @@ let details = {key: "", time: 0, totals: new Map()};
 
 /*
  * {plan, types: [{name, count, sum, measured, points, total}], buckets,
- * total, asOf, lag, grouped}; types are sorted by count.  Throws ApiError.
+ * total, grouped}; types are sorted by count.  Throws ApiError.
  */
 export async function load() {
     running?.abort();
@@ -50,8 +50,6 @@ export async function load() {
     const view = arrange(wanted, all);
     const answer = chosen ?? all.answer;
     view.total = answer.total;
-    view.asOf = answer.as_of;
-    view.lag = answer.lag_seconds;
     if (!all.grouped) {
         view.single = answer.series;
     }

@@ -76,8 +76,6 @@ class Tab:
         self.context.close()
 
     def _console(self, message):
-        if message.location.get("url") == self.url + "/stats/stream":
-            return  # the page asks GET /stats instead
         if message.type in ("error", "warning"):
             self.complaints.append(
                 f"{message.type}: {message.text} "
