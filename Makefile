@@ -50,7 +50,7 @@ CPPFLAGS  += -isystem $(CACHE)/yyjson
 YYJSON_OBJ := $(BUILD)/yyjson.o
 endif
 
-DAEMONS   := setup writer stats query
+DAEMONS   := setup writer stats query audit
 BINARIES  := $(DAEMONS:%=$(BUILD)/millrace-%)
 
 core_obj   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/*.c))

@@ -19,7 +19,7 @@ from stack import CACHE, REPO, Stack, free_port  # noqa: E402
 
 BUILD = os.environ.get("MILLRACE_BUILD", "build")
 
-COLLECTIONS = {"ledger", "blocks", "partials", "windows", "state"}
+COLLECTIONS = {"ledger", "blocks", "partials", "windows", "accounts", "state"}
 
 
 class Setup:

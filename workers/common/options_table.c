@@ -88,8 +88,8 @@ const mr_option_t mr_option_table[] = {
 
     {"writer", "keep_accounts", MR_OPTION_DURATION,
         MR_OFFSET(writer.keep_accounts), "90d", "1h", "36500d", "for ever",
-        "how long the account of a minute of the log is kept, by which it can "
-        "be proven that nothing was lost"},
+        "how long the account of a minute of the log is kept, by which "
+        "millrace-audit proves that nothing was lost"},
 
     {"writer", "metrics", MR_OPTION_ADDRESS, MR_OFFSET(writer.metrics),
         "127.0.0.1:9101", NULL, NULL, NULL,

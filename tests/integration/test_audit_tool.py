@@ -1,0 +1,249 @@
+"""
+millrace-audit: balanced over a real run, and every damage to what is stored is
+reported as exactly that.
+"""
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+from harness.pipeline import REPO
+from harness.workload import Workload
+
+EVENTS = 4_000
+
+
+class Tool:
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.path = os.path.join(stack.build, "millrace-audit")
+
+    def run(self, *arguments, conf=None):
+        return subprocess.run(
+            [self.path, "-c", conf or self.stack.conf, *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            timeout=90, check=False, cwd=self.stack.directory,
+            env={**os.environ, "LSAN_OPTIONS": "suppressions=" + os.path.join(
+                REPO, "tests", "lsan.supp") + ":print_suppressions=0",
+                "ASAN_OPTIONS": "fast_unwind_on_malloc=0"})
+
+    def report(self, *arguments):
+        done = self.run("--json", "--settle", *arguments)
+        assert done.returncode in (0, 1), done.stderr
+        report = json.loads(done.stdout)
+        assert report["balanced"] == (done.returncode == 0)
+        assert report["balanced"] == (not report["findings"])
+        return report
+
+
+@pytest.fixture
+def tool(stack):
+    return Tool(stack)
+
+
+@pytest.fixture
+def filled(stack, sender, name, seed):
+    """Some thousand events with repeats, settled: the time before them."""
+
+    before = time.time()
+    events = Workload(seed, time.time() - 30, prefix=name, span=30,
+                      users=500).events(EVENTS)
+    for batch in Workload.batches(events):
+        sender.deliver(batch)
+    stack.settle()
+    return before
+
+
+def findings(report):
+    return [(f["check"], f["partition"], f["difference"])
+            for f in report["findings"]]
+
+
+def test_a_real_run_is_balanced(stack, tool, filled, log):
+    report = tool.report()
+    assert report["findings"] == []
+    assert report["merged"]
+
+    total = report["sum"]
+    records = sum(end for end in stack.ends().values())
+    acknowledged = sum(e.acked for e in log.entries())
+    ledgers = list(stack.database.ledger.find())
+
+    assert acknowledged <= total["records"] <= records
+    assert total["waiting"] == 0
+    for name in ("stored", "repeated", "dead"):
+        assert total[name] == sum(d[name] for d in ledgers), name
+    assert total["records"] == (
+        total["stored"] + total["repeated"] + total["dead"])
+    assert total["blocks"] == total["stored"]
+    assert total["repeated"] > 0
+    assert total["events"] == total["counted"] == total["windows"] > 0
+
+    done = tool.run()
+    assert done.returncode == 0 and "\nbalanced: " in done.stdout, done.stdout
+    done = tool.run("--metrics")
+    assert "\nmillrace_audit_balanced 1\n" in done.stdout
+    assert (f'millrace_audit_records{{state="stored"}} {total["stored"]}\n'
+            in done.stdout)
+
+
+def test_what_is_not_stored_yet_waits(stack, tool, sender, name, log):
+    stack.settle()
+    stack.stop("writer")
+    sender.post([{"event_id": f"{name}{i}", "user_id": name,
+                  "event_type": name, "timestamp": time.time()}
+                 for i in range(7)])
+    done = tool.run("--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0, done.stdout
+    assert report["sum"]["waiting"] == 7
+
+    done = tool.run("--settle", "--timeout", "2")
+    assert done.returncode == 2
+    assert "not all that Kafka holds was stored" in done.stderr
+    stack.start("writer")
+
+
+@pytest.fixture
+def damage(stack):
+    """Take documents away; they are put back at the end."""
+
+    gone = []
+
+    def take(collection, *filters):
+        for filter_ in filters:
+            document = stack.database[collection].find_one_and_delete(filter_)
+            assert document is not None
+            gone.append((collection, document))
+        return document
+
+    yield take
+    for collection, document in gone:
+        stack.database[collection].replace_one(
+            {"_id": document["_id"]}, document, upsert=True)
+
+
+def newest(stack, collection, key):
+    return stack.database[collection].find_one(sort=[(key, -1)])["_id"]
+
+
+def test_a_lost_block(stack, tool, filled, damage):
+    block = damage("blocks", {"_id": newest(stack, "blocks", "received")})
+    n, partition = block["n"], block["_id"]["partition"]
+
+    report = tool.report()
+    lost = [f for f in findings(report) if f[0] == "blocks"]
+    assert sum(f[2] for f in lost) == -n
+    assert {f[1] for f in lost} == {partition}
+    assert not [f for f in findings(report) if f[0] in ("kafka", "accounts")]
+    counts = [f for f in report["findings"] if f["check"] == "partials"
+              and "all types" in f["text"]]
+    assert sum(f["difference"] for f in counts) <= n
+    assert report["sum"]["blocks"] == report["sum"]["stored"] - n
+    assert sum(not m["balanced"] for m in report["minutes"]) >= 1
+
+
+def test_a_block_that_is_there_twice(stack, tool, filled):
+    block = stack.database.blocks.find_one(sort=[("received", -1)])
+    twin = {**block, "_id": {**block["_id"], "number": 999}}
+    stack.database.blocks.insert_one(twin)
+    try:
+        report = tool.report()
+    finally:
+        stack.database.blocks.delete_one({"_id": twin["_id"]})
+
+    twice = [f for f in report["findings"] if f["check"] == "blocks"
+             and f["text"].endswith("is in the blocks twice")]
+    assert len(twice) == min(block["n"], 1000)
+    assert {f["partition"] for f in twice} == {block["_id"]["partition"]}
+
+
+def test_a_lost_account(stack, tool, filled, damage):
+    account = damage("accounts", {"_id": newest(stack, "accounts",
+                                                "_id.minute")})
+    n = account["last"] + 1 - account["first"]
+    partition = account["_id"]["partition"]
+
+    report = tool.report()
+    assert ("kafka", partition, -n) in findings(report)
+    assert {f[0] for f in findings(report)} <= {"kafka", "accounts"}
+    assert {f[1] for f in findings(report)} == {partition}
+
+
+def test_an_account_that_says_less(stack, tool, filled):
+    key = newest(stack, "accounts", "_id.minute")
+    stack.database.accounts.update_one({"_id": key}, {"$inc": {"stored": -3}})
+    try:
+        report = tool.report()
+    finally:
+        stack.database.accounts.update_one(
+            {"_id": key}, {"$inc": {"stored": 3}})
+
+    assert sorted(findings(report)) == [
+        ("accounts", key["partition"], -3), ("blocks", key["partition"], 3)]
+
+
+@pytest.mark.parametrize("width", [60, 3600, 86400])
+def test_a_lost_partial(stack, tool, filled, damage, width):
+    key = stack.database.partials.find_one(
+        {"_id.width": width, "_id.event_type": {"$ne": ""}},
+        sort=[("_id.start", -1)])["_id"]
+    partial = damage("partials", {"_id": key})
+
+    report = tool.report()
+    check = "partials" if width == 60 else "totals"
+    assert (check, key["partition"], -partial["count"]) in findings(report)
+    if width == 60:
+        [text] = [f["text"] for f in report["findings"]
+                  if f["check"] == "partials"]
+        assert key["event_type"][:30] in text
+        assert {f[0] for f in findings(report)} == {"partials", "windows"}
+    else:
+        assert len(report["findings"]) == 1
+
+
+def test_a_window_that_counts_more(stack, tool, filled):
+    key = stack.database.windows.find_one(
+        {"_id.width": 60}, sort=[("_id.start", -1)])["_id"]
+    stack.database.windows.update_one({"_id": key}, {"$inc": {"count": 2}})
+    try:
+        report = tool.report()
+    finally:
+        stack.database.windows.update_one(
+            {"_id": key}, {"$inc": {"count": -2}})
+
+    assert findings(report) == [("windows", None, 2)]
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--from", "yesterday"], "--from: "),
+    (["--to", "x"], "--to: "),
+    (["--from", "2000", "--to", "1000"], "the period is empty"),
+    (["--from", "0", "--to", "1000000000"], "at most 10080"),
+    (["--timeout", "0"], "--timeout is a whole number of seconds"),
+    (["now"], 'unexpected argument "now"'),
+    (["-c", "/nowhere"], "/nowhere"),
+])
+def test_bad_arguments(tool, arguments, message):
+    done = tool.run(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_servers_that_are_away(tool, stack, tmp_path):
+    conf = tmp_path / "millrace.conf"
+    conf.write_text("[kafka]\nbrokers = 127.0.0.1:1\n")
+    done = tool.run("--timeout", "1", conf=conf)
+    assert done.returncode == 2
+    assert "127.0.0.1:1 does not answer" in done.stderr
+
+    conf.write_text(f"[kafka]\nbrokers = {stack.brokers}\n[mongodb]\n"
+                    "uri = mongodb://u:geheim@127.0.0.1:1/?replicaSet=rs0\n")
+    done = tool.run("--timeout", "1", conf=conf)
+    assert done.returncode == 2
+    assert "geheim" not in done.stderr + done.stdout

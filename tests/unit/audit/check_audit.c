@@ -1,0 +1,367 @@
+/* The unit tests of the audit's pure parts: what is counted and judged. */
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <audit/audit.h>
+
+
+#define START INT64_C(1700000040000) /* a whole minute */
+#define NOW (START + 10 * MR_AUDIT_MINUTE)
+#define MINUTES 4
+
+
+static mr_options_t options;
+static mr_audit_t audit;
+
+
+static void
+setup(void)
+{
+    mr_error_t err;
+
+    memset(&options, 0, sizeof(mr_options_t));
+    options.stats.keep_minute = INT64_C(35) * 86400 * 1000;
+
+    ck_assert_int_eq(mr_audit_init(&audit, &options, START,
+                         START + MINUTES * MR_AUDIT_MINUTE, NOW, &err),
+        0);
+    ck_assert_int_eq(mr_audit_partitions(&audit, 1, &err), 0);
+}
+
+
+static void
+teardown(void)
+{
+    mr_audit_free(&audit);
+}
+
+
+static void
+account(int minute, int64_t first, int64_t last, int64_t stored,
+    int64_t repeated, int64_t dead, int64_t holes)
+{
+    mr_audit_account_t one = {START + minute * MR_AUDIT_MINUTE, first, last,
+        stored, repeated, dead, holes, first};
+    mr_audit_partition_t *partition = &audit.partitions[0];
+
+    ck_assert_int_eq(mr_audit_account(partition, &one), 0);
+    partition->found[partition->n_accounts - 1] = stored;
+}
+
+
+/*
+ * A partition in balance: three minutes of records, offsets 100 to 179, one
+ * minute without any, a hole before offset 150.
+ */
+static void
+balanced(void)
+{
+    int64_t bounds[MINUTES + 1] = {100, 130, 130, 150, 180};
+    mr_audit_partition_t *partition = &audit.partitions[0];
+
+    memcpy(partition->offsets, bounds, sizeof(bounds));
+    partition->known = 1;
+    partition->next = 180;
+    partition->log_start = 50;
+    partition->log_end = 180;
+    partition->before = 100;
+    partition->stored = 1000;
+    partition->totals = (mr_audit_totals_t){1000, 1000, 1000, 1000};
+    audit.windows_hours = 1000;
+    audit.windows_days = 1000;
+    audit.merged = 1;
+
+    account(0, 100, 129, 20, 7, 3, 0);
+    account(2, 130, 149, 19, 0, 0, 1);
+    account(3, 150, 179, 30, 0, 0, 0);
+}
+
+
+static void
+expect(size_t i, const char *check, int minute, int64_t difference)
+{
+    const mr_audit_finding_t *finding = &audit.findings[i];
+
+    ck_assert_uint_lt(i, audit.n_findings);
+    ck_assert_str_eq(finding->check, check);
+    ck_assert_int_eq(finding->minute,
+        minute == -1 ? MR_AUDIT_UNKNOWN : START + minute * MR_AUDIT_MINUTE);
+    ck_assert_int_eq(finding->difference, difference);
+}
+
+
+START_TEST(what_agrees_is_balanced)
+{
+    balanced();
+    mr_audit_judge(&audit);
+
+    ck_assert_msg(audit.n_findings == 0, "%s", audit.findings[0].text);
+    ck_assert_int_eq(audit.minutes[0].records, 30);
+    ck_assert_int_eq(audit.minutes[0].repeated, 7);
+    ck_assert_int_eq(audit.minutes[0].dead, 3);
+    ck_assert_int_eq(audit.minutes[0].blocks, 20);
+    ck_assert_int_eq(audit.minutes[1].records, 0);
+    ck_assert_int_eq(audit.minutes[2].records, 19);
+    ck_assert_int_eq(audit.minutes[3].waiting, 0);
+}
+END_TEST
+
+
+START_TEST(what_is_beyond_the_ledger_waits)
+{
+    balanced();
+    audit.partitions[0].offsets[MINUTES] = 190;
+    audit.partitions[0].log_end = 190;
+    mr_audit_judge(&audit);
+
+    ck_assert_uint_eq(audit.n_findings, 0);
+    ck_assert_int_eq(audit.minutes[3].waiting, 10);
+}
+END_TEST
+
+
+START_TEST(a_marker_may_lie_in_the_minute_before)
+{
+    balanced();
+    audit.partitions[0].offsets[2] = 131;
+    mr_audit_judge(&audit);
+
+    ck_assert_uint_eq(audit.n_findings, 0);
+
+    /* but one record more than that is one too many */
+    audit.partitions[0].offsets[3] = 148;
+    mr_audit_judge(&audit);
+    ck_assert_uint_eq(audit.n_findings, 2);
+    expect(0, "kafka", 2, 3);
+    expect(1, "kafka", 3, -2);
+}
+END_TEST
+
+
+START_TEST(a_missing_account_is_two_findings)
+{
+    mr_audit_partition_t *partition = &audit.partitions[0];
+
+    balanced();
+    partition->accounts[1] = partition->accounts[2];
+    partition->found[1] = partition->found[2];
+    partition->n_accounts = 2;
+    mr_audit_judge(&audit);
+
+    ck_assert_uint_eq(audit.n_findings, 2);
+    expect(0, "kafka", 2, -20);
+    expect(1, "accounts", 3, -20);
+    ck_assert_int_eq(audit.minutes[2].records, 20);
+    ck_assert(audit.minutes[2].bad);
+}
+END_TEST
+
+
+START_TEST(the_first_and_the_last_account_are_missed_too)
+{
+    mr_audit_partition_t *partition = &audit.partitions[0];
+
+    balanced();
+    partition->n_accounts = 2;
+    memmove(partition->accounts, partition->accounts + 1,
+        sizeof(mr_audit_account_t));
+    partition->n_accounts = 1;
+    partition->found[0] = 19;
+    partition->before = MR_AUDIT_UNKNOWN;
+    mr_audit_judge(&audit);
+
+    ck_assert_uint_eq(audit.n_findings, 3);
+    expect(0, "kafka", 0, -30);
+    expect(1, "kafka", 3, -30);
+    expect(2, "accounts", -1, -30);
+}
+END_TEST
+
+
+START_TEST(blocks_that_hold_less_or_more)
+{
+    balanced();
+    audit.partitions[0].found[0] = 18;
+    audit.partitions[0].found[2] = 31;
+    mr_audit_judge(&audit);
+
+    ck_assert_uint_eq(audit.n_findings, 2);
+    expect(0, "blocks", 0, -2);
+    expect(1, "blocks", 3, 1);
+    ck_assert_int_eq(audit.minutes[0].blocks, 18);
+}
+END_TEST
+
+
+START_TEST(blocks_past_their_retention_are_unknown)
+{
+    balanced();
+    options.writer.retention = NOW - START - MR_AUDIT_MINUTE;
+    audit.partitions[0].found[0] = 0;
+    mr_audit_judge(&audit);
+
+    ck_assert_uint_eq(audit.n_findings, 0);
+    ck_assert_int_eq(audit.minutes[0].blocks, MR_AUDIT_UNKNOWN);
+    ck_assert_int_eq(audit.minutes[2].blocks, 19);
+}
+END_TEST
+
+
+START_TEST(what_kafka_has_deleted_is_unknown)
+{
+    balanced();
+    audit.partitions[0].log_start = 110;
+    audit.partitions[0].offsets[0] = 110;
+    mr_audit_judge(&audit);
+
+    ck_assert_uint_eq(audit.n_findings, 0);
+    ck_assert_int_eq(audit.minutes[0].records, MR_AUDIT_UNKNOWN);
+
+    audit.partitions[0].log_start = 185;
+    mr_audit_judge(&audit);
+    expect(0, "kafka", -1, -5);
+}
+END_TEST
+
+
+START_TEST(accounts_may_interleave)
+{
+    balanced();
+    audit.partitions[0].offsets[1] = 100;
+    audit.partitions[0].offsets[2] = 100;
+    audit.partitions[0].offsets[3] = 180;
+    audit.partitions[0].n_accounts = 0;
+    account(2, 100, 160, 20, 5, 5, 0);
+    account(0, 110, 179, 50, 0, 0, 0);
+    mr_audit_sort(&audit.partitions[0]);
+    mr_audit_judge(&audit);
+
+    ck_assert_uint_eq(audit.n_findings, 0);
+
+    audit.partitions[0].accounts[1].stored = 49;
+    mr_audit_judge(&audit);
+    expect(0, "accounts", 0, -1);
+    expect(1, "blocks", 0, 1);
+}
+END_TEST
+
+
+START_TEST(each_total_is_compared)
+{
+    balanced();
+    audit.partitions[0].totals.hours = 999;
+    audit.partitions[0].totals.days_types = 1002;
+    audit.windows_days = 1;
+    mr_audit_judge(&audit);
+
+    ck_assert_uint_eq(audit.n_findings, 3);
+    expect(0, "totals", -1, -1);
+    expect(1, "totals", -1, 2);
+    expect(2, "totals", -1, -999);
+}
+END_TEST
+
+
+START_TEST(windows_are_compared_once_merged)
+{
+    uint32_t all, type;
+    mr_tally_cell_t *cell;
+
+    balanced();
+    ck_assert_int_eq(mr_tally_type(audit.tally, mr_str(""), &all), 0);
+    ck_assert_int_eq(mr_tally_type(audit.tally, mr_str("view"), &type), 0);
+    ck_assert_uint_ne(all, type);
+
+    cell = mr_tally_cell(audit.tally, 0, 1, all);
+    cell->events = 5;
+    cell->counted = 5;
+    cell = mr_tally_cell(audit.tally, -1, 1, all);
+    cell->events = 5;
+    cell->counted = 4;
+    cell = mr_tally_cell(audit.tally, 0, 1, type);
+    cell->events = 5;
+    cell->counted = 7;
+
+    audit.merged = 0;
+    mr_audit_judge(&audit);
+    ck_assert_uint_eq(audit.n_findings, 1);
+    expect(0, "partials", 1, 2);
+    ck_assert_int_eq(audit.minutes[1].events, 5);
+    ck_assert_int_eq(audit.minutes[1].counted, 5);
+    ck_assert_int_eq(audit.minutes[1].windows, MR_AUDIT_UNKNOWN);
+}
+END_TEST
+
+
+START_TEST(a_tally_keeps_many_cells_apart)
+{
+    char name[32];
+    size_t i, n;
+    uint32_t type;
+    int64_t sum;
+    mr_tally_t *tally;
+    mr_tally_cell_t *cell;
+    const mr_tally_cell_t *cells;
+
+    tally = mr_tally_create();
+
+    for (i = 0; i < 30000; i++) {
+        (void) snprintf(name, sizeof(name), "type-%zu", i % 3000);
+        ck_assert_int_eq(
+            mr_tally_type(tally, (mr_str_t){name, strlen(name)}, &type), 0);
+        ck_assert_uint_eq(type, i % 3000);
+        cell = mr_tally_cell(
+            tally, (int32_t) (i % 7) - 1, (uint32_t) (i % 5), type);
+        cell->events++;
+    }
+
+    n = mr_tally_cells(tally, &cells);
+
+    for (i = 0, sum = 0; i < n; i++) {
+        sum += cells[i].events;
+        ck_assert(i == 0 || cells[i - 1].minute <= cells[i].minute);
+    }
+
+    ck_assert_uint_eq(n, 21000);
+    ck_assert_int_eq(sum, 30000);
+    ck_assert_str_eq(mr_tally_name(tally, 17).data, "type-17");
+    mr_tally_destroy(tally);
+}
+END_TEST
+
+
+int
+main(void)
+{
+    int failed;
+    TCase *tcase;
+    Suite *suite;
+    SRunner *runner;
+
+    suite = suite_create("audit");
+    tcase = tcase_create("judge");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, what_agrees_is_balanced);
+    tcase_add_test(tcase, what_is_beyond_the_ledger_waits);
+    tcase_add_test(tcase, a_marker_may_lie_in_the_minute_before);
+    tcase_add_test(tcase, a_missing_account_is_two_findings);
+    tcase_add_test(tcase, the_first_and_the_last_account_are_missed_too);
+    tcase_add_test(tcase, blocks_that_hold_less_or_more);
+    tcase_add_test(tcase, blocks_past_their_retention_are_unknown);
+    tcase_add_test(tcase, what_kafka_has_deleted_is_unknown);
+    tcase_add_test(tcase, accounts_may_interleave);
+    tcase_add_test(tcase, each_total_is_compared);
+    tcase_add_test(tcase, windows_are_compared_once_merged);
+    tcase_add_test(tcase, a_tally_keeps_many_cells_apart);
+    suite_add_tcase(suite, tcase);
+
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

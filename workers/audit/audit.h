@@ -1,0 +1,158 @@
+/*
+ * The audit: does every record that Kafka took stand in an account, every
+ * record of an account as an event in a block, every event of a block in the
+ * windows, once each?
+ *
+ * What Kafka and MongoDB say is gathered here as plain numbers (gather.c,
+ * store*.c); judge.c compares them and says in sentences what does not agree.
+ * docs/reliability.md has the equations.
+ *
+ * One thread.  Times are ms since the epoch; minutes are whole ones of UTC.
+ */
+#ifndef MR_AUDIT_AUDIT_H
+#define MR_AUDIT_AUDIT_H
+
+#include <stdint.h>
+
+#include <millrace/error.h>
+
+#include "../common/options.h"
+#include "tally.h"
+
+
+#define MR_AUDIT_MINUTE INT64_C(60000)
+#define MR_AUDIT_MINUTES_MAX 10080 /* a week */
+#define MR_AUDIT_UNKNOWN INT64_C(-1)
+
+
+/* A document of `accounts`; in the audit `found` is what its blocks hold. */
+typedef struct {
+    int64_t minute;
+    int64_t first;
+    int64_t last;
+    int64_t stored;
+    int64_t repeated;
+    int64_t dead;
+    int64_t holes;
+    int64_t flush; /* first offset of the first flush that it covers */
+} mr_audit_account_t;
+
+/* Sums that should all be what the ledger calls stored. */
+typedef struct {
+    int64_t hours;       /* partials of an hour over all types */
+    int64_t hours_types; /* the same, of each type */
+    int64_t days;
+    int64_t days_types;
+} mr_audit_totals_t;
+
+/* What is known of one partition of the topic. */
+typedef struct {
+    int known; /* it has a ledger; else all below but log_* is 0 */
+    int64_t epoch;
+    int64_t next;
+    int64_t flush;
+    int64_t stored;
+    int64_t repeated;
+    int64_t dead;
+    int64_t log_start;
+    int64_t log_end;
+    int64_t *offsets; /* of the period's minutes and its end: the first offset
+                         that Kafka has of that time or later */
+    int64_t before;   /* first offset after the last account before the
+                         period, or MR_AUDIT_UNKNOWN */
+    mr_audit_account_t *accounts; /* of the period, ascending by `first` */
+    size_t n_accounts;
+    size_t accounts_cap;
+    int64_t *found; /* of each account: offsets of its range in blocks */
+    mr_audit_totals_t totals;
+} mr_audit_partition_t;
+
+/* One line of the report; MR_AUDIT_UNKNOWN: it can no longer be known. */
+typedef struct {
+    int64_t start;
+    int64_t records; /* that Kafka received in this minute and that are done */
+    int64_t waiting; /* and that are not done yet */
+    int64_t stored;
+    int64_t repeated;
+    int64_t dead;
+    int64_t blocks;  /* stored ones that the blocks hold */
+    int64_t events;  /* in blocks, whose timestamp is of this minute */
+    int64_t counted; /* by the partials of this minute */
+    int64_t windows; /* by the merged windows of this minute */
+    int bad;         /* a finding speaks of it */
+} mr_audit_minute_t;
+
+typedef struct {
+    const char *check;  /* static: "kafka", "accounts", "blocks", ... */
+    int64_t minute;     /* or MR_AUDIT_UNKNOWN */
+    int32_t partition;  /* or -1 */
+    int64_t difference; /* found minus what should be, in records */
+    char text[224];
+} mr_audit_finding_t;
+
+typedef struct {
+    const mr_options_t *options;
+    int64_t now;
+    int64_t from;
+    int64_t to;
+    size_t n_minutes;
+    mr_audit_minute_t *minutes;
+    size_t n_partitions;
+    mr_audit_partition_t *partitions;
+    mr_tally_t *tally;     /* events, counts and windows by minute and type */
+    int merged;            /* the windows hold all that is stored */
+    int64_t windows_hours; /* sums over the merged windows of all types */
+    int64_t windows_days;
+    mr_audit_finding_t *findings; /* the first MR_AUDIT_FINDINGS of them */
+    size_t n_findings;            /* all of them */
+} mr_audit_t;
+
+#define MR_AUDIT_FINDINGS 1000
+
+
+/*
+ * An empty audit of [from, to), which must be whole minutes and at most
+ * MR_AUDIT_MINUTES_MAX of them.  Fails with MR_ERROR_MEMORY.
+ */
+int mr_audit_init(mr_audit_t *audit, const mr_options_t *options, int64_t from,
+    int64_t to, int64_t now, mr_error_t *err);
+int mr_audit_partitions(mr_audit_t *audit, size_t n, mr_error_t *err);
+void mr_audit_free(mr_audit_t *audit);
+
+/* Append an account of the period; ascending by first afterwards. */
+int mr_audit_account(
+    mr_audit_partition_t *partition, const mr_audit_account_t *account);
+void mr_audit_sort(mr_audit_partition_t *partition);
+
+/* May the blocks, the windows of a minute have been removed by age? */
+int mr_audit_blocks_fade(const mr_audit_t *audit, int64_t minute);
+int mr_audit_windows_fade(const mr_audit_t *audit, int64_t minute);
+
+/*
+ * Note that something does not agree.  `minute` and `partition` as in the
+ * finding.
+ */
+void mr_audit_find(mr_audit_t *audit, const char *check, int64_t minute,
+    int32_t partition, int64_t difference, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
+
+/* Compare everything: fills `minutes` and adds to `findings`. */
+void mr_audit_judge(mr_audit_t *audit);
+
+
+/*
+ * Ask Kafka and MongoDB for everything that mr_audit_judge() compares.  All
+ * that MongoDB says is of one moment, and Kafka is asked after it: what lies
+ * beyond is waiting, never a loss.  With `settle` it first waits until what
+ * Kafka holds now is stored and merged.  Fails when either does not answer
+ * until `deadline` (mr_time_monotonic()).
+ */
+int mr_audit_gather(
+    mr_audit_t *audit, int settle, int64_t deadline, mr_error_t *err);
+
+/* The report, to stdout. */
+void mr_audit_print(const mr_audit_t *audit);
+int mr_audit_print_json(const mr_audit_t *audit, mr_error_t *err);
+void mr_audit_print_metrics(const mr_audit_t *audit);
+
+#endif /* MR_AUDIT_AUDIT_H */

@@ -1,0 +1,222 @@
+#include <stdlib.h>
+
+#include <millrace/time.h>
+
+#include "../common/kafka_log.h"
+#include "../common/run.h"
+#include "audit.h"
+#include "store.h"
+
+
+#define GATHER_PAUSE 100 /* ms */
+
+
+static int gather_all(mr_audit_t *audit, mr_kafka_log_t *log, mr_store_t *store,
+    int settle, int64_t deadline, mr_error_t *err);
+static int gather_settle(mr_audit_t *audit, mr_kafka_log_t *log,
+    mr_store_t *store, int64_t *reached, int64_t deadline, mr_error_t *err);
+static int gather_kafka(mr_audit_t *audit, mr_kafka_log_t *log,
+    int64_t *offsets, int64_t deadline, mr_error_t *err);
+static int gather_mongodb(
+    mr_audit_t *audit, mr_store_t *store, mr_error_t *err);
+
+
+int
+mr_audit_gather(
+    mr_audit_t *audit, int settle, int64_t deadline, mr_error_t *err)
+{
+    int rc;
+    mr_store_t *store;
+    mr_kafka_log_t *log;
+
+    if (mr_kafka_log_open(audit->options, "millrace-audit", deadline, &log, err)
+        != 0)
+    {
+        return -1;
+    }
+
+    rc = mr_store_open(audit->options, &store, err);
+
+    if (rc == 0) {
+        rc = gather_all(audit, log, store, settle, deadline, err);
+        mr_store_close(store);
+    }
+
+    mr_kafka_log_close(log);
+
+    return rc;
+}
+
+
+static int
+gather_all(mr_audit_t *audit, mr_kafka_log_t *log, mr_store_t *store,
+    int settle, int64_t deadline, mr_error_t *err)
+{
+    int rc;
+    size_t n;
+    int64_t *offsets;
+
+    n = mr_kafka_log_partitions(log);
+
+    if (mr_audit_partitions(audit, n, err) != 0) {
+        return -1;
+    }
+
+    offsets = calloc(2 * n, sizeof(int64_t));
+    if (offsets == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    rc = 0;
+
+    if (settle) {
+        rc = gather_settle(audit, log, store, offsets, deadline, err);
+    }
+
+    if (rc == 0) {
+        rc = mr_store_snapshot(store, err);
+    }
+
+    if (rc == 0) {
+        rc = mr_store_ledgers(store, audit, offsets, err);
+    }
+
+    if (rc == 0) {
+        rc = gather_kafka(audit, log, offsets, deadline, err);
+    }
+
+    if (rc == 0) {
+        rc = gather_mongodb(audit, store, err);
+    }
+
+    free(offsets);
+
+    return rc;
+}
+
+
+/* Wait until what Kafka holds by now is stored and merged. */
+static int
+gather_settle(mr_audit_t *audit, mr_kafka_log_t *log, mr_store_t *store,
+    int64_t *reached, int64_t deadline, mr_error_t *err)
+{
+    size_t i, n, done;
+    int64_t *ends;
+
+    n = audit->n_partitions;
+    ends = reached + n;
+
+    if (mr_kafka_log_offsets(log, MR_LOG_END, deadline, ends, err) != 0) {
+        return -1;
+    }
+
+    for (;;) {
+        if (mr_store_snapshot(store, err) != 0
+            || mr_store_ledgers(store, audit, reached, err) != 0)
+        {
+            return -1;
+        }
+
+        for (i = 0, done = 0; i < n; i++) {
+            done += reached[i] >= ends[i] || ends[i] == 0;
+        }
+
+        if (done == n && audit->merged) {
+            return 0;
+        }
+
+        if (mr_time_monotonic() + GATHER_PAUSE >= deadline
+            || mr_run_sleep(GATHER_PAUSE))
+        {
+            return mr_error_set(err, MR_ERROR_TIMEOUT, NULL,
+                "not all that Kafka holds was stored and merged in time (%zu "
+                "of %zu partitions are stored); without --settle the report "
+                "tells what waits",
+                done, n);
+        }
+    }
+}
+
+
+/*
+ * Kafka is asked after the snapshot was begun: all that is stored there is
+ * in its log by now.
+ */
+static int
+gather_kafka(mr_audit_t *audit, mr_kafka_log_t *log, int64_t *offsets,
+    int64_t deadline, mr_error_t *err)
+{
+    size_t i, m;
+    mr_audit_partition_t *partition;
+
+    if (mr_kafka_log_offsets(log, MR_LOG_START, deadline, offsets, err) != 0) {
+        return -1;
+    }
+
+    for (i = 0; i < audit->n_partitions; i++) {
+        partition = &audit->partitions[i];
+        partition->log_start = offsets[i];
+
+        if (!partition->known) {
+            partition->next = offsets[i];
+        }
+    }
+
+    for (m = 0; m <= audit->n_minutes; m++) {
+        if (mr_kafka_log_offsets(log,
+                audit->from + (int64_t) m * MR_AUDIT_MINUTE, deadline, offsets,
+                err)
+            != 0)
+        {
+            return -1;
+        }
+
+        for (i = 0; i < audit->n_partitions; i++) {
+            audit->partitions[i].offsets[m] = offsets[i];
+        }
+    }
+
+    /* Last, so that no offset above is beyond it. */
+    if (mr_kafka_log_offsets(log, MR_LOG_END, deadline, offsets, err) != 0) {
+        return -1;
+    }
+
+    for (i = 0; i < audit->n_partitions; i++) {
+        partition = &audit->partitions[i];
+        partition->log_end = offsets[i];
+
+        for (m = audit->n_minutes + 1; m-- > 0; /* void */) {
+            if (partition->offsets[m] == -1) {
+                partition->offsets[m] = m == audit->n_minutes
+                                            ? partition->log_end
+                                            : partition->offsets[m + 1];
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+gather_mongodb(mr_audit_t *audit, mr_store_t *store, mr_error_t *err)
+{
+    int32_t i;
+
+    for (i = 0; (size_t) i < audit->n_partitions; i++) {
+        if (audit->partitions[i].known
+            && (mr_store_accounts(store, audit, i, err) != 0
+                || mr_store_offsets(store, audit, i, err) != 0))
+        {
+            return -1;
+        }
+    }
+
+    if (mr_store_events(store, audit, err) != 0
+        || mr_store_windows(store, audit, err) != 0)
+    {
+        return -1;
+    }
+
+    return mr_store_totals(store, audit, err);
+}

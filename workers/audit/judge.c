@@ -1,0 +1,477 @@
+#include "audit.h"
+
+
+/*
+ * Accounts that interleave are compared together.  Where the time of records
+ * never goes back, each stretch is one account.
+ */
+typedef struct {
+    size_t from; /* accounts [from, to) */
+    size_t to;
+    int64_t low; /* minutes */
+    int64_t high;
+    int64_t first;
+    int64_t last;
+    int64_t stored;
+    int64_t repeated;
+    int64_t dead;
+    int64_t holes;
+    int64_t found;
+} judge_stretch_t;
+
+
+static void judge_partition(mr_audit_t *audit, int32_t id);
+static void judge_next(
+    const mr_audit_partition_t *partition, judge_stretch_t *stretch);
+static void judge_accounts(mr_audit_t *audit, int32_t id,
+    const judge_stretch_t *stretch, int64_t before);
+static int judge_kafka(
+    mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch);
+static void judge_blocks(
+    mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch);
+static void judge_empty(
+    mr_audit_t *audit, int32_t id, size_t from, size_t to, int64_t slack);
+static int64_t judge_offsets(
+    const mr_audit_partition_t *partition, size_t from, size_t to);
+static void judge_rows(mr_audit_t *audit, int32_t id,
+    const judge_stretch_t *stretch, int64_t records);
+static void judge_totals(mr_audit_t *audit);
+static void judge_total(mr_audit_t *audit, int32_t partition, int64_t stored,
+    int64_t counted, const char *what);
+static void judge_tally(mr_audit_t *audit);
+static void judge_cell(mr_audit_t *audit, const mr_tally_cell_t *cell);
+static size_t judge_index(const mr_audit_t *audit, int64_t minute);
+static void judge_add(int64_t *sum, int64_t n);
+
+
+void
+mr_audit_judge(mr_audit_t *audit)
+{
+    size_t i;
+
+    for (i = 0; i < audit->n_partitions; i++) {
+        judge_partition(audit, (int32_t) i);
+    }
+
+    for (i = 0; i < audit->n_minutes; i++) {
+        if (mr_audit_windows_fade(audit, audit->minutes[i].start)) {
+            audit->minutes[i].events = MR_AUDIT_UNKNOWN;
+            audit->minutes[i].counted = MR_AUDIT_UNKNOWN;
+            audit->minutes[i].windows = MR_AUDIT_UNKNOWN;
+
+        } else if (!audit->merged) {
+            audit->minutes[i].windows = MR_AUDIT_UNKNOWN;
+        }
+    }
+
+    judge_tally(audit);
+    judge_totals(audit);
+}
+
+
+static void
+judge_partition(mr_audit_t *audit, int32_t id)
+{
+    size_t i, at;
+    int64_t before, waiting, start;
+    judge_stretch_t stretch;
+    mr_audit_partition_t *partition;
+
+    partition = &audit->partitions[id];
+
+    if (partition->known && partition->log_start > partition->next) {
+        mr_audit_find(audit, "kafka", MR_AUDIT_UNKNOWN, id,
+            partition->next - partition->log_start,
+            "Kafka has deleted the offsets %lld to %lld before they were "
+            "stored",
+            (long long) partition->next, (long long) partition->log_start - 1);
+    }
+
+    for (i = 0; i < audit->n_minutes; i++) {
+        start = partition->offsets[i] > partition->next ? partition->offsets[i]
+                                                        : partition->next;
+        waiting = partition->offsets[i + 1] - start;
+        audit->minutes[i].waiting += waiting > 0 ? waiting : 0;
+    }
+
+    before = partition->before;
+    stretch.to = 0;
+    at = 0;
+
+    while (stretch.to < partition->n_accounts) {
+        judge_next(partition, &stretch);
+
+        judge_empty(
+            audit, id, at, judge_index(audit, stretch.low), stretch.holes);
+        judge_accounts(audit, id, &stretch, before);
+        judge_blocks(audit, id, &stretch);
+
+        before = stretch.last + 1;
+        at = judge_index(audit, stretch.high) + 1;
+    }
+
+    judge_empty(audit, id, at, audit->n_minutes, 0);
+
+    if (before != MR_AUDIT_UNKNOWN && before != partition->next
+        && partition->offsets[audit->n_minutes] >= partition->next)
+    {
+        mr_audit_find(audit, "accounts", MR_AUDIT_UNKNOWN, id,
+            before - partition->next,
+            "the offsets %lld to %lld are stored and in no account",
+            (long long) before, (long long) partition->next - 1);
+    }
+}
+
+
+/* The stretch that begins where *stretch ended. */
+static void
+judge_next(const mr_audit_partition_t *partition, judge_stretch_t *stretch)
+{
+    size_t i;
+    const mr_audit_account_t *account;
+
+    i = stretch->to;
+    account = &partition->accounts[i];
+
+    *stretch = (judge_stretch_t){.from = i,
+        .low = account->minute,
+        .high = account->minute,
+        .first = account->first,
+        .last = account->last};
+
+    for (/* void */; i < partition->n_accounts; i++) {
+        account = &partition->accounts[i];
+
+        if (i != stretch->from && account->first > stretch->last
+            && account->minute > stretch->high)
+        {
+            break;
+        }
+
+        stretch->low =
+            account->minute < stretch->low ? account->minute : stretch->low;
+        stretch->high =
+            account->minute > stretch->high ? account->minute : stretch->high;
+        stretch->last =
+            account->last > stretch->last ? account->last : stretch->last;
+        stretch->stored += account->stored;
+        stretch->repeated += account->repeated;
+        stretch->dead += account->dead;
+        stretch->holes += account->holes;
+        stretch->found += partition->found[i];
+    }
+
+    stretch->to = i;
+}
+
+
+/* Every offset in one account, and only in one; and what Kafka says of it. */
+static void
+judge_accounts(mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch,
+    int64_t before)
+{
+    int known;
+    int64_t covered, sum;
+    const mr_audit_partition_t *partition;
+
+    partition = &audit->partitions[id];
+    covered = stretch->last + 1 - stretch->first;
+    sum = stretch->stored + stretch->repeated + stretch->dead + stretch->holes;
+
+    if (before != MR_AUDIT_UNKNOWN && before != stretch->first) {
+        mr_audit_find(audit, "accounts", stretch->low, id,
+            before - stretch->first,
+            before < stretch->first
+                ? "the offsets %lld to %lld are in no account"
+                : "the offsets from %lld down to %lld are in two accounts",
+            (long long) before,
+            (long long) stretch->first - (before < stretch->first ? 1 : 0));
+    }
+
+    if (covered != sum) {
+        mr_audit_find(audit, "accounts", stretch->low, id, sum - covered,
+            "the account speaks of %lld records and holes, from offset %lld "
+            "to %lld there are %lld",
+            (long long) sum, (long long) stretch->first,
+            (long long) stretch->last, (long long) covered);
+    }
+
+    known = partition->log_start <= stretch->first;
+
+    if (!known) {
+        judge_rows(audit, id, stretch, MR_AUDIT_UNKNOWN);
+
+    } else if (judge_kafka(audit, id, stretch) == 0) {
+        judge_rows(audit, id, stretch, sum - stretch->holes);
+
+    } else {
+        judge_rows(audit, id, stretch,
+            judge_offsets(partition, judge_index(audit, stretch->low),
+                judge_index(audit, stretch->high) + 1)
+                - stretch->holes);
+    }
+}
+
+
+/*
+ * Holes are transaction markers, whose own time Kafka knows and we do not:
+ * they may lie a minute before the record that they are accounted with.
+ */
+static int
+judge_kafka(mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch)
+{
+    int64_t covered, offsets, slack;
+    const mr_audit_partition_t *partition;
+
+    partition = &audit->partitions[id];
+    covered = stretch->last + 1 - stretch->first;
+    offsets = judge_offsets(partition, judge_index(audit, stretch->low),
+        judge_index(audit, stretch->high) + 1);
+    slack = stretch->holes;
+
+    if (stretch->to < partition->n_accounts) {
+        slack += partition->accounts[stretch->to].holes;
+    }
+
+    if (offsets > covered + slack || offsets < covered - slack) {
+        mr_audit_find(audit, "kafka", stretch->low, id, covered - offsets,
+            "Kafka received %lld records, and %lld are accounted for",
+            (long long) offsets, (long long) covered);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static void
+judge_blocks(mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch)
+{
+    if (mr_audit_blocks_fade(audit, stretch->low)) {
+        return;
+    }
+
+    if (stretch->found != stretch->stored) {
+        mr_audit_find(audit, "blocks", stretch->low, id,
+            stretch->found - stretch->stored,
+            "%lld events were stored, and the blocks hold %lld of the offsets "
+            "%lld to %lld",
+            (long long) stretch->stored, (long long) stretch->found,
+            (long long) stretch->first, (long long) stretch->last);
+    }
+}
+
+
+/* Minutes [from, to) have no account: Kafka must not have records there. */
+static void
+judge_empty(
+    mr_audit_t *audit, int32_t id, size_t from, size_t to, int64_t slack)
+{
+    size_t i;
+    int64_t offsets;
+    const mr_audit_partition_t *partition;
+
+    partition = &audit->partitions[id];
+
+    for (i = from; i < to; i++) {
+        offsets = judge_offsets(partition, i, i + 1);
+
+        if (offsets <= slack) {
+            continue;
+        }
+
+        if (partition->offsets[i] < partition->log_start) {
+            judge_add(&audit->minutes[i].records, MR_AUDIT_UNKNOWN);
+            continue;
+        }
+
+        judge_add(&audit->minutes[i].records, offsets);
+
+        mr_audit_find(audit, "kafka", audit->minutes[i].start, id, -offsets,
+            "Kafka received %lld records, and there is no account of them",
+            (long long) offsets);
+    }
+}
+
+
+/* How many offsets Kafka gave in minutes [from, to), as far as is stored. */
+static int64_t
+judge_offsets(const mr_audit_partition_t *partition, size_t from, size_t to)
+{
+    int64_t first, last;
+
+    first = partition->offsets[from];
+    last = partition->offsets[to];
+
+    first = first < partition->next ? first : partition->next;
+    last = last < partition->next ? last : partition->next;
+
+    return last - first;
+}
+
+
+static void
+judge_rows(mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch,
+    int64_t records)
+{
+    size_t i, missing;
+    int64_t sum, spread, found;
+    mr_audit_minute_t *row;
+    const mr_audit_account_t *account;
+    const mr_audit_partition_t *partition;
+
+    partition = &audit->partitions[id];
+    missing = judge_index(audit, stretch->low);
+    spread = records;
+    found = stretch->found;
+
+    for (i = stretch->from; i < stretch->to; i++) {
+        account = &partition->accounts[i];
+        row = &audit->minutes[judge_index(audit, account->minute)];
+        sum = account->stored + account->repeated + account->dead;
+
+        row->stored += account->stored;
+        row->repeated += account->repeated;
+        row->dead += account->dead;
+        judge_add(&row->records, records == MR_AUDIT_UNKNOWN ? records : sum);
+        judge_add(&row->blocks, mr_audit_blocks_fade(audit, account->minute)
+                                    ? MR_AUDIT_UNKNOWN
+                                    : account->stored);
+        spread -= sum;
+        found -= account->stored;
+    }
+
+    /* What does not agree is shown in the first minute of the stretch. */
+    row = &audit->minutes[missing];
+
+    if (row->records != MR_AUDIT_UNKNOWN) {
+        row->records += spread;
+    }
+
+    if (row->blocks != MR_AUDIT_UNKNOWN) {
+        row->blocks += found;
+    }
+}
+
+
+static void
+judge_totals(mr_audit_t *audit)
+{
+    size_t i;
+    int64_t stored;
+    const mr_audit_partition_t *partition;
+
+    stored = 0;
+
+    for (i = 0; i < audit->n_partitions; i++) {
+        partition = &audit->partitions[i];
+        stored += partition->stored;
+
+        judge_total(audit, (int32_t) i, partition->stored,
+            partition->totals.hours, "partials of an hour");
+        judge_total(audit, (int32_t) i, partition->stored,
+            partition->totals.hours_types, "partials of an hour and a type");
+        judge_total(audit, (int32_t) i, partition->stored,
+            partition->totals.days, "partials of a day");
+        judge_total(audit, (int32_t) i, partition->stored,
+            partition->totals.days_types, "partials of a day and a type");
+    }
+
+    if (audit->merged) {
+        judge_total(
+            audit, -1, stored, audit->windows_hours, "windows of an hour");
+        judge_total(audit, -1, stored, audit->windows_days, "windows of a day");
+    }
+}
+
+
+static void
+judge_total(mr_audit_t *audit, int32_t partition, int64_t stored,
+    int64_t counted, const char *what)
+{
+    if (stored != counted) {
+        mr_audit_find(audit, "totals", MR_AUDIT_UNKNOWN, partition,
+            counted - stored,
+            "%lld events were ever stored, and the %s count %lld",
+            (long long) stored, what, (long long) counted);
+    }
+}
+
+
+static void
+judge_tally(mr_audit_t *audit)
+{
+    size_t i, n;
+    const mr_tally_cell_t *cells;
+
+    n = mr_tally_cells(audit->tally, &cells);
+
+    for (i = 0; i < n; i++) {
+        if (!mr_audit_windows_fade(
+                audit, audit->minutes[cells[i].minute].start)) {
+            judge_cell(audit, &cells[i]);
+        }
+    }
+}
+
+
+static void
+judge_cell(mr_audit_t *audit, const mr_tally_cell_t *cell)
+{
+    char name[64];
+    mr_str_t type;
+    mr_audit_minute_t *row;
+
+    row = &audit->minutes[cell->minute];
+    type = mr_tally_name(audit->tally, cell->type);
+
+    if (cell->partition == -1) {
+
+        if (!audit->merged) {
+            return;
+        }
+
+        row->windows += type.len == 0 ? cell->counted : 0;
+
+    } else if (type.len == 0) {
+        row->events += cell->events;
+        row->counted += cell->counted;
+    }
+
+    if (cell->events == cell->counted) {
+        return;
+    }
+
+    if (type.len != 0) {
+        (void) mr_error_excerpt(name, sizeof(name), type.data, type.len, 40);
+    }
+
+    mr_audit_find(audit, cell->partition == -1 ? "windows" : "partials",
+        row->start, cell->partition, cell->counted - cell->events,
+        cell->partition == -1 ? "%s%s: the partials count %lld events, the "
+                                "window of this minute %lld"
+                              : "%s%s: the blocks hold %lld events of this "
+                                "minute, its partial counts %lld",
+        type.len == 0 ? "all types" : "type ", type.len == 0 ? "" : name,
+        (long long) cell->events, (long long) cell->counted);
+}
+
+
+static size_t
+judge_index(const mr_audit_t *audit, int64_t minute)
+{
+    return (size_t) ((minute - audit->from) / MR_AUDIT_MINUTE);
+}
+
+
+/* What is unknown of one partition is unknown of the sum. */
+static void
+judge_add(int64_t *sum, int64_t n)
+{
+    if (n == MR_AUDIT_UNKNOWN || *sum == MR_AUDIT_UNKNOWN) {
+        *sum = MR_AUDIT_UNKNOWN;
+
+    } else {
+        *sum += n;
+    }
+}

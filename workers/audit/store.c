@@ -1,0 +1,403 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_private.h"
+
+
+typedef struct {
+    mr_store_t *store;
+    mr_audit_t *audit;
+    int64_t *reached;
+    size_t merged;
+} store_ledgers_t;
+
+
+static int store_read(mongoc_cursor_t *cursor, const char *collection,
+    mr_store_each_t each, void *ctx, mr_error_t *err);
+static int store_ledger(void *ctx, const bson_t *document);
+static int store_merge(void *ctx, const bson_t *document);
+static int store_total(void *ctx, const bson_t *document);
+static bson_t *store_totals_pipeline(void);
+
+
+int
+mr_store_open(
+    const mr_options_t *options, mr_store_t **ret_store, mr_error_t *err)
+{
+    mr_store_t *store;
+
+    store = calloc(1, sizeof(mr_store_t));
+    if (store == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    store->options = options;
+
+    if (mr_mongo_open(options, "millrace-audit", &store->mongo, err) != 0) {
+        free(store);
+        return -1;
+    }
+
+    store->client = mr_mongo_pop(store->mongo);
+    *ret_store = store;
+
+    return 0;
+}
+
+
+void
+mr_store_close(mr_store_t *store)
+{
+    if (store == NULL) {
+        return;
+    }
+
+    if (store->session != NULL) {
+        mongoc_client_session_destroy(store->session);
+    }
+
+    mr_mongo_push(store->mongo, store->client);
+    mr_mongo_close(store->mongo);
+    free(store);
+}
+
+
+int
+mr_store_snapshot(mr_store_t *store, mr_error_t *err)
+{
+    bson_error_t error;
+    mongoc_session_opt_t *opts;
+
+    if (store->session != NULL) {
+        mongoc_client_session_destroy(store->session);
+    }
+
+    opts = mongoc_session_opts_new();
+    mongoc_session_opts_set_causal_consistency(opts, false);
+    mongoc_session_opts_set_snapshot(opts, true);
+
+    store->session = mongoc_client_start_session(store->client, opts, &error);
+    mongoc_session_opts_destroy(opts);
+
+    if (store->session == NULL) {
+        return mr_mongo_error(err, "cannot start a session", &error);
+    }
+
+    return 0;
+}
+
+
+int
+mr_store_ledgers(
+    mr_store_t *store, mr_audit_t *audit, int64_t *ret_reached, mr_error_t *err)
+{
+    size_t i;
+    store_ledgers_t ledgers;
+
+    ledgers = (store_ledgers_t){store, audit, ret_reached, 0};
+
+    for (i = 0; i < audit->n_partitions; i++) {
+        audit->partitions[i].known = 0;
+        ret_reached[i] = 0;
+    }
+
+    if (mr_store_find(store, MR_MONGO_LEDGER, bson_new(), NULL, store_ledger,
+            &ledgers, err)
+            != 0
+        || mr_store_find(store, MR_MONGO_STATE,
+               BCON_NEW("_id", BCON_UTF8("merge")), NULL, store_merge, &ledgers,
+               err)
+               != 0)
+    {
+        return -1;
+    }
+
+    for (i = 0; i < audit->n_partitions; i++) {
+        /* Nothing was stored of it, so there is nothing to be merged. */
+        ledgers.merged += audit->partitions[i].flush == 0;
+    }
+
+    audit->merged = ledgers.merged >= audit->n_partitions;
+
+    return 0;
+}
+
+
+static int
+store_ledger(void *ctx, const bson_t *document)
+{
+    char id[300];
+    size_t n;
+    long number;
+    char *end;
+    bson_iter_t iter;
+    const char *text;
+    store_ledgers_t *ledgers = ctx;
+    mr_audit_partition_t *partition;
+
+    n = (size_t) bson_snprintf(
+        id, sizeof(id), "%s/", ledgers->store->options->kafka.topic);
+
+    if (!bson_iter_init_find(&iter, document, "_id")
+        || !BSON_ITER_HOLDS_UTF8(&iter))
+    {
+        return 0;
+    }
+
+    text = bson_iter_utf8(&iter, NULL);
+
+    if (strncmp(text, id, n) != 0) {
+        return 0;
+    }
+
+    number = strtol(text + n, &end, 10);
+
+    if (end == text + n || *end != '\0' || number < 0
+        || (size_t) number >= ledgers->audit->n_partitions)
+    {
+        return 0;
+    }
+
+    partition = &ledgers->audit->partitions[number];
+    partition->known = 1;
+    partition->epoch = mr_store_int64(document, "epoch");
+    partition->next = mr_store_int64(document, "next");
+    partition->flush = mr_store_int64(document, "flush");
+    partition->stored = mr_store_int64(document, "stored");
+    partition->repeated = mr_store_int64(document, "repeated");
+    partition->dead = mr_store_int64(document, "dead");
+
+    ledgers->reached[number] = mr_store_int64(document, "reached");
+
+    if (ledgers->reached[number] < partition->next) {
+        ledgers->reached[number] = partition->next;
+    }
+
+    return 0;
+}
+
+
+static int
+store_merge(void *ctx, const bson_t *document)
+{
+    int64_t partition, flush;
+    bson_iter_t iter, list, field;
+    store_ledgers_t *ledgers = ctx;
+
+    if (!bson_iter_init_find(&iter, document, "partitions")
+        || !bson_iter_recurse(&iter, &list))
+    {
+        return 0;
+    }
+
+    while (bson_iter_next(&list)) {
+        partition = -1;
+        flush = 0;
+
+        if (bson_iter_recurse(&list, &field)
+            && bson_iter_find(&field, "partition")) {
+            partition = bson_iter_as_int64(&field);
+        }
+
+        if (bson_iter_recurse(&list, &field) && bson_iter_find(&field, "flush"))
+        {
+            flush = bson_iter_as_int64(&field);
+        }
+
+        if (partition >= 0 && (size_t) partition < ledgers->audit->n_partitions
+            && ledgers->audit->partitions[partition].flush != 0
+            && ledgers->audit->partitions[partition].flush <= flush)
+        {
+            ledgers->merged++;
+        }
+    }
+
+    return 0;
+}
+
+
+int
+mr_store_totals(mr_store_t *store, mr_audit_t *audit, mr_error_t *err)
+{
+    if (mr_store_aggregate(store, MR_MONGO_PARTIALS, store_totals_pipeline(),
+            store_total, audit, err)
+        != 0)
+    {
+        return -1;
+    }
+
+    return mr_store_aggregate(store, MR_MONGO_WINDOWS, store_totals_pipeline(),
+        store_total, audit, err);
+}
+
+
+/* Partials have a partition, windows none. */
+static bson_t *
+store_totals_pipeline(void)
+{
+    return BCON_NEW("pipeline", "[", "{", "$match", "{", "_id", "{", "$gte",
+        "{", "width", BCON_INT32(3600), "}", "$lt", "{", "width",
+        BCON_INT32(86401), "}", "}", "}", "}", "{", "$group", "{", "_id", "{",
+        "partition", BCON_UTF8("$_id.partition"), "width",
+        BCON_UTF8("$_id.width"), "all", "{", "$eq", "[",
+        BCON_UTF8("$_id.event_type"), BCON_UTF8(""), "]", "}", "}", "count",
+        "{", "$sum", BCON_UTF8("$count"), "}", "}", "}", "]");
+}
+
+
+static int
+store_total(void *ctx, const bson_t *document)
+{
+    int all, days;
+    int64_t n, number;
+    bson_iter_t iter, field;
+    mr_audit_t *audit = ctx;
+    mr_audit_totals_t *totals;
+
+    n = mr_store_int64(document, "count");
+    all = mr_store_int64(document, "_id.all") != 0;
+    days = mr_store_int64(document, "_id.width") == 86400;
+
+    if (!bson_iter_init(&iter, document)
+        || !bson_iter_find_descendant(&iter, "_id.partition", &field))
+    {
+        if (all) {
+            *(days ? &audit->windows_days : &audit->windows_hours) += n;
+        }
+
+        return 0;
+    }
+
+    number = bson_iter_as_int64(&field);
+
+    if (number < 0 || (size_t) number >= audit->n_partitions) {
+        return 0;
+    }
+
+    totals = &audit->partitions[number].totals;
+
+    if (all) {
+        *(days ? &totals->days : &totals->hours) += n;
+
+    } else {
+        *(days ? &totals->days_types : &totals->hours_types) += n;
+    }
+
+    return 0;
+}
+
+
+int
+mr_store_find(mr_store_t *store, const char *collection, bson_t *filter,
+    bson_t *opts, mr_store_each_t each, void *ctx, mr_error_t *err)
+{
+    int rc;
+    bson_error_t error;
+    mongoc_cursor_t *cursor;
+    mongoc_collection_t *handle;
+
+    if (opts == NULL) {
+        opts = bson_new();
+    }
+
+    if (!mongoc_client_session_append(store->session, opts, &error)) {
+        bson_destroy(filter);
+        bson_destroy(opts);
+        return mr_mongo_error(err, "cannot use the session", &error);
+    }
+
+    /* Without a read concern of its own: the session's is the snapshot. */
+    handle = mongoc_client_get_collection(
+        store->client, mr_mongo_database(store->mongo), collection);
+    cursor = mongoc_collection_find_with_opts(handle, filter, opts, NULL);
+
+    rc = store_read(cursor, collection, each, ctx, err);
+
+    mongoc_collection_destroy(handle);
+    bson_destroy(filter);
+    bson_destroy(opts);
+
+    return rc;
+}
+
+
+int
+mr_store_aggregate(mr_store_t *store, const char *collection, bson_t *pipeline,
+    mr_store_each_t each, void *ctx, mr_error_t *err)
+{
+    int rc;
+    bson_t opts;
+    bson_error_t error;
+    mongoc_cursor_t *cursor;
+    mongoc_collection_t *handle;
+
+    bson_init(&opts);
+
+    if (!mongoc_client_session_append(store->session, &opts, &error)) {
+        bson_destroy(pipeline);
+        bson_destroy(&opts);
+        return mr_mongo_error(err, "cannot use the session", &error);
+    }
+
+    handle = mongoc_client_get_collection(
+        store->client, mr_mongo_database(store->mongo), collection);
+    cursor = mongoc_collection_aggregate(
+        handle, MONGOC_QUERY_NONE, pipeline, &opts, NULL);
+
+    rc = store_read(cursor, collection, each, ctx, err);
+
+    mongoc_collection_destroy(handle);
+    bson_destroy(pipeline);
+    bson_destroy(&opts);
+
+    return rc;
+}
+
+
+/* Ends the cursor. */
+static int
+store_read(mongoc_cursor_t *cursor, const char *collection,
+    mr_store_each_t each, void *ctx, mr_error_t *err)
+{
+    int rc;
+    char what[64];
+    bson_error_t error;
+    const bson_t *document;
+
+    rc = 0;
+
+    while (rc == 0 && mongoc_cursor_next(cursor, &document)) {
+        rc = each(ctx, document);
+    }
+
+    if (rc != 0) {
+        mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+
+    } else if (mongoc_cursor_error(cursor, &error)) {
+        (void) bson_snprintf(what, sizeof(what), "cannot read %s", collection);
+        rc = mr_mongo_error(err, what, &error);
+    }
+
+    mongoc_cursor_destroy(cursor);
+
+    return rc;
+}
+
+
+int64_t
+mr_store_int64(const bson_t *document, const char *path)
+{
+    bson_iter_t iter, field;
+
+    if (!bson_iter_init(&iter, document)
+        || !bson_iter_find_descendant(&iter, path, &field))
+    {
+        return 0;
+    }
+
+    if (BSON_ITER_HOLDS_DATE_TIME(&field)) {
+        return bson_iter_date_time(&field);
+    }
+
+    return bson_iter_as_int64(&field);
+}
