@@ -3,8 +3,7 @@
 #include <string.h>
 
 #include <millrace/error.h>
-
-#include "utf8.h"
+#include <millrace/utf8.h>
 
 
 static size_t mr_error_cut(const char *text, size_t len);

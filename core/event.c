@@ -1,8 +1,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <millrace/utf8.h>
+
 #include "parser.h"
-#include "utf8.h"
 
 
 typedef enum {

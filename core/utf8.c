@@ -1,7 +1,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "utf8.h"
+#include <millrace/utf8.h>
 
 
 #define MR_UTF8_ONES UINT64_C(0x0101010101010101)

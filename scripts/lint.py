@@ -20,7 +20,7 @@ BANNED = re.compile(r'\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|atol'
                     r'|atoll|atof|alloca)\s*\(')
 
 LIBC = {
-    'arpa/inet.h', 'assert.h', 'ctype.h', 'emmintrin.h', 'endian.h', 'errno.h',
+    'arpa/inet.h', 'assert.h', 'ctype.h', 'dirent.h', 'emmintrin.h', 'endian.h', 'errno.h',
     'fcntl.h',
     'float.h', 'getopt.h', 'inttypes.h', 'limits.h', 'locale.h', 'math.h',
     'netdb.h', 'netinet/in.h', 'netinet/tcp.h', 'poll.h', 'pthread.h',
@@ -34,7 +34,7 @@ LIBC = {
 
 # What an include may match, besides libc: folder -> patterns.  The first
 # folder that is a prefix of the file's path counts.
-MILLRACE = r'<millrace/[a-z_]+\.h>'
+MILLRACE = r'<millrace/[a-z0-9_]+\.h>'
 LOCAL = r'"[a-z0-9_]+\.h"'
 COMMON = r'"(\.\./)?common/[a-z_]+\.h"'
 KAFKA = r'<librdkafka/rdkafka\.h>'

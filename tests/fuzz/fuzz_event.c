@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include <millrace/hash.h>
+#include <millrace/utf8.h>
 
-#include "../../core/utf8.h"
 #include "rewrite.h"
 
 

@@ -6,45 +6,50 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "log_format.h"
+#include "metrics.h"
 
 
-#define MR_LOG_TEXT_SIZE 8192
-#define MR_LOG_LINE_SIZE (MR_LOG_TEXT_SIZE + 1024)
+#define MR_LOG_MESSAGE_SIZE 8192
+#define MR_LOG_LINE_SIZE (MR_LOG_MESSAGE_SIZE + 1024)
 
 
-static size_t mr_log_prefix(char *line, size_t size, mr_log_level_t level);
-static size_t mr_log_escape(char *out, size_t size, const char *text);
+static int mr_log_choice(
+    const char *variable, const char *const *names, size_t n, int fallback);
 
 
-static const char *mr_log_names[] = {"debug", "info", "warn", "error"};
+static const char *const mr_log_names[] = {"debug", "info", "warn", "error"};
+static const char *const mr_log_formats[] = {"text", "logfmt", "json"};
 
 static const char *mr_log_program = "millrace";
 static mr_log_level_t mr_log_level = MR_LOG_INFO;
+static mr_log_format_t mr_log_line_format = MR_LOG_TEXT;
+static mr_metric_t *mr_log_lines[MR_LOG_ERROR + 1];
 
 
 void
 mr_log_init(const char *program)
 {
-    size_t i;
-    const char *name;
+    int level;
+    char labels[32];
 
     mr_log_program = program;
-    name = getenv("MILLRACE_LOG");
 
-    if (name == NULL || *name == '\0') {
-        return;
+    for (level = MR_LOG_DEBUG; level <= MR_LOG_ERROR; level++) {
+        (void) snprintf(
+            labels, sizeof(labels), "level=\"%s\"", mr_log_names[level]);
+
+        mr_log_lines[level] = mr_metric(MR_METRIC_COUNTER,
+            "millrace_log_messages_total", labels, "Lines logged, by level.");
     }
 
-    for (i = 0; i < sizeof(mr_log_names) / sizeof(mr_log_names[0]); i++) {
-        if (strcmp(name, mr_log_names[i]) == 0) {
-            mr_log_level = (mr_log_level_t) i;
-            return;
-        }
-    }
+    /* First, so that a complaint about the level has it. */
+    mr_log_line_format =
+        (mr_log_format_t) mr_log_choice("MILLRACE_LOG_FORMAT", mr_log_formats,
+            sizeof(mr_log_formats) / sizeof(mr_log_formats[0]), MR_LOG_TEXT);
 
-    mr_log_warn("MILLRACE_LOG=%.32s is no level: debug, info, warn or error; "
-                "logging at info",
-        name);
+    mr_log_level = (mr_log_level_t) mr_log_choice("MILLRACE_LOG", mr_log_names,
+        sizeof(mr_log_names) / sizeof(mr_log_names[0]), MR_LOG_INFO);
 }
 
 
@@ -52,10 +57,11 @@ void
 mr_log(mr_log_level_t level, const char *fmt, ...)
 {
     int n;
-    char text[MR_LOG_TEXT_SIZE], line[MR_LOG_LINE_SIZE];
+    char text[MR_LOG_MESSAGE_SIZE], line[MR_LOG_LINE_SIZE];
     size_t len;
     ssize_t written;
     va_list args;
+    mr_log_entry_t entry;
 
     if (level < mr_log_level) {
         return;
@@ -69,9 +75,14 @@ mr_log(mr_log_level_t level, const char *fmt, ...)
         return;
     }
 
-    len = mr_log_prefix(line, sizeof(line), level);
-    len += mr_log_escape(line + len, sizeof(line) - len - 1, text);
-    line[len++] = '\n';
+    mr_metric_add(mr_log_lines[level], 1);
+
+    (void) clock_gettime(CLOCK_REALTIME, &entry.time);
+    entry.level = mr_log_names[level];
+    entry.program = mr_log_program;
+    entry.text = text;
+
+    len = mr_log_format(mr_log_line_format, line, sizeof(line), &entry);
 
     /*
      * One write a line, so that lines of several threads and processes do
@@ -82,63 +93,35 @@ mr_log(mr_log_level_t level, const char *fmt, ...)
 }
 
 
-static size_t
-mr_log_prefix(char *line, size_t size, mr_log_level_t level)
+/* Which of `names` the environment's `variable` holds. */
+static int
+mr_log_choice(
+    const char *variable, const char *const *names, size_t n, int fallback)
 {
-    int n;
-    char date[32];
-    struct tm tm;
-    struct timespec now;
+    size_t i, len;
+    char list[64];
+    const char *value;
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+    value = getenv(variable);
 
-    n = snprintf(line, size, "%s.%03ldZ %s %.64s ", date, now.tv_nsec / 1000000,
-        mr_log_names[level], mr_log_program);
-
-    return n < 0 ? 0 : (size_t) n;
-}
-
-
-/*
- * A message may hold what a client sent: no byte of it may start a new line
- * or drive a terminal.  Returns the length; a text that does not fit ends
- * with "...".
- */
-static size_t
-mr_log_escape(char *out, size_t size, const char *text)
-{
-    size_t len, n;
-    char piece[8];
-    const unsigned char *p;
+    if (value == NULL || *value == '\0') {
+        return fallback;
+    }
 
     len = 0;
 
-    for (p = (const unsigned char *) text; *p != '\0'; p++) {
+    for (i = 0; i < n; i++) {
 
-        if (*p == '\n') {
-            n = (size_t) snprintf(piece, sizeof(piece), "\\n");
-
-        } else if (*p == '\t') {
-            n = (size_t) snprintf(piece, sizeof(piece), "\\t");
-
-        } else if (*p < 0x20 || *p == 0x7f) {
-            n = (size_t) snprintf(piece, sizeof(piece), "\\x%02x", *p);
-
-        } else {
-            piece[0] = (char) *p;
-            n = 1;
+        if (strcmp(value, names[i]) == 0) {
+            return (int) i;
         }
 
-        if (len + n + 3 > size) {
-            memcpy(out + len, "...", 3);
-            return len + 3;
-        }
-
-        memcpy(out + len, piece, n);
-        len += n;
+        len += (size_t) snprintf(list + len, sizeof(list) - len, "%s%s",
+            i == 0 ? "" : (i + 1 < n ? ", " : " or "), names[i]);
     }
 
-    return len;
+    mr_log_warn("%s=%.32s is not one of %s; using %s", variable, value, list,
+        names[fallback]);
+
+    return fallback;
 }

@@ -3,7 +3,9 @@
  *
  *   2026-11-23T06:00:00.123Z info millrace-writer partition=3 next=100 text
  *
- * Control characters in a message are escaped.  Any thread.
+ * or the same as logfmt or JSON (log_format.h), where MILLRACE_LOG_FORMAT
+ * asks for it.  Control characters in a message are escaped.  Counted in
+ * millrace_log_messages_total.  Any thread.
  */
 #ifndef MILLRACE_LOG_H
 #define MILLRACE_LOG_H
@@ -17,7 +19,11 @@ typedef enum {
 } mr_log_level_t;
 
 
-/* `program` must be a static string.  MILLRACE_LOG sets the level. */
+/*
+ * `program` must be a static string.  MILLRACE_LOG is the level (debug, info,
+ * warn, error), MILLRACE_LOG_FORMAT one of text, logfmt, json.  Before any
+ * thread is started.
+ */
 void mr_log_init(const char *program);
 
 void mr_log(mr_log_level_t level, const char *fmt, ...)

@@ -1,10 +1,14 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "metrics.h"
+
+
+#define MR_METRIC_BOUNDS (sizeof(mr_metric_bounds) / sizeof(int64_t))
 
 
 struct mr_metric_s {
@@ -13,8 +17,11 @@ struct mr_metric_s {
     char *help;
     mr_metric_type_t type;
 
-    /* A counter's integer, or the bits of a gauge's double. */
+    /* A counter's integer, a gauge's double by its bits, or a sum of ms. */
     _Atomic uint64_t value;
+
+    /* Of a histogram: how many were in each, the last one without a bound. */
+    _Atomic uint64_t *buckets;
 };
 
 
@@ -24,9 +31,17 @@ static int mr_metric_cmp(
     const mr_metric_t *metric, const char *name, const char *labels);
 static int mr_metrics_write_head(mr_buf_t *buf, const mr_metric_t *metric);
 static int mr_metrics_write_value(mr_buf_t *buf, mr_metric_t *metric);
+static int mr_metrics_write_histogram(mr_buf_t *buf, mr_metric_t *metric);
+static int mr_metrics_write_name(mr_buf_t *buf, const mr_metric_t *metric,
+    const char *suffix, const char *more);
+static int mr_metrics_write_seconds(mr_buf_t *buf, uint64_t ms);
 static double mr_metric_double(uint64_t bits);
 static uint64_t mr_metric_bits(double value);
 
+
+/* ms */
+static const int64_t mr_metric_bounds[] = {
+    1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
 
 static pthread_mutex_t mr_metrics_mutex = PTHREAD_MUTEX_INITIALIZER;
 static mr_metric_t **mr_metrics; /* sorted by name and labels */
@@ -109,7 +124,7 @@ mr_metric_add(mr_metric_t *metric, int64_t value)
         return;
     }
 
-    if (metric->type == MR_METRIC_COUNTER) {
+    if (metric->type != MR_METRIC_GAUGE) {
         atomic_fetch_add_explicit(
             &metric->value, (uint64_t) value, memory_order_relaxed);
         return;
@@ -132,9 +147,32 @@ mr_metric_set(mr_metric_t *metric, double value)
     }
 
     atomic_store_explicit(&metric->value,
-        metric->type == MR_METRIC_COUNTER ? (uint64_t) llround(value)
-                                          : mr_metric_bits(value),
+        metric->type == MR_METRIC_GAUGE ? mr_metric_bits(value)
+                                        : (uint64_t) llround(value),
         memory_order_relaxed);
+}
+
+
+void
+mr_metric_observe(mr_metric_t *metric, int64_t ms)
+{
+    size_t i;
+
+    if (metric == NULL) {
+        return;
+    }
+
+    if (ms < 0) {
+        ms = 0;
+    }
+
+    for (i = 0; i < MR_METRIC_BOUNDS && ms > mr_metric_bounds[i]; i++) {
+        /* void */
+    }
+
+    atomic_fetch_add_explicit(&metric->buckets[i], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(
+        &metric->value, (uint64_t) ms, memory_order_relaxed);
 }
 
 
@@ -230,8 +268,15 @@ mr_metric_create(mr_metric_type_t type, const char *name, const char *labels,
     metric->labels = strdup(labels);
     metric->help = strdup(help);
 
-    if (metric->name == NULL || metric->labels == NULL || metric->help == NULL)
+    if (type == MR_METRIC_HISTOGRAM) {
+        metric->buckets =
+            calloc(MR_METRIC_BOUNDS + 1, sizeof(metric->buckets[0]));
+    }
+
+    if (metric->name == NULL || metric->labels == NULL || metric->help == NULL
+        || (type == MR_METRIC_HISTOGRAM && metric->buckets == NULL))
     {
+        free(metric->buckets);
         free(metric->name);
         free(metric->labels);
         free(metric->help);
@@ -262,6 +307,12 @@ mr_metrics_write_head(mr_buf_t *buf, const mr_metric_t *metric)
 {
     int rc;
     const char *p;
+    static const char *const types[] = {
+        [MR_METRIC_COUNTER] = "counter",
+        [MR_METRIC_GAUGE] = "gauge",
+        [MR_METRIC_SECONDS] = "counter",
+        [MR_METRIC_HISTOGRAM] = "histogram",
+    };
 
     if (mr_buf_printf(buf, "# HELP %s ", metric->name) == -1) {
         return -1;
@@ -284,8 +335,8 @@ mr_metrics_write_head(mr_buf_t *buf, const mr_metric_t *metric)
         }
     }
 
-    return mr_buf_printf(buf, "\n# TYPE %s %s\n", metric->name,
-        metric->type == MR_METRIC_COUNTER ? "counter" : "gauge");
+    return mr_buf_printf(
+        buf, "\n# TYPE %s %s\n", metric->name, types[metric->type]);
 }
 
 
@@ -295,14 +346,18 @@ mr_metrics_write_value(mr_buf_t *buf, mr_metric_t *metric)
     double value;
     uint64_t bits;
 
+    if (metric->type == MR_METRIC_HISTOGRAM) {
+        return mr_metrics_write_histogram(buf, metric);
+    }
+
     bits = atomic_load_explicit(&metric->value, memory_order_relaxed);
 
-    if (mr_buf_printf(buf, "%s%s%s%s ", metric->name,
-            *metric->labels == '\0' ? "" : "{", metric->labels,
-            *metric->labels == '\0' ? "" : "}")
-        == -1)
-    {
+    if (mr_metrics_write_name(buf, metric, "", "") == -1) {
         return -1;
+    }
+
+    if (metric->type == MR_METRIC_SECONDS) {
+        return mr_metrics_write_seconds(buf, bits);
     }
 
     if (metric->type == MR_METRIC_COUNTER) {
@@ -320,6 +375,70 @@ mr_metrics_write_value(mr_buf_t *buf, mr_metric_t *metric)
     }
 
     return mr_buf_printf(buf, "%.17g\n", value);
+}
+
+
+/*
+ * The buckets add up as they are written, and so does the count: a reader
+ * sees a histogram that is right in itself while others observe.
+ */
+static int
+mr_metrics_write_histogram(mr_buf_t *buf, mr_metric_t *metric)
+{
+    int rc;
+    char le[40];
+    size_t i;
+    uint64_t n, sum;
+
+    rc = 0;
+    n = 0;
+    sum = atomic_load_explicit(&metric->value, memory_order_relaxed);
+
+    for (i = 0; i <= MR_METRIC_BOUNDS; i++) {
+
+        n += atomic_load_explicit(&metric->buckets[i], memory_order_relaxed);
+
+        if (i < MR_METRIC_BOUNDS) {
+            (void) snprintf(le, sizeof(le), "le=\"%g\"",
+                (double) mr_metric_bounds[i] / 1000);
+
+        } else {
+            (void) snprintf(le, sizeof(le), "le=\"+Inf\"");
+        }
+
+        rc |= mr_metrics_write_name(buf, metric, "_bucket", le);
+        rc |= mr_buf_printf(buf, "%llu\n", (unsigned long long) n);
+    }
+
+    rc |= mr_metrics_write_name(buf, metric, "_sum", "");
+    rc |= mr_metrics_write_seconds(buf, sum);
+    rc |= mr_metrics_write_name(buf, metric, "_count", "");
+    rc |= mr_buf_printf(buf, "%llu\n", (unsigned long long) n);
+
+    return rc == 0 ? 0 : -1;
+}
+
+
+/* Name, labels and a space; `more` is one more label, or "". */
+static int
+mr_metrics_write_name(mr_buf_t *buf, const mr_metric_t *metric,
+    const char *suffix, const char *more)
+{
+    if (*metric->labels == '\0' && *more == '\0') {
+        return mr_buf_printf(buf, "%s%s ", metric->name, suffix);
+    }
+
+    return mr_buf_printf(buf, "%s%s{%s%s%s} ", metric->name, suffix,
+        metric->labels, *metric->labels == '\0' || *more == '\0' ? "" : ",",
+        more);
+}
+
+
+static int
+mr_metrics_write_seconds(mr_buf_t *buf, uint64_t ms)
+{
+    return mr_buf_printf(buf, "%llu.%03llu\n", (unsigned long long) (ms / 1000),
+        (unsigned long long) (ms % 1000));
 }
 
 

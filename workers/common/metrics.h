@@ -13,7 +13,12 @@
 
 typedef struct mr_metric_s mr_metric_t;
 
-typedef enum { MR_METRIC_COUNTER, MR_METRIC_GAUGE } mr_metric_type_t;
+typedef enum {
+    MR_METRIC_COUNTER,
+    MR_METRIC_GAUGE,
+    MR_METRIC_SECONDS,  /* a counter that is added to in ms */
+    MR_METRIC_HISTOGRAM /* of durations; its name ends with _seconds */
+} mr_metric_type_t;
 
 
 /*
@@ -26,9 +31,15 @@ typedef enum { MR_METRIC_COUNTER, MR_METRIC_GAUGE } mr_metric_type_t;
 mr_metric_t *mr_metric(mr_metric_type_t type, const char *name,
     const char *labels, const char *help);
 
-/* Any thread, without a lock. */
+/*
+ * Any thread, without a lock.  A counter of seconds is added to and set in
+ * ms; a histogram is only observed.
+ */
 void mr_metric_add(mr_metric_t *metric, int64_t value);
 void mr_metric_set(mr_metric_t *metric, double value);
+
+/* A duration in ms, into a histogram; below 0 counts as 0. */
+void mr_metric_observe(mr_metric_t *metric, int64_t ms);
 
 /*
  * Append name="value" to the labels in `buf`, after a comma where something
@@ -38,6 +49,13 @@ void mr_metric_set(mr_metric_t *metric, double value);
 int mr_metric_label(
     char *buf, size_t size, const char *name, const char *value);
 
+
+/*
+ * Set what is asked of the operating system at each scrape: the process_*
+ * metrics that Prometheus' own clients have, and millrace_build_info.  Any
+ * thread.
+ */
+void mr_metrics_process(void);
 
 /*
  * Append the registry to `buf` in text format 0.0.4, sorted by name and

@@ -105,6 +105,8 @@ mr_metrics_handler(void *cls, struct MHD_Connection *connection,
             connection, MHD_HTTP_OK, "text/plain", NULL, "ok\n", 3);
     }
 
+    mr_metrics_process();
+
     if (mr_metrics_write(&buf) == -1) {
         mr_buf_free(&buf);
         return MHD_NO;

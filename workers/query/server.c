@@ -506,8 +506,8 @@ mr_server_count(const mr_job_t *job)
     labels[0] = '\0';
 
     if (mr_metric_label(labels, sizeof(labels), "path", path) == 0) {
-        mr_metric_add(
-            mr_metric(MR_METRIC_COUNTER, "millrace_query_milliseconds_total",
+        mr_metric_observe(
+            mr_metric(MR_METRIC_HISTOGRAM, "millrace_query_request_seconds",
                 labels, "Time from a request's first line to its answer."),
             mr_time_monotonic() - job->started);
     }

@@ -110,6 +110,9 @@ member_metrics(mr_member_metrics_t *metrics)
         "", "Windows that are stored but not yet acknowledged by Kafka.");
     metrics->lag = mr_metric(MR_METRIC_GAUGE, "millrace_stats_lag_seconds", "",
         "Age of the statistics at the end of the last round.");
+    metrics->as_of = mr_metric(MR_METRIC_GAUGE,
+        "millrace_stats_as_of_timestamp_seconds", "",
+        "Everything received until then is counted; 0 while that is unknown.");
     metrics->lease = mr_metric(MR_METRIC_GAUGE, "millrace_stats_lease_held", "",
         "1 in the member that publishes, 0 in those that stand by.");
     metrics->term = mr_metric(MR_METRIC_GAUGE, "millrace_stats_lease_term", "",

@@ -36,6 +36,7 @@ typedef struct {
     mr_metric_t *failures;
     mr_metric_t *dirty;
     mr_metric_t *lag;
+    mr_metric_t *as_of;
     mr_metric_t *lease;
     mr_metric_t *term;
     mr_metric_t *round;

@@ -82,6 +82,7 @@ mr_member_merge(mr_member_t *member, mr_error_t *err)
     if (as_of != 0) {
         mr_metric_set(member->metrics.lag,
             (double) (mr_member_time(member) - as_of) / 1000);
+        mr_metric_set(member->metrics.as_of, (double) as_of / 1000);
     }
 
     return merge_close(member, err);

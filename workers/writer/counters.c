@@ -40,9 +40,12 @@ mr_counters_init(mr_counters_t *counters)
 
     counters->flushes = mr_metric(MR_METRIC_COUNTER,
         "millrace_writer_flushes_total", "", "Transactions committed");
-    counters->flush_ms =
-        mr_metric(MR_METRIC_COUNTER, "millrace_writer_flush_milliseconds_total",
-            "", "Time spent in storing flushes, retries included");
+    counters->flush_time =
+        mr_metric(MR_METRIC_HISTOGRAM, "millrace_writer_flush_seconds", "",
+            "Time that storing a flush took, retries included");
+    counters->flushed = mr_metric(MR_METRIC_GAUGE,
+        "millrace_writer_last_flush_timestamp_seconds", "",
+        "When the newest transaction was committed, 0 before the first");
 
     counters->store_retries = mr_metric(
         MR_METRIC_COUNTER, COUNTERS_RETRIES, "operation=\"store\"", retries);

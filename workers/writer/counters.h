@@ -24,7 +24,8 @@ typedef struct {
     mr_metric_t *dead;
     mr_metric_t *ignored; /* measures that were no usable number */
     mr_metric_t *flushes;
-    mr_metric_t *flush_ms;
+    mr_metric_t *flush_time;
+    mr_metric_t *flushed; /* when */
     mr_metric_t *store_retries;
     mr_metric_t *dead_retries;
     mr_metric_t *assign_retries;

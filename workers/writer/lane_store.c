@@ -43,6 +43,8 @@ static int lane_send(mr_lane_t *lane, const mr_seat_t *seat,
 static int lane_prepare(mr_lane_t *lane, mr_seat_t *seat);
 static int lane_transact(
     mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after);
+static void lane_show_lags(mr_lane_t *lane);
+static void lane_show_lag(mr_seat_t *seat);
 static int lane_too_large(
     const mr_seat_t *seat, unsigned attempt, int64_t took);
 static void lane_stored(
@@ -118,9 +120,7 @@ mr_lane_caught_up(mr_lane_t *lane)
         }
 
         stored = seat->partition->ledger.next;
-
-        mr_metric_set(
-            seat->lag, seat->end > stored ? (double) (seat->end - stored) : 0);
+        lane_show_lag(seat);
 
         /* Not the log that was stored from, or not its newest end. */
         if (seat->end < stored) {
@@ -427,6 +427,7 @@ lane_transact(mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after)
             (int) seat->partition->id, (long long) seat->partition->ledger.next,
             seat->flush->n, attempt + 1, err.message);
         mr_metric_add(lane->env->counters->store_retries, 1);
+        lane_show_lags(lane);
 
         if (result == MR_STORE_ABORTED
             && lane_too_large(seat, attempt, mr_time_monotonic() - began))
@@ -445,6 +446,36 @@ lane_transact(mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after)
             return -1;
         }
     }
+}
+
+
+/* The lane is not idle while it tries again, but the log grows. */
+static void
+lane_show_lags(mr_lane_t *lane)
+{
+    mr_seat_t *seat;
+
+    pthread_mutex_lock(&lane->mutex);
+
+    for (seat = lane->seats; seat != NULL; seat = seat->next) {
+        if (!seat->halted && seat->partition->verified) {
+            lane_show_lag(seat);
+        }
+    }
+
+    pthread_mutex_unlock(&lane->mutex);
+}
+
+
+static void
+lane_show_lag(mr_seat_t *seat)
+{
+    int64_t end, stored;
+
+    end = atomic_load(&seat->end);
+    stored = seat->partition->ledger.next;
+
+    mr_metric_set(seat->lag, end > stored ? (double) (end - stored) : 0);
 }
 
 
@@ -479,7 +510,8 @@ lane_stored(
     mr_metric_add(counters->dead, (int64_t) flush->n_dead);
     mr_metric_add(counters->ignored, (int64_t) flush->ignored);
     mr_metric_add(counters->flushes, 1);
-    mr_metric_add(counters->flush_ms, mr_time_monotonic() - since);
+    mr_metric_observe(counters->flush_time, mr_time_monotonic() - since);
+    mr_metric_set(counters->flushed, (double) mr_time_now() / 1000);
 
     /* A limit that was lowered rises again, little by little. */
     limit = seat->partition->limit + seat->partition->limit / 8;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <common/log.h>
+#include <common/log_format.h>
 
 #include "check_common.h"
 
@@ -93,6 +94,117 @@ START_TEST(long_text)
     ck_assert_ptr_eq(strchr(output, '\n'), output + len - 1);
 
     free(text);
+    free(output);
+}
+END_TEST
+
+
+static const struct {
+    mr_log_format_t format;
+    const char *text;
+    const char *line;
+} formats[] = {
+    {MR_LOG_TEXT, "a=1 b",
+        "2026-11-23T06:00:00.123Z warn millrace-check a=1 b\n"},
+    {MR_LOG_LOGFMT, "partition=3 next=100 stored \"all\"",
+        "time=2026-11-23T06:00:00.123Z level=warn program=millrace-check "
+        "partition=3 next=100 msg=\"stored \\\"all\\\"\"\n"},
+    {MR_LOG_LOGFMT, "plain\n\x1b",
+        "time=2026-11-23T06:00:00.123Z level=warn "
+        "program=millrace-check msg=\"plain\\n\\u001b\"\n"},
+    {MR_LOG_LOGFMT, "",
+        "time=2026-11-23T06:00:00.123Z level=warn "
+        "program=millrace-check msg=\"\"\n"},
+    {MR_LOG_JSON, "partition=3 stored",
+        "{\"time\":\"2026-11-23T06:00:00.123Z\",\"level\":\"warn\","
+        "\"program\":\"millrace-check\",\"partition\":\"3\","
+        "\"message\":\"stored\"}\n"},
+    /* What is not plainly a pair is text. */
+    {MR_LOG_JSON, "a= b=\"c\"",
+        "{\"time\":\"2026-11-23T06:00:00.123Z\",\"level\":\"warn\","
+        "\"program\":\"millrace-check\","
+        "\"message\":\"a= b=\\\"c\\\"\"}\n"},
+    /* The line's own keys are not there twice. */
+    {MR_LOG_JSON, "a=1 level=error x",
+        "{\"time\":\"2026-11-23T06:00:00.123Z\",\"level\":\"warn\","
+        "\"program\":\"millrace-check\",\"a\":\"1\","
+        "\"message\":\"level=error x\"}\n"},
+    {MR_LOG_JSON, "a=1",
+        "{\"time\":\"2026-11-23T06:00:00.123Z\",\"level\":\"warn\","
+        "\"program\":\"millrace-check\",\"a\":\"1\",\"message\":\"\"}\n"},
+    /* Valid UTF-8 always. */
+    {MR_LOG_JSON, "\xc3\xbc\xff\xc3 \\",
+        "{\"time\":\"2026-11-23T06:00:00.123Z\",\"level\":\"warn\","
+        "\"program\":\"millrace-check\","
+        "\"message\":\"\xc3\xbc\\ufffd\\ufffd \\\\\"}\n"},
+};
+
+
+START_TEST(formats_of_a_line)
+{
+    char out[1025];
+    size_t len;
+    mr_log_entry_t entry = {
+        {1795413600, 123456789}, "warn", "millrace-check", NULL};
+
+    entry.text = formats[_i].text;
+    len = mr_log_format(formats[_i].format, out, sizeof(out) - 1, &entry);
+    out[len] = '\0';
+
+    ck_assert_str_eq(out, formats[_i].line);
+}
+END_TEST
+
+
+/* A text of any length ends a line as it should, within the buffer. */
+START_TEST(formats_long)
+{
+    int kind;
+    size_t i, j, len;
+    char out[1024], text[4001];
+    mr_log_entry_t entry = {{1795413600, 0}, "warn", "millrace-check", text};
+    static const char *const texts[] = {"a", "a=", "a=1 ", "\n", "\xff", "\""};
+    static const char *const ends[] = {"...\n", "...\"\n", "...\"}\n"};
+
+    for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+
+        for (j = 0; j < sizeof(text) - 1; j++) {
+            text[j] = texts[i][j % strlen(texts[i])];
+        }
+
+        text[j] = '\0';
+
+        for (kind = MR_LOG_TEXT; kind <= MR_LOG_JSON; kind++) {
+            memset(out, 'x', sizeof(out));
+            len =
+                mr_log_format((mr_log_format_t) kind, out, sizeof(out), &entry);
+            ck_assert_uint_le(len, sizeof(out));
+            ck_assert_uint_gt(len, 900);
+            ck_assert_ptr_eq(memchr(out, '\n', len), out + len - 1);
+            ck_assert_mem_eq(
+                out + len - strlen(ends[kind]), ends[kind], strlen(ends[kind]));
+        }
+    }
+}
+END_TEST
+
+
+START_TEST(format_by_environment)
+{
+    char *output;
+
+    setenv("MILLRACE_LOG_FORMAT", "json", 1);
+    mr_log_init("millrace-check");
+    output = mr_check_capture(STDERR_FILENO, mr_say, (void *) "a=1 text");
+
+    ck_assert_mem_eq(output, "{\"time\":\"", 9);
+    ck_assert_ptr_nonnull(strstr(output, ",\"a\":\"1\",\"message\":\"text\"}"));
+    free(output);
+
+    setenv("MILLRACE_LOG_FORMAT", "xml", 1);
+    output = mr_check_capture(STDERR_FILENO, mr_say_init, NULL);
+    ck_assert_ptr_nonnull(
+        strstr(output, "xml is not one of text, logfmt or json; using text"));
     free(output);
 }
 END_TEST
@@ -188,6 +300,10 @@ mr_suite_log(void)
     tcase_add_loop_test(
         tc, escape, 0, (int) (sizeof(escapes) / sizeof(escapes[0])));
     tcase_add_test(tc, long_text);
+    tcase_add_loop_test(
+        tc, formats_of_a_line, 0, (int) (sizeof(formats) / sizeof(formats[0])));
+    tcase_add_test(tc, formats_long);
+    tcase_add_test(tc, format_by_environment);
     tcase_add_loop_test(
         tc, level, 0, (int) (sizeof(levels) / sizeof(levels[0])));
     tcase_add_test(tc, bad_level);

@@ -9,6 +9,7 @@
 
 #include <common/listen.h>
 #include <common/metrics.h>
+#include <common/version.h>
 
 #include "check_common.h"
 
@@ -106,6 +107,99 @@ START_TEST(gauge_add)
 
     output = mr_metrics_text();
     ck_assert_ptr_nonnull(strstr(output, "\ng 0.5\n"));
+    free(output);
+}
+END_TEST
+
+
+/* Added to in ms, shown in seconds. */
+START_TEST(seconds)
+{
+    char *output;
+    mr_metric_t *metric;
+
+    metric = mr_metric(MR_METRIC_SECONDS, "s_seconds_total", "a=\"b\"", "S.");
+    mr_metric_add(metric, 1234);
+    mr_metric_add(metric, 70);
+
+    output = mr_metrics_text();
+    ck_assert_str_eq(output, "# HELP s_seconds_total S.\n"
+                             "# TYPE s_seconds_total counter\n"
+                             "s_seconds_total{a=\"b\"} 1.304\n");
+    free(output);
+}
+END_TEST
+
+
+/* A bound is in its bucket, and every bucket holds those before it. */
+START_TEST(histogram)
+{
+    size_t i;
+    char *output;
+    mr_metric_t *metric;
+    static const int64_t times[] = {-3, 0, 1, 2, 3, 30000, 30001};
+    static const char *const lines[] = {
+        "# TYPE h_seconds histogram\n",
+        "\nh_seconds_bucket{p=\"1\",le=\"0.001\"} 3\n",
+        "\nh_seconds_bucket{p=\"1\",le=\"0.002\"} 4\n",
+        "\nh_seconds_bucket{p=\"1\",le=\"0.005\"} 5\n",
+        "\nh_seconds_bucket{p=\"1\",le=\"10\"} 5\n",
+        "\nh_seconds_bucket{p=\"1\",le=\"30\"} 6\n",
+        "\nh_seconds_bucket{p=\"1\",le=\"+Inf\"} 7\n",
+        "\nh_seconds_sum{p=\"1\"} 60.007\n",
+        "\nh_seconds_count{p=\"1\"} 7\n",
+    };
+
+    metric = mr_metric(MR_METRIC_HISTOGRAM, "h_seconds", "p=\"1\"", "H.");
+
+    for (i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        mr_metric_observe(metric, times[i]);
+    }
+
+    output = mr_metrics_text();
+
+    for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        ck_assert_msg(
+            strstr(output, lines[i]) != NULL, "no %s in %s", lines[i], output);
+    }
+
+    free(output);
+}
+END_TEST
+
+
+/* What Prometheus' own clients tell of a process. */
+START_TEST(process)
+{
+    size_t i;
+    double value;
+    char *output, *p;
+    static const struct {
+        const char *name;
+        double min, max;
+    } metrics[] = {
+        {"\nprocess_cpu_seconds_total ", 0, 3600},
+        {"\nprocess_start_time_seconds ", 1.6e9, 1e11},
+        {"\nprocess_resident_memory_bytes ", 1e5, 1e11},
+        {"\nprocess_virtual_memory_bytes ", 1e6, 1e15},
+        {"\nprocess_threads ", 1, 1},
+        {"\nprocess_open_fds ", 3, 1e5},
+        {"\nprocess_max_fds ", 3, 1e19},
+        {"\nmillrace_build_info{version=\"" MR_VERSION "\"} ", 1, 1},
+    };
+
+    mr_metrics_process();
+    output = mr_metrics_text();
+
+    for (i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++) {
+        p = strstr(output, metrics[i].name);
+        ck_assert_msg(p != NULL, "no %s in %s", metrics[i].name, output);
+
+        value = strtod(p + strlen(metrics[i].name), NULL);
+        ck_assert_msg(value >= metrics[i].min && value <= metrics[i].max,
+            "%s%g", metrics[i].name, value);
+    }
+
     free(output);
 }
 END_TEST
@@ -217,12 +311,12 @@ static const struct {
     const char *has;
 } requests[] = {
     {"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        "HTTP/1.1 200 ", "\r\n\r\n# HELP served_total S.\n"},
+        "HTTP/1.1 200 ", "\n# HELP served_total S.\n"},
     {"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         "HTTP/1.1 200 ",
         "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"},
     {"HEAD /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        "HTTP/1.1 200 ", "Content-Length: 6"},
+        "HTTP/1.1 200 ", "Content-Length: "},
     {"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         "HTTP/1.1 200 ", "\r\n\r\nok\n"},
     {"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "HTTP/1.1 404 ",
@@ -296,6 +390,9 @@ mr_suite_metrics(void)
     tcase_add_loop_test(
         tc, gauge, 0, (int) (sizeof(gauges) / sizeof(gauges[0])));
     tcase_add_test(tc, gauge_add);
+    tcase_add_test(tc, seconds);
+    tcase_add_test(tc, histogram);
+    tcase_add_test(tc, process);
     tcase_add_test(tc, many);
     tcase_add_test(tc, null);
     tcase_add_test(tc, label);

@@ -1,7 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../../core/utf8.h"
+#include <millrace/utf8.h>
+
 #include "check_core.h"
 
 

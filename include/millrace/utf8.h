@@ -1,6 +1,6 @@
 /* UTF-8 as RFC 3629 has it.  Pure functions, any thread. */
-#ifndef MILLRACE_CORE_UTF8_H
-#define MILLRACE_CORE_UTF8_H
+#ifndef MILLRACE_UTF8_H
+#define MILLRACE_UTF8_H
 
 #include <stddef.h>
 
@@ -20,4 +20,4 @@ int mr_utf8_control(const char *data, size_t len);
  */
 size_t mr_utf8_find_control(const char *data, size_t len);
 
-#endif /* MILLRACE_CORE_UTF8_H */
+#endif /* MILLRACE_UTF8_H */
