@@ -122,6 +122,9 @@ $(foreach p,$(UNIT_PARTS),$(eval $(call unit_rule,$(p))))
 
 $(BUILD)/tests/%.o: CPPFLAGS += -Iworkers
 
+.PHONY: units-built
+units-built: $(UNITS)
+
 # Check ends a test after four seconds, which one that takes a tenth of a
 # second can need on a machine that is busy with other things.
 units: $(UNITS)

@@ -25,10 +25,24 @@ SEED = os.environ.get("MILLRACE_SEED")
 LAST = ["test_clickstream.py", "test_crash.py"]
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    parser.addoption(
+        "--part", choices=["alone", "shared"],
+        help="only the files with servers of their own, or only those of the "
+        "shared pipeline: two runs that can go on at the same time")
+
+
+def pytest_collection_modifyitems(config, items):
     """Files with servers of their own first, then those of the pipeline."""
 
     shared = {item.path for item in items if "pipeline" in item.fixturenames}
+    part = config.getoption("--part")
+
+    if part is not None:
+        left = [item for item in items
+                if (item.path in shared) != (part == "shared")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
 
     items.sort(key=lambda item: (
         item.path in shared,
