@@ -172,7 +172,12 @@ class Storage:
                 'documents': stats['count'], 'bson': stats['size'],
                 'data': stats['storageSize'],
                 'free': stats['freeStorageSize'],
-                'indexes': dict(stats['indexSizes'])}
+                'indexes': dict(stats['indexSizes']),
+                # What checkpoints have left behind and will be used again.
+                'free_indexes': {
+                    index: about['block-manager'][
+                        'file bytes available for reuse']
+                    for index, about in stats['indexDetails'].items()}}
         return found
 
     def drop_caches(self):

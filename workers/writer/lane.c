@@ -14,7 +14,8 @@
 #define LANE_BATCH 1024
 #define LANE_STREAK 64 /* batches of one source, then the next */
 #define LANE_WAIT_MS 100
-#define LANE_BEHIND 5
+#define LANE_BEHIND 5      /* intervals that a flush may wait, behind */
+#define LANE_FAR_BEHIND 25 /* and where there is more than it can hold */
 #define LANE_CELLS 8192    /* seconds and types a flush */
 #define LANE_ACCOUNTS 1024 /* minutes of record time a flush */
 #define LANE_PATIENCE_S 10
@@ -444,7 +445,10 @@ lane_due(const mr_lane_t *lane, const mr_seat_t *seat)
     interval = options->writer.flush_interval;
     behind = atomic_load(&seat->end) - seat->partition->position;
 
-    if (behind > options->writer.flush_events) {
+    if (behind > LANE_BEHIND * options->writer.flush_events) {
+        interval *= LANE_FAR_BEHIND;
+
+    } else if (behind > options->writer.flush_events) {
         interval *= LANE_BEHIND;
     }
 
