@@ -135,6 +135,32 @@ def test_indexes_are_multikey_before_the_first_transaction(setup):
             field: [field], "span": [], "tmax": []}
 
 
+def test_blocks_and_all_indexes_are_compressed(setup):
+    assert setup.run("zstd")[0] == 0
+
+    for name in COLLECTIONS:
+        stats = setup.mongo.zstd.command("collStats", name)
+        made = {n: i["creationString"]
+                for n, i in stats["indexDetails"].items() if n != "_id_"}
+        if name == "blocks":
+            made[""] = stats["wiredTiger"]["creationString"]
+        for what, text in made.items():
+            assert "block_compressor=zstd" in text, (name, what)
+
+
+def test_what_was_made_otherwise_stays(setup):
+    """Set up by a version that left compression to mongod."""
+
+    blocks = setup.mongo.older.blocks
+    blocks.create_index([("span", 1), ("tmax", 1)], name="span_tmax")
+
+    status, said, complained = setup.run("older")
+    assert (status, complained) == (0, "")
+    assert "index blocks.span_tmax: created" not in said
+    assert "block_compressor=snappy" in setup.mongo.older.command(
+        "collStats", "blocks")["wiredTiger"]["creationString"]
+
+
 def test_a_set_up_that_was_killed_is_finished(setup):
     """What it leaves behind when it is killed at its worst moment."""
 

@@ -25,6 +25,8 @@ static int mr_store_shape(const mr_setup_t *setup, mr_mongo_t *mongo,
 static int mr_store_topology(mongoc_client_t *client, mr_error_t *err);
 static int mr_store_collections(
     mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err);
+static mongoc_collection_t *mr_store_create(
+    mongoc_database_t *database, const char *name, bson_error_t *error);
 static int mr_store_schema_check(
     mongoc_collection_t *state, int *ret_present, mr_error_t *err);
 static int mr_store_dedup(
@@ -208,8 +210,7 @@ mr_store_collections(
 
     for (i = 0; mr_collections[i] != NULL; i++) {
 
-        collection = mongoc_database_create_collection(
-            database, mr_collections[i], NULL, &error);
+        collection = mr_store_create(database, mr_collections[i], &error);
 
         if (collection != NULL) {
             mr_setup_say("collection %s: created", mr_collections[i]);
@@ -224,6 +225,28 @@ mr_store_collections(
     mongoc_database_destroy(database);
 
     return rc;
+}
+
+
+static mongoc_collection_t *
+mr_store_create(
+    mongoc_database_t *database, const char *name, bson_error_t *error)
+{
+    bson_t *opts;
+    mongoc_collection_t *collection;
+
+    opts = NULL;
+
+    if (strcmp(name, MR_MONGO_BLOCKS) == 0) {
+        opts = BCON_NEW("storageEngine", "{", "wiredTiger", "{", "configString",
+            BCON_UTF8(MR_STORE_ZSTD), "}", "}");
+    }
+
+    collection = mongoc_database_create_collection(database, name, opts, error);
+
+    bson_destroy(opts);
+
+    return collection;
 }
 
 

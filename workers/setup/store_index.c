@@ -5,6 +5,7 @@
 
 
 #define MR_INDEX_TTL "received"
+#define MR_MONGO_INDEX_CONFLICT 85 /* IndexOptionsConflict */
 
 
 typedef struct {
@@ -17,7 +18,8 @@ typedef struct {
 
 static int mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
     const mr_index_t *index, int *ret_created, mr_error_t *err);
-static bson_t *mr_store_index_command(const mr_index_t *index, mr_error_t *err);
+static bson_t *mr_store_index_command(
+    const mr_index_t *index, int compress, mr_error_t *err);
 static int mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client,
     int64_t retention, mr_error_t *err);
 static int mr_store_ttl_find(
@@ -85,6 +87,7 @@ static int
 mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
     const mr_index_t *index, int *ret_created, mr_error_t *err)
 {
+    int compress;
     bool ok;
     char what[128];
     int64_t before, after;
@@ -92,16 +95,29 @@ mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
     bson_iter_t iter;
     bson_error_t error;
 
-    command = mr_store_index_command(index, err);
-
-    if (command == NULL) {
-        return -1;
-    }
-
     opts = BCON_NEW("writeConcern", "{", "w", BCON_UTF8("majority"), "}");
 
-    ok = mongoc_client_write_command_with_opts(
-        client, mr_mongo_database(mongo), command, opts, &reply, &error);
+    for (compress = 1;; compress = 0) {
+
+        command = mr_store_index_command(index, compress, err);
+
+        if (command == NULL) {
+            bson_destroy(opts);
+            return -1;
+        }
+
+        ok = mongoc_client_write_command_with_opts(
+            client, mr_mongo_database(mongo), command, opts, &reply, &error);
+
+        bson_destroy(command);
+
+        /* One that was made without compression is left as it is. */
+        if (ok || !compress || error.code != MR_MONGO_INDEX_CONFLICT) {
+            break;
+        }
+
+        bson_destroy(&reply);
+    }
 
     before = 0;
     after = 0;
@@ -116,7 +132,6 @@ mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
 
     bson_destroy(&reply);
     bson_destroy(opts);
-    bson_destroy(command);
 
     if (!ok) {
         (void) bson_snprintf(what, sizeof(what), "cannot create index %s.%s",
@@ -135,9 +150,9 @@ mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
 
 
 static bson_t *
-mr_store_index_command(const mr_index_t *index, mr_error_t *err)
+mr_store_index_command(const mr_index_t *index, int compress, mr_error_t *err)
 {
-    bson_t keys, options, indexes, entry, *command;
+    bson_t keys, options, indexes, entry, engine, settings, *command;
     bson_error_t error;
 
     if (!bson_init_from_json(&keys, index->keys, -1, &error)) {
@@ -159,6 +174,16 @@ mr_store_index_command(const mr_index_t *index, mr_error_t *err)
     BSON_APPEND_DOCUMENT(&entry, "key", &keys);
     BSON_APPEND_UTF8(&entry, "name", index->name);
     bson_concat(&entry, &options);
+
+    /* mongod compresses no index unless it is told to. */
+    if (compress) {
+        BSON_APPEND_DOCUMENT_BEGIN(&entry, "storageEngine", &engine);
+        BSON_APPEND_DOCUMENT_BEGIN(&engine, "wiredTiger", &settings);
+        BSON_APPEND_UTF8(&settings, "configString", MR_STORE_ZSTD);
+        bson_append_document_end(&engine, &settings);
+        bson_append_document_end(&entry, &engine);
+    }
+
     bson_append_document_end(&indexes, &entry);
     bson_append_array_end(command, &indexes);
 

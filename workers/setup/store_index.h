@@ -6,6 +6,13 @@
 
 
 /*
+ * How WiredTiger compresses the blocks and all indexes: half of what snappy,
+ * its default, makes of them (docs/storage.md).
+ */
+#define MR_STORE_ZSTD "block_compressor=zstd"
+
+
+/*
  * Create what is missing and bring the TTL index of the blocks to
  * `retention` (ms; 0: events are kept for ever, so there is none).
  * *ret_created tells whether an index of the blocks is new.
