@@ -48,7 +48,7 @@ TOPIC = ['8', 'message.timestamp.type=LogAppendTime',
 BROKER = {'log.retention.check.interval.ms': '5000'}
 
 # As ngx_http_millrace_conf.c has it, for whatever -X does not set.
-MODULE_DEFAULTS = {'linger.ms': '1'}
+MODULE_DEFAULTS = {'linger.ms': '5'}
 
 FOREIGN = 0.10      # share of the machine that others may use
 

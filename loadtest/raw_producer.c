@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,11 @@ main(int argc, char **argv)
     raw_t raw;
 
     memset(&raw, 0, sizeof(raw));
+
+    /* as the module does in a worker: the same for both */
+    (void) mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+    (void) mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
+    (void) mallopt(M_TOP_PAD, 1024 * 1024);
 
     if (raw_options(argc, argv, &options) != 0) {
         return 2;

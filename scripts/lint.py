@@ -21,7 +21,7 @@ BANNED = re.compile(r'\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|atol'
 
 LIBC = {
     'arpa/inet.h', 'assert.h', 'ctype.h', 'dirent.h', 'emmintrin.h', 'endian.h', 'errno.h',
-    'fcntl.h',
+    'fcntl.h', 'malloc.h',
     'float.h', 'getopt.h', 'inttypes.h', 'limits.h', 'locale.h', 'math.h',
     'netdb.h', 'netinet/in.h', 'netinet/tcp.h', 'poll.h', 'pthread.h',
     'sched.h', 'signal.h', 'stdalign.h', 'stdarg.h', 'stdatomic.h',
