@@ -36,6 +36,12 @@
 #define NGX_HTTP_MILLRACE_TURN 262144
 
 /*
+ * Messages that are handed to librdkafka at a time: it looks at the clocks
+ * and takes the topic's lock once for all of them.
+ */
+#define NGX_HTTP_MILLRACE_CHUNK 64
+
+/*
  * What librdkafka keeps beside a message's key and value, for the accounting
  * of millrace_queue_size: its struct (about 200 bytes) and malloc's own.
  */
@@ -325,13 +331,14 @@ const char *ngx_http_millrace_refusal(ngx_http_millrace_worker_t *worker,
 ngx_http_millrace_producer_t *ngx_http_millrace_producer_create(
     ngx_http_millrace_worker_t *worker);
 /*
- * Hand one reserved message over; librdkafka copies key and value.  Its
- * report counts `delivery` down and releases the reservation.  On an error
- * nothing has changed.
+ * Hand `n` reserved messages over, at most NGX_HTTP_MILLRACE_CHUNK; librdkafka
+ * copies keys and values.  Their _private is a delivery, which must not end
+ * before the caller has added what was taken to its pending: each report
+ * counts that down and releases the reservation.  Returns how many were
+ * taken; the others have their err set, and nothing has changed for them.
  */
-rd_kafka_resp_err_t ngx_http_millrace_produce(
-    ngx_http_millrace_producer_t *producer, ngx_uint_t topic, mr_str_t key,
-    mr_str_t value, ngx_http_millrace_delivery_t *delivery);
+ngx_uint_t ngx_http_millrace_produce(ngx_http_millrace_producer_t *producer,
+    ngx_uint_t topic, rd_kafka_message_t *messages, ngx_uint_t n);
 /* Read reports; returns 0 when there are none left. */
 ngx_uint_t ngx_http_millrace_producer_poll(
     ngx_http_millrace_producer_t *producer, ngx_uint_t budget, ngx_msec_t wait);

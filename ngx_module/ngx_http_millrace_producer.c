@@ -445,34 +445,34 @@ ngx_http_millrace_event_error(ngx_http_millrace_producer_t *producer)
 }
 
 
-rd_kafka_resp_err_t
+ngx_uint_t
 ngx_http_millrace_produce(ngx_http_millrace_producer_t *producer,
-    ngx_uint_t topic, mr_str_t key, mr_str_t value,
-    ngx_http_millrace_delivery_t *delivery)
+    ngx_uint_t topic, rd_kafka_message_t *messages, ngx_uint_t n)
 {
-    rd_kafka_resp_err_t err;
+    char errstr[256];
+    ngx_uint_t taken;
 
-    if (rd_kafka_produce(producer->topics[topic], RD_KAFKA_PARTITION_UA,
-            RD_KAFKA_MSG_F_COPY, (void *) value.data, value.len, key.data,
-            key.len, delivery)
-        == -1)
-    {
-        err = rd_kafka_last_error();
+    taken = (ngx_uint_t) rd_kafka_produce_batch(producer->topics[topic],
+        RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, messages, (int) n);
 
-        ngx_http_millrace_count(
-            producer->worker->conf->zone, NGX_HTTP_MILLRACE_PRODUCE_ERRORS, 1);
-
-        if (err == RD_KAFKA_RESP_ERR__FATAL && !producer->fatal) {
-            producer->fatal = 1;
-            ngx_post_event(&producer->again, &ngx_posted_next_events);
-        }
-
-        return err;
+    if (taken == n) {
+        return taken;
     }
 
-    delivery->pending++;
+    ngx_http_millrace_count(producer->worker->conf->zone,
+        NGX_HTTP_MILLRACE_PRODUCE_ERRORS, n - taken);
 
-    return RD_KAFKA_RESP_ERR_NO_ERROR;
+    /* the messages have the cause, which does not say that it is fatal */
+
+    if (!producer->fatal
+        && rd_kafka_fatal_error(producer->rk, errstr, sizeof(errstr))
+               != RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        producer->fatal = 1;
+        ngx_post_event(&producer->again, &ngx_posted_next_events);
+    }
+
+    return taken;
 }
 
 

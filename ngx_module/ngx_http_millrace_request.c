@@ -25,6 +25,12 @@ static void ngx_http_millrace_finish(
 static ngx_int_t ngx_http_millrace_watch(ngx_http_millrace_request_t *req);
 static ngx_int_t ngx_http_millrace_produce_events(
     ngx_http_millrace_request_t *req);
+static ngx_uint_t ngx_http_millrace_chunk(ngx_http_millrace_request_t *req,
+    rd_kafka_message_t *messages, size_t *budget);
+static rd_kafka_resp_err_t ngx_http_millrace_produce_chunk(
+    ngx_http_millrace_request_t *req, rd_kafka_message_t *messages,
+    ngx_uint_t n);
+static ngx_int_t ngx_http_millrace_produced(ngx_http_millrace_request_t *req);
 static ngx_http_millrace_delivery_t *ngx_http_millrace_delivery_create(
     ngx_http_millrace_request_t *req);
 static void ngx_http_millrace_delivered(ngx_http_millrace_delivery_t *delivery);
@@ -334,12 +340,10 @@ ngx_http_millrace_watch(ngx_http_millrace_request_t *req)
 static ngx_int_t
 ngx_http_millrace_produce_events(ngx_http_millrace_request_t *req)
 {
-    size_t bytes, budget;
-    ngx_log_t *log;
+    size_t budget;
+    ngx_uint_t n;
     rd_kafka_resp_err_t err;
-    ngx_http_millrace_event_t *event;
-
-    log = req->request->connection->log;
+    rd_kafka_message_t messages[NGX_HTTP_MILLRACE_CHUNK];
 
     if (req->delivery == NULL) {
         req->delivery = ngx_http_millrace_delivery_create(req);
@@ -356,7 +360,38 @@ ngx_http_millrace_produce_events(ngx_http_millrace_request_t *req)
 
     budget = NGX_HTTP_MILLRACE_TURN;
 
-    for (;;) {
+    while (budget) {
+        n = ngx_http_millrace_chunk(req, messages, &budget);
+
+        if (n == 0) {
+            return ngx_http_millrace_produced(req);
+        }
+
+        err = ngx_http_millrace_produce_chunk(req, messages, n);
+
+        if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            ngx_log_error(NGX_LOG_ERR, req->request->connection->log, 0,
+                "millrace: an event could not be produced: %s",
+                rd_kafka_err2str(err));
+
+            return ngx_http_millrace_answer_error(req, err);
+        }
+    }
+
+    return NGX_AGAIN;
+}
+
+
+/* The next events, as librdkafka wants them: how many. */
+static ngx_uint_t
+ngx_http_millrace_chunk(ngx_http_millrace_request_t *req,
+    rd_kafka_message_t *messages, size_t *budget)
+{
+    size_t bytes;
+    ngx_uint_t n;
+    ngx_http_millrace_event_t *event;
+
+    for (n = 0; n < NGX_HTTP_MILLRACE_CHUNK && *budget; n++) {
 
         if (req->next >= req->part->nelts) {
             if (req->part->next == NULL) {
@@ -368,37 +403,61 @@ ngx_http_millrace_produce_events(ngx_http_millrace_request_t *req)
         }
 
         event = req->part->elts;
-        event += req->next;
+        event += req->next++;
+
+        ngx_memzero(&messages[n], sizeof(rd_kafka_message_t));
+
+        messages[n].payload = (void *) event->value.data;
+        messages[n].len = event->value.len;
+        messages[n].key = (void *) event->key.data;
+        messages[n].key_len = event->key.len;
+        messages[n]._private = req->delivery;
+
         bytes = event->value.len + event->key.len;
-
-        if (req->worker->producer == NULL) {
-            err = RD_KAFKA_RESP_ERR__STATE;
-
-        } else {
-            err = ngx_http_millrace_produce(req->worker->producer,
-                req->conf->topic_index, event->key, event->value,
-                req->delivery);
-        }
-
-        if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            ngx_log_error(NGX_LOG_ERR, log, 0,
-                "millrace: an event could not be produced: %s",
-                rd_kafka_err2str(err));
-
-            return ngx_http_millrace_answer_error(req, err);
-        }
-
-        req->next++;
-        req->reserved--;
-        req->reserved_bytes -= bytes;
-
-        if (bytes >= budget) {
-            return NGX_AGAIN;
-        }
-
-        budget -= bytes;
+        *budget -= ngx_min(bytes, *budget);
     }
 
+    return n;
+}
+
+
+/* The first error, after all that librdkafka has taken is accounted for. */
+static rd_kafka_resp_err_t
+ngx_http_millrace_produce_chunk(ngx_http_millrace_request_t *req,
+    rd_kafka_message_t *messages, ngx_uint_t n)
+{
+    ngx_uint_t i;
+    rd_kafka_resp_err_t err;
+
+    if (req->worker->producer == NULL) {
+        return RD_KAFKA_RESP_ERR__STATE;
+    }
+
+    /* the reports come in this thread, so later than the next line */
+
+    req->delivery->pending += ngx_http_millrace_produce(
+        req->worker->producer, req->conf->topic_index, messages, n);
+
+    err = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+    for (i = 0; i < n; i++) {
+
+        if (messages[i].err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            req->reserved--;
+            req->reserved_bytes -= messages[i].len + messages[i].key_len;
+
+        } else if (err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            err = messages[i].err;
+        }
+    }
+
+    return err;
+}
+
+
+static ngx_int_t
+ngx_http_millrace_produced(ngx_http_millrace_request_t *req)
+{
     ngx_http_millrace_free_copy(req);
 
     req->phase = NGX_HTTP_MILLRACE_WAITING;

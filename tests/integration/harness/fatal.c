@@ -28,21 +28,25 @@ rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *errstr,
 
 
 int
-rd_kafka_produce(rd_kafka_topic_t *topic, int32_t partition, int flags,
-    void *value, size_t len, const void *key, size_t keylen, void *opaque)
+rd_kafka_produce_batch(rd_kafka_topic_t *topic, int32_t partition, int flags,
+    rd_kafka_message_t *messages, int count)
 {
-    int (*real)(rd_kafka_topic_t *, int32_t, int, void *, size_t,
-        const void *, size_t, void *);
+    int i;
+    int (*real)(rd_kafka_topic_t *, int32_t, int, rd_kafka_message_t *, int);
 
-    if ((!raised && keylen == 5 && memcmp(key, "fatal", 5) == 0)
-        || (keylen == 12 && memcmp(key, "always-fatal", 12) == 0))
-    {
-        raised = 1;
-        rd_kafka_test_fatal_error(newest,
-            RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "a test's");
+    for (i = 0; i < count; i++) {
+        if ((!raised && messages[i].key_len == 5
+                && memcmp(messages[i].key, "fatal", 5) == 0)
+            || (messages[i].key_len == 12
+                && memcmp(messages[i].key, "always-fatal", 12) == 0))
+        {
+            raised = 1;
+            rd_kafka_test_fatal_error(newest,
+                RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "a test's");
+        }
     }
 
-    real = (__typeof__(real)) dlsym(RTLD_NEXT, "rd_kafka_produce");
+    real = (__typeof__(real)) dlsym(RTLD_NEXT, "rd_kafka_produce_batch");
 
-    return real(topic, partition, flags, value, len, key, keylen, opaque);
+    return real(topic, partition, flags, messages, count);
 }
