@@ -251,7 +251,8 @@ def test_reload_with_requests_under_way(ingest, since):
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         threads = [pool.submit(post) for _ in range(8)]
-        for _ in range(5):
+        for number in range(5):
+            wait_until(lambda: len(accepted) > 20 * number, 20, "answers")
             before = set(workers(ingest))
             ingest.signal("nginx", signal.SIGHUP)
             wait_until(lambda: not before & set(workers(ingest)), 20,
