@@ -90,8 +90,9 @@ typedef struct {
 
 typedef struct {
     ngx_flag_t enable;
-    ngx_flag_t ready;  /* the location has millrace_ready */
-    ngx_flag_t status; /* the location has millrace_status */
+    ngx_flag_t ready;    /* the location has millrace_ready */
+    ngx_flag_t status;   /* the location has millrace_status */
+    ngx_flag_t problems; /* error pages as problem+json here too */
     ngx_flag_t beacon;
     ngx_flag_t ignore_client_abort;
     ngx_str_t topic;
@@ -221,6 +222,13 @@ char *ngx_http_millrace_check_location(
 ngx_int_t ngx_http_millrace_check_main(
     ngx_conf_t *cf, ngx_http_millrace_main_conf_t *mmcf);
 void ngx_http_millrace_mark(ngx_conf_t *cf, ngx_http_millrace_place_t *place);
+
+
+/* ngx_http_millrace_security.c: TLS and SASL, as far as it needs no broker */
+
+/* Once the properties are complete; logs what is wrong. */
+ngx_int_t ngx_http_millrace_check_security(
+    ngx_conf_t *cf, ngx_http_millrace_main_conf_t *mmcf);
 
 
 /* ngx_http_millrace_handler.c: from the first header to the whole body */

@@ -565,5 +565,5 @@ ngx_http_millrace_check_main(
         }
     }
 
-    return NGX_OK;
+    return ngx_http_millrace_check_security(cf, mmcf);
 }

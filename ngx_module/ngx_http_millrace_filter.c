@@ -1,8 +1,9 @@
 /*
  * nginx's own error pages (413 of client_max_body_size, 429 of limit_req,
  * 401 and 403 of the access modules) as application/problem+json in the
- * module's locations: an API's client should not have to read HTML.  An
- * error_page of the configuration comes first, as everywhere in nginx.
+ * module's locations, and wherever millrace_problems says so: an API's client
+ * should not have to read HTML.  An error_page of the configuration comes
+ * first, as everywhere in nginx.
  */
 #include "ngx_http_millrace.h"
 
@@ -49,7 +50,11 @@ ngx_http_millrace_header_filter(ngx_http_request_t *r)
 
     mlcf = ngx_http_get_module_loc_conf(r, ngx_http_millrace_module);
 
-    if (!mlcf->enable || r->headers_out.content_type.len != 9
+    if (!mlcf->enable && !mlcf->problems) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (r->headers_out.content_type.len != 9
         || ngx_strncmp(r->headers_out.content_type.data, "text/html", 9) != 0)
     {
         return ngx_http_next_header_filter(r);
@@ -123,6 +128,20 @@ static const char *
 ngx_http_millrace_detail(ngx_uint_t status)
 {
     switch (status) {
+
+    case NGX_HTTP_BAD_REQUEST:
+        return "this is no valid HTTP request, or its headers are larger than "
+               "the server takes (large_client_header_buffers)";
+
+    case NGX_HTTP_NOT_FOUND:
+        return "there is nothing at this path";
+
+    case NGX_HTTP_NOT_ALLOWED:
+        return "this path does not take this method";
+
+    case NGX_HTTP_REQUEST_URI_TOO_LARGE:
+        return "the request line is longer than the server takes "
+               "(large_client_header_buffers); send less in the query string";
 
     case NGX_HTTP_UNAUTHORIZED:
         return "this needs credentials";

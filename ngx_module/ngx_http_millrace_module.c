@@ -105,6 +105,13 @@ static ngx_command_t ngx_http_millrace_commands[] = {
       offsetof(ngx_http_millrace_loc_conf_t, max_inflated_size),
       NULL },
 
+    { ngx_string("millrace_problems"),
+      NGX_HTTP_MILLRACE_ALL_CONF | NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_millrace_loc_conf_t, problems),
+      NULL },
+
     { ngx_string("millrace_beacon"),
       NGX_HTTP_MILLRACE_ALL_CONF | NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -283,6 +290,7 @@ ngx_http_millrace_create_loc_conf(ngx_conf_t *cf)
     }
 
     mlcf->enable = NGX_CONF_UNSET;
+    mlcf->problems = NGX_CONF_UNSET;
     mlcf->beacon = NGX_CONF_UNSET;
     mlcf->ignore_client_abort = NGX_CONF_UNSET;
     mlcf->ack_timeout = NGX_CONF_UNSET_MSEC;
@@ -303,6 +311,7 @@ ngx_http_millrace_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_millrace_loc_conf_t *conf = child;
 
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
+    ngx_conf_merge_value(conf->problems, prev->problems, 0);
     ngx_conf_merge_value(conf->beacon, prev->beacon, 1);
     ngx_conf_merge_value(
         conf->ignore_client_abort, prev->ignore_client_abort, 0);

@@ -50,6 +50,26 @@ BAD_CONF = [
     ("millrace_kafka linger.ms 60000;", "", "less than", None),
     ("millrace_kafka message.max.bytes 2000;", "millrace_max_event_size 4k;",
      "message.max.bytes", 2),
+    ("millrace_kafka sasl.username u;", "", "sasl_ssl or", None),
+    ("millrace_kafka security.protocol ssl;"
+     "millrace_kafka sasl.mechanism PLAIN;", "", "sasl_ssl or", None),
+    ("millrace_kafka ssl.ca.location /dev/null;", "", "ssl or sasl_ssl", None),
+    ("millrace_kafka security.protocol ssl;"
+     "millrace_kafka ssl.ca.location /no/such.pem;", "", "ssl.ca.location",
+     None),
+    ("millrace_kafka security.protocol ssl;"
+     "millrace_kafka ssl.key.location /no/such.pem;", "", "ssl.key.location",
+     None),
+    ("millrace_kafka security.protocol ssl;"
+     "millrace_kafka ssl.cipher.suites none;", "", "ssl.cipher.suites",
+     None),
+    ("millrace_kafka security.protocol sasl_plaintext;"
+     "millrace_kafka sasl.mechanism NO-SUCH;", "", "NO-SUCH", None),
+    ("millrace_kafka security.protocol sasl_plaintext;"
+     "millrace_kafka sasl.mechanism SCRAM-SHA-512;"
+     "millrace_kafka sasl.username u;", "", "sasl.password", None),
+    ("millrace_kafka security.protocol tls;", "", "security.protocol", 1),
+    ("", "millrace_problems yes;", '"on" or "off"', 2),
     ("", "millrace_max_event_size 2m;", "1 to 1m", 2),
     ("", "millrace_max_event_size 0;", "1 to 1m", 2),
     ("", "millrace_max_event_size x;", "invalid value", 2),
