@@ -135,6 +135,7 @@ def nginx(ports, module, template=None):
         'user             www-data;':
             'user             root;' if os.geteuid() == 0 else '',
         '/run/nginx.pid': 'data/nginx/nginx.pid',
+        '/var/lib/nginx/millrace': 'data/nginx/stats',
         '/var/log/nginx/error.log': 'nginx.log',
         '/var/log/nginx/access.log': 'access.log',
         '/usr/share/millrace/lib/': os.path.join(REPO, '.cache/web/'),

@@ -104,9 +104,13 @@ def sender(stack, log):
 
 @pytest.fixture
 def client(stack):
-    """A client for everything but POST /events, which goes by `sender`."""
+    """
+    A client for everything but POST /events, which goes by `sender`.  It asks
+    for what is so now, not for what nginx has kept of GET /stats.
+    """
 
-    with httpx.Client(base_url=stack.url, timeout=30) as client:
+    with httpx.Client(base_url=stack.url, timeout=30,
+                      headers={"Cache-Control": "no-cache"}) as client:
         yield client
 
 

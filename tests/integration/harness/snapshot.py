@@ -219,7 +219,9 @@ def take(stack, log):
     shot.partials = [d for d, _ in read_collection(database, "partials")]
     shot.windows = [d for d, _ in read_collection(database, "windows")]
 
-    with httpx.Client(base_url=stack.url, timeout=30) as client:
+    # What is so now, not what nginx has kept of GET /stats.
+    with httpx.Client(base_url=stack.url, timeout=30,
+                      headers={"Cache-Control": "no-cache"}) as client:
         shot.ascending = [values.normal(e)
                           for e in read_pages(client, order="asc")]
         shot.descending = [values.normal(e)
