@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <millrace/hash.h>
@@ -7,41 +6,24 @@
 
 #include "handlers.h"
 #include "stats_plan.h"
+#include "stats_read.h"
 #include "stats_render.h"
 
 
-/* Seconds that an answer may be kept by a cache. */
+/*
+ * Seconds for which a cache may give an answer, and then for as long again
+ * while it asks for the next one: docs/caching.md.
+ */
 #define MR_STATS_AGE_OPEN 1
 #define MR_STATS_AGE_CLOSED 10
 
 #define MR_STATS_ETAG 40
 
 
-/* The buckets of the series that is being read, and the sum of them all. */
-typedef struct {
-    const mr_stats_plan_t *plan;
-    mr_bucket_t *buckets;
-    mr_bucket_t total;
-    int64_t now;
-    size_t series; /* rendered so far */
-    mr_buf_t buf;
-} mr_stats_t;
-
-
-static int mr_stats_read(const mr_app_t *app, const mr_request_t *request,
-    mr_stats_t *stats, mr_merged_t *ret_merged, mr_error_t *err);
-static int mr_stats_series(mr_session_t *session, const mr_request_t *request,
-    mr_stats_t *stats, mr_error_t *err);
-static int mr_stats_every_type(mr_session_t *session,
-    const mr_request_t *request, mr_stats_t *stats, mr_error_t *err);
-static int mr_stats_add(mr_session_t *session, const mr_request_t *request,
-    mr_stats_t *stats, mr_str_t event_type, mr_error_t *err);
-static int mr_stats_window(
-    void *ctx, int64_t start, int64_t count, const mr_measure_stats_t *measure);
-static int mr_stats_finish(mr_stats_t *stats, const mr_str_t *event_type,
-    int even_if_empty, mr_error_t *err);
-static int mr_stats_answer(const mr_request_t *request, mr_stats_t *stats,
-    const mr_merged_t *merged, mr_reply_t *reply, mr_error_t *err);
+static int mr_stats_answer(const mr_request_t *request,
+    const mr_stats_plan_t *plan, const mr_options_t *options,
+    const mr_stats_result_t *result, int64_t now, mr_reply_t *reply,
+    mr_error_t *err);
 static void mr_stats_etag(
     char *etag, const mr_buf_t *head, const mr_buf_t *tail);
 
@@ -61,256 +43,69 @@ void
 mr_stats_get(
     const mr_app_t *app, const mr_request_t *request, mr_reply_t *reply)
 {
+    int64_t now;
     mr_error_t err = MR_ERROR_INIT;
-    mr_stats_t stats;
-    mr_merged_t merged;
     mr_params_t params;
     mr_stats_plan_t plan;
+    mr_stats_result_t result;
 
     if (mr_params_parse(request->query, mr_stats_params, &params, &err) == -1) {
         mr_reply_error(reply, &err);
         return;
     }
 
-    memset(&stats, 0, sizeof(stats));
-    stats.now = mr_time_now();
+    now = mr_time_now();
 
-    if (mr_stats_plan_create(&params, app->options, stats.now, &plan, &err)
-        == -1) {
+    if (mr_stats_plan_create(&params, app->options, now, &plan, &err) == -1) {
         mr_params_free(&params);
         mr_reply_error(reply, &err);
         return;
     }
 
-    stats.plan = &plan;
+    memset(&result, 0, sizeof(result));
 
-    if (mr_stats_read(app, request, &stats, &merged, &err) == -1
-        || mr_stats_answer(request, &stats, &merged, reply, &err) == -1)
+    if (mr_stats_read(app, request, &plan, now, &result, &err) == -1
+        || mr_stats_answer(
+               request, &plan, app->options, &result, now, reply, &err)
+               == -1)
     {
         mr_reply_error(reply, &err);
     }
 
-    free(stats.buckets);
-    mr_buf_free(&stats.buf);
+    mr_buf_free(&result.points);
     mr_stats_plan_free(&plan);
     mr_params_free(&params);
 }
 
 
 static int
-mr_stats_read(const mr_app_t *app, const mr_request_t *request,
-    mr_stats_t *stats, mr_merged_t *ret_merged, mr_error_t *err)
+mr_stats_answer(const mr_request_t *request, const mr_stats_plan_t *plan,
+    const mr_options_t *options, const mr_stats_result_t *result, int64_t now,
+    mr_reply_t *reply, mr_error_t *err)
 {
-    int rc;
-    mr_session_t *session;
-
-    stats->buckets = calloc(stats->plan->buckets + 1, sizeof(mr_bucket_t));
-
-    if (stats->buckets == NULL) {
-        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
-    }
-
-    if (mr_session_open(app->store, request->deadline, &session, err) == -1) {
-        return -1;
-    }
-
-    /* First: as_of must vouch for all windows that are read after it. */
-    rc = mr_session_merged(session, ret_merged, err);
-
-    if (rc == 0) {
-        rc = mr_stats_series(session, request, stats, err);
-    }
-
-    mr_session_close(session);
-
-    return rc;
-}
-
-
-static int
-mr_stats_series(mr_session_t *session, const mr_request_t *request,
-    mr_stats_t *stats, mr_error_t *err)
-{
-    size_t i;
-    const mr_stats_plan_t *plan;
-
-    plan = stats->plan;
-
-    if (plan->grouped && plan->n_types == 0) {
-        return mr_stats_every_type(session, request, stats, err);
-    }
-
-    if (plan->n_types == 0) {
-        return mr_stats_add(session, request, stats, mr_str(""), err) == -1
-                   ? -1
-                   : mr_stats_finish(stats, NULL, 1, err);
-    }
-
-    for (i = 0; i < plan->n_types; i++) {
-
-        if (mr_stats_add(session, request, stats, plan->types[i], err) == -1) {
-            return -1;
-        }
-
-        if (plan->grouped
-            && mr_stats_finish(stats, &plan->types[i], 1, err) == -1) {
-            return -1;
-        }
-    }
-
-    if (plan->grouped) {
-        return 0;
-    }
-
-    return mr_stats_finish(
-        stats, plan->n_types == 1 ? &plan->types[0] : NULL, 1, err);
-}
-
-
-/*
- * Every type that has events in the range.  The days are the smallest set of
- * windows that knows all types.
- */
-static int
-mr_stats_every_type(mr_session_t *session, const mr_request_t *request,
-    mr_stats_t *stats, mr_error_t *err)
-{
-    int rc;
-    mr_buf_t type = MR_BUF_INIT;
-    mr_str_t name;
-
-    name = mr_str("");
-
-    while ((rc = mr_session_next_type(session, MR_WIDTH_DAY, name, &type, err))
-           == 1)
-    {
-        name.data = type.data;
-        name.len = type.len;
-
-        if (mr_stats_add(session, request, stats, name, err) == -1
-            || mr_stats_finish(stats, &name, 0, err) == -1)
-        {
-            rc = -1;
-            break;
-        }
-    }
-
-    mr_buf_free(&type);
-
-    return rc;
-}
-
-
-static int
-mr_stats_add(mr_session_t *session, const mr_request_t *request,
-    mr_stats_t *stats, mr_str_t event_type, mr_error_t *err)
-{
-    const mr_stats_plan_t *plan;
-
-    plan = stats->plan;
-
-    if (request->stopped(request->ctx, err)) {
-        return -1;
-    }
-
-    return mr_session_windows(session, plan->interval->width, event_type,
-        plan->from, plan->to, plan->measure, mr_stats_window, stats, err);
-}
-
-
-static int
-mr_stats_window(
-    void *ctx, int64_t start, int64_t count, const mr_measure_stats_t *measure)
-{
-    mr_stats_t *stats;
-    mr_bucket_t *bucket;
-
-    stats = ctx;
-    bucket = &stats->buckets[(start - stats->plan->from)
-                             / stats->plan->interval->length];
-
-    bucket->count += count;
-    mr_measure_merge(&bucket->measure, measure);
-
-    return 0;
-}
-
-
-/* Render what was added as one series, and begin the next. */
-static int
-mr_stats_finish(mr_stats_t *stats, const mr_str_t *event_type,
-    int even_if_empty, mr_error_t *err)
-{
-    int wanted;
-    size_t i;
-    const mr_bucket_t *bucket;
-    const mr_stats_plan_t *plan;
-
-    plan = stats->plan;
-    wanted = even_if_empty;
-
-    for (i = 0; i < plan->buckets; i++) {
-        wanted = wanted || stats->buckets[i].count > 0;
-    }
-
-    if (!wanted) {
-        return 0;
-    }
-
-    if (mr_stats_points(plan->buckets, stats->series + 1, err) == -1) {
-        return -1;
-    }
-
-    for (i = 0; i < plan->buckets; i++) {
-        bucket = &stats->buckets[i];
-
-        if (mr_stats_render_point(&stats->buf, plan, i, event_type, bucket,
-                stats->now, stats->series == 0 && i == 0)
-            == -1)
-        {
-            return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
-        }
-
-        stats->total.count += bucket->count;
-        mr_measure_merge(&stats->total.measure, &bucket->measure);
-    }
-
-    memset(stats->buckets, 0, plan->buckets * sizeof(mr_bucket_t));
-    stats->series++;
-
-    return 0;
-}
-
-
-static int
-mr_stats_answer(const mr_request_t *request, mr_stats_t *stats,
-    const mr_merged_t *merged, mr_reply_t *reply, mr_error_t *err)
-{
-    int rc, closed;
+    int rc, age;
     char etag[MR_STATS_ETAG];
     mr_buf_t head = MR_BUF_INIT, tail = MR_BUF_INIT;
-    const mr_stats_plan_t *plan;
-
-    plan = stats->plan;
 
     rc = mr_stats_render_head(&head, plan);
 
     if (rc == 0) {
         rc = mr_stats_render_tail(
-            &tail, plan, &stats->total, &stats->buf, stats->now);
+            &tail, plan, &result->total, &result->points, now);
     }
 
     if (rc == 0) {
         mr_stats_etag(etag, &head, &tail);
 
-        /* While it is not merged, what is over can still grow. */
-        closed = merged->known && plan->to <= merged->as_of
-                 && plan->to <= stats->now;
+        /* Before that, events that come late still change it often. */
+        age = result->merged.known
+                      && plan->to + options->stats.grace <= result->merged.as_of
+                  ? MR_STATS_AGE_CLOSED
+                  : MR_STATS_AGE_OPEN;
 
         rc = mr_reply_header(reply, "ETag", "%s", etag);
         rc |= mr_reply_header(reply, "Cache-Control",
-            "public, max-age=%d, must-revalidate",
-            closed ? MR_STATS_AGE_CLOSED : MR_STATS_AGE_OPEN);
+            "public, max-age=%d, stale-while-revalidate=%d", age, age);
     }
 
     if (rc == 0 && mr_stats_etag_matches(request->if_none_match, etag)) {
@@ -321,7 +116,7 @@ mr_stats_answer(const mr_request_t *request, mr_stats_t *stats,
         reply->type = MR_TYPE_JSON;
 
         rc = mr_buf_append(&reply->body, head.data, head.len);
-        rc |= mr_stats_render_merged(&reply->body, merged, stats->now);
+        rc |= mr_stats_render_merged(&reply->body, &result->merged, now);
         rc |= mr_buf_append(&reply->body, tail.data, tail.len);
     }
 

@@ -30,6 +30,8 @@ static int mr_stats_plan_kept(const mr_stats_plan_t *plan,
     const mr_options_t *options, int64_t now, mr_error_t *err);
 static int mr_stats_kept(
     mr_width_t width, int64_t from, const mr_options_t *options, int64_t now);
+static void mr_stats_span(
+    mr_width_t width, int64_t from, int64_t to, mr_span_t *spans, size_t *n);
 static int64_t mr_stats_clamp(int64_t time);
 
 
@@ -116,6 +118,21 @@ mr_stats_elapsed(int64_t from, int64_t to, int64_t now)
 }
 
 
+size_t
+mr_stats_spans(const mr_stats_plan_t *plan, mr_span_t spans[MR_SPANS_OF_RANGE])
+{
+    size_t n;
+
+    n = 0;
+
+    if (plan->from % MR_MINUTE == 0 && plan->to % MR_MINUTE == 0) {
+        mr_stats_span(MR_WIDTH_DAY, plan->from, plan->to, spans, &n);
+    }
+
+    return n;
+}
+
+
 int
 mr_stats_points(size_t buckets, size_t series, mr_error_t *err)
 {
@@ -197,6 +214,12 @@ mr_stats_plan_read(const mr_params_t *params, const mr_options_t *options,
     {
         return -1;
     }
+
+    plan->merged =
+        plan->interval->width != MR_WIDTH_SECOND
+        && (plan->interval->length
+                != mr_width_seconds(plan->interval->width) * MR_SECOND
+            || (!plan->grouped && plan->n_types > 1));
 
     return mr_stats_plan_kept(plan, options, now, err);
 }
@@ -342,6 +365,41 @@ mr_stats_kept(
     keep = mr_width_keep(width, options);
 
     return keep == 0 || from + mr_width_seconds(width) * MR_SECOND + keep > now;
+}
+
+
+/* As much of a range as is whole windows of `width`; the rest by narrower. */
+static void
+mr_stats_span(
+    mr_width_t width, int64_t from, int64_t to, mr_span_t *spans, size_t *n)
+{
+    int64_t length, first, last;
+
+    length = mr_width_seconds(width) * MR_SECOND;
+    first = mr_time_floor(from + length - 1, length);
+    last = mr_time_floor(to, length);
+
+    if (from >= to) {
+        return;
+    }
+
+    if (first >= last) {
+        mr_stats_span(width - 1, from, to, spans, n);
+        return;
+    }
+
+    if (from < first) {
+        mr_stats_span(width - 1, from, first, spans, n);
+    }
+
+    spans[*n].width = width;
+    spans[*n].from = first;
+    spans[*n].to = last;
+    (*n)++;
+
+    if (last < to) {
+        mr_stats_span(width - 1, last, to, spans, n);
+    }
 }
 
 

@@ -38,7 +38,17 @@ typedef struct {
     int64_t to;
     size_t buckets;
     const char *measure; /* NULL: none is configured */
+    int merged;          /* a bucket is more than one window of its series */
 } mr_stats_plan_t;
+
+/* A range that is made of whole windows of one width. */
+typedef struct {
+    mr_width_t width;
+    int64_t from; /* ms */
+    int64_t to;
+} mr_span_t;
+
+#define MR_SPANS_OF_RANGE 5
 
 
 /* The interval of that name, or NULL. */
@@ -58,6 +68,14 @@ void mr_stats_plan_free(mr_stats_plan_t *plan);
  * so that an answer does not change with every millisecond.
  */
 int64_t mr_stats_elapsed(int64_t from, int64_t to, int64_t now);
+
+/*
+ * The fewest windows with sketches that make up the plan's range: whole days,
+ * then hours and minutes at its ends, in order.  Returns how many spans; 0 if
+ * no windows with sketches do.
+ */
+size_t mr_stats_spans(
+    const mr_stats_plan_t *plan, mr_span_t spans[MR_SPANS_OF_RANGE]);
 
 /* Fails with MR_ERROR_ARGUMENT when so many series have too many points. */
 int mr_stats_points(size_t buckets, size_t series, mr_error_t *err);

@@ -7,7 +7,7 @@
 
 
 static int mr_stats_render_numbers(
-    mr_buf_t *buf, const mr_bucket_t *bucket, int64_t elapsed);
+    mr_buf_t *buf, const mr_point_t *point, int64_t elapsed);
 static int mr_stats_render_real(
     mr_buf_t *buf, const char *name, int known, double value);
 
@@ -54,7 +54,7 @@ mr_stats_render_merged(mr_buf_t *buf, const mr_merged_t *merged, int64_t now)
 
 int
 mr_stats_render_tail(mr_buf_t *buf, const mr_stats_plan_t *plan,
-    const mr_bucket_t *total, const mr_buf_t *points, int64_t now)
+    const mr_point_t *total, const mr_buf_t *points, int64_t now)
 {
     if (mr_buf_printf(buf, ",\"total\":{") == -1
         || mr_stats_render_numbers(
@@ -74,8 +74,7 @@ mr_stats_render_tail(mr_buf_t *buf, const mr_stats_plan_t *plan,
 
 int
 mr_stats_render_point(mr_buf_t *buf, const mr_stats_plan_t *plan, size_t index,
-    const mr_str_t *event_type, const mr_bucket_t *bucket, int64_t now,
-    int first)
+    const mr_str_t *event_type, const mr_point_t *point, int64_t now, int first)
 {
     int64_t start, length;
 
@@ -89,7 +88,7 @@ mr_stats_render_point(mr_buf_t *buf, const mr_stats_plan_t *plan, size_t index,
         || mr_buf_append(buf, ",\"start\":", 9) == -1
         || mr_json_time(buf, start) == -1 || mr_buf_append(buf, ",", 1) == -1
         || mr_stats_render_numbers(
-               buf, bucket, mr_stats_elapsed(start, start + length, now))
+               buf, point, mr_stats_elapsed(start, start + length, now))
                == -1)
     {
         return -1;
@@ -139,25 +138,22 @@ mr_stats_etag_matches(const char *header, const char *etag)
 }
 
 
-/*
- * A measure that nobody sent is null, not 0.  What comes of sketches is null
- * for as long as none are kept.
- */
+/* A measure that nobody sent is null, not 0, as is what cannot be known. */
 static int
-mr_stats_render_numbers(
-    mr_buf_t *buf, const mr_bucket_t *bucket, int64_t elapsed)
+mr_stats_render_numbers(mr_buf_t *buf, const mr_point_t *point, int64_t elapsed)
 {
-    int known;
+    int known, ranked;
     double average, rate;
     const mr_measure_stats_t *measure;
 
-    measure = &bucket->measure;
+    measure = &point->measure;
     known = measure->count > 0;
+    ranked = known && !point->unranked;
     average = known ? measure->sum / (double) measure->count : 0;
-    rate = elapsed > 0 ? (double) bucket->count * 1000.0 / (double) elapsed : 0;
+    rate = elapsed > 0 ? (double) point->count * 1000.0 / (double) elapsed : 0;
 
     if (mr_buf_append(buf, "\"count\":", 8) == -1
-        || mr_json_integer(buf, bucket->count) == -1
+        || mr_json_integer(buf, point->count) == -1
         || mr_stats_render_real(buf, "rate", 1, rate) == -1
         || mr_buf_append(buf, ",\"measured\":", 12) == -1
         || mr_json_integer(buf, measure->count) == -1
@@ -165,8 +161,12 @@ mr_stats_render_numbers(
         || mr_stats_render_real(buf, "sum", known, measure->sum) == -1
         || mr_stats_render_real(buf, "min", known, measure->min) == -1
         || mr_stats_render_real(buf, "max", known, measure->max) == -1
-        || mr_buf_printf(buf, ",\"p50\":null,\"p95\":null,\"p99\":null,"
-                              "\"unique_users\":null")
+        || mr_stats_render_real(buf, "p50", ranked, point->quantiles[0]) == -1
+        || mr_stats_render_real(buf, "p95", ranked, point->quantiles[1]) == -1
+        || mr_stats_render_real(buf, "p99", ranked, point->quantiles[2]) == -1
+        || mr_buf_append(buf, ",\"unique_users\":", 16) == -1
+        || (point->unestimated ? mr_buf_append(buf, "null", 4)
+                               : mr_json_integer(buf, point->unique_users))
                == -1)
     {
         return -1;

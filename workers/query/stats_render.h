@@ -8,14 +8,8 @@
 
 #include "../common/window.h"
 #include "stats_plan.h"
+#include "stats_point.h"
 #include "store.h"
-
-
-/* Zeroed to begin with. */
-typedef struct {
-    int64_t count;
-    mr_measure_stats_t measure;
-} mr_bucket_t;
 
 
 /*
@@ -27,11 +21,11 @@ int mr_stats_render_head(mr_buf_t *buf, const mr_stats_plan_t *plan);
 int mr_stats_render_merged(
     mr_buf_t *buf, const mr_merged_t *merged, int64_t now);
 int mr_stats_render_tail(mr_buf_t *buf, const mr_stats_plan_t *plan,
-    const mr_bucket_t *total, const mr_buf_t *points, int64_t now);
+    const mr_point_t *total, const mr_buf_t *points, int64_t now);
 
 /* `event_type` NULL: null, a series over several types. */
 int mr_stats_render_point(mr_buf_t *buf, const mr_stats_plan_t *plan,
-    size_t index, const mr_str_t *event_type, const mr_bucket_t *bucket,
+    size_t index, const mr_str_t *event_type, const mr_point_t *point,
     int64_t now, int first);
 
 /*

@@ -16,6 +16,7 @@
 #include "../common/window.h"
 #include "plan.h"
 #include "source.h"
+#include "stats_point.h"
 
 
 typedef struct mr_store_s mr_store_t;
@@ -73,16 +74,22 @@ int mr_session_merged(
     mr_session_t *session, mr_merged_t *ret_merged, mr_error_t *err);
 
 
-/* Called for each stored window; a non-zero return ends the reading. */
+/* Called for each stored window; -1, with *err filled, ends the reading. */
 typedef int(mr_window_observer_t)(
-    void *ctx, int64_t start, int64_t count, const mr_measure_stats_t *measure);
+    void *ctx, const mr_window_row_t *row, mr_error_t *err);
 
-/*
- * The stored windows of one event type ("" for all types together) with
- * from <= start < to, in order.  `measure` names the one to read.
- */
-int mr_session_windows(mr_session_t *session, mr_width_t width,
-    mr_str_t event_type, int64_t from, int64_t to, const char *measure,
+/* Which windows of one event type ("" for all types together) to read. */
+typedef struct {
+    mr_str_t event_type;
+    mr_width_t width;
+    int64_t from; /* from <= start < to */
+    int64_t to;
+    const char *measure; /* the one to read; NULL: none */
+    int sketches;        /* with them: they are large */
+} mr_windows_t;
+
+/* They are given in order. */
+int mr_session_windows(mr_session_t *session, const mr_windows_t *windows,
     mr_window_observer_t *observer, void *ctx, mr_error_t *err);
 
 /*

@@ -7,9 +7,12 @@
 
 
 static int mr_windows_one(
-    const bson_t *doc, mr_window_observer_t *observer, void *ctx);
+    const bson_t *doc, const char *measure, mr_window_row_t *row);
 static int mr_windows_measure(
-    bson_iter_t *measures, mr_measure_stats_t *measure);
+    const bson_iter_t *measures, const char *measure, mr_window_row_t *row);
+static int mr_windows_sketches(
+    const bson_iter_t *sketches, const char *measure, mr_window_row_t *row);
+static int mr_windows_bytes(const bson_iter_t *iter, mr_str_t *ret_bytes);
 static void mr_windows_id(bson_t *parent, const char *key, mr_width_t width,
     mr_str_t event_type, int64_t start);
 static mongoc_cursor_t *mr_windows_find(mr_session_t *session, const char *name,
@@ -61,29 +64,32 @@ mr_session_merged(
 
 
 int
-mr_session_windows(mr_session_t *session, mr_width_t width, mr_str_t event_type,
-    int64_t from, int64_t to, const char *measure,
+mr_session_windows(mr_session_t *session, const mr_windows_t *windows,
     mr_window_observer_t *observer, void *ctx, mr_error_t *err)
 {
     int rc;
-    char path[128];
     bson_t filter, opts, child;
+    mr_window_row_t row;
     const bson_t *doc;
     mongoc_cursor_t *cursor;
 
     bson_init(&filter);
     BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &child);
-    mr_windows_id(&child, "$gte", width, event_type, from);
-    mr_windows_id(&child, "$lt", width, event_type, to);
+    mr_windows_id(
+        &child, "$gte", windows->width, windows->event_type, windows->from);
+    mr_windows_id(
+        &child, "$lt", windows->width, windows->event_type, windows->to);
     bson_append_document_end(&filter, &child);
 
+    /* Whole fields of the top level: a path costs MongoDB twice as much. */
     bson_init(&opts);
     BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &child);
     BSON_APPEND_INT32(&child, "count", 1);
+    BSON_APPEND_INT32(&child, "unique_users", 1);
+    BSON_APPEND_INT32(&child, "measures", 1);
 
-    if (measure != NULL) {
-        bson_snprintf(path, sizeof(path), "measures.%s", measure);
-        BSON_APPEND_INT32(&child, path, 1);
+    if (windows->sketches) {
+        BSON_APPEND_INT32(&child, "sketches", 1);
     }
 
     bson_append_document_end(&opts, &child);
@@ -104,9 +110,13 @@ mr_session_windows(mr_session_t *session, mr_width_t width, mr_str_t event_type,
     rc = 0;
 
     while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
-        if (mr_windows_one(doc, observer, ctx) == -1) {
+
+        if (mr_windows_one(doc, windows->measure, &row) == -1) {
             rc = mr_error_set(err, MR_ERROR_EVENT, NULL,
                 "a window in MongoDB is not as docs/data-model.md says");
+
+        } else {
+            rc = observer(ctx, &row, err);
         }
     }
 
@@ -189,47 +199,72 @@ mr_session_next_type(mr_session_t *session, mr_width_t width, mr_str_t after,
 
 
 static int
-mr_windows_one(const bson_t *doc, mr_window_observer_t *observer, void *ctx)
+mr_windows_one(const bson_t *doc, const char *measure, mr_window_row_t *row)
 {
-    int64_t start, count;
-    bson_iter_t iter, child;
-    mr_measure_stats_t measure;
+    const char *key;
+    bson_iter_t iter, id;
 
-    memset(&measure, 0, sizeof(measure));
-
-    if (!bson_iter_init_find(&iter, doc, "_id")
-        || !BSON_ITER_HOLDS_DOCUMENT(&iter) || !bson_iter_recurse(&iter, &child)
-        || !bson_iter_find(&child, "start")
-        || mr_bson_date(&child, &start) == -1
-        || !bson_iter_init_find(&iter, doc, "count")
-        || mr_bson_int64(&iter, &count) == -1)
-    {
+    if (!bson_iter_init(&iter, doc)) {
         return -1;
     }
 
-    if (bson_iter_init_find(&iter, doc, "measures")
-        && mr_windows_measure(&iter, &measure) == -1)
-    {
-        return -1;
+    memset(row, 0, sizeof(mr_window_row_t));
+    row->start = -1;
+    row->count = -1;
+
+    while (bson_iter_next(&iter)) {
+        key = bson_iter_key(&iter);
+
+        if (strcmp(key, "_id") == 0) {
+            if (!BSON_ITER_HOLDS_DOCUMENT(&iter)
+                || !bson_iter_recurse(&iter, &id)
+                || !bson_iter_find(&id, "start")
+                || mr_bson_date(&id, &row->start) == -1)
+            {
+                return -1;
+            }
+
+        } else if (strcmp(key, "count") == 0) {
+            if (mr_bson_int64(&iter, &row->count) == -1) {
+                return -1;
+            }
+
+        } else if (strcmp(key, "unique_users") == 0) {
+            row->estimated = mr_bson_int64(&iter, &row->unique_users) == 0;
+
+        } else if (strcmp(key, "measures") == 0) {
+            if (mr_windows_measure(&iter, measure, row) == -1) {
+                return -1;
+            }
+
+        } else if (strcmp(key, "sketches") == 0) {
+            if (mr_windows_sketches(&iter, measure, row) == -1) {
+                return -1;
+            }
+        }
     }
 
-    return observer(ctx, start, count, &measure);
+    return row->start >= 0 && row->count >= 0 ? 0 : -1;
 }
 
 
-/* The projection has left at most the one measure that was asked for. */
+/* A measure that the window does not have leaves the row as it is. */
 static int
-mr_windows_measure(bson_iter_t *measures, mr_measure_stats_t *measure)
+mr_windows_measure(
+    const bson_iter_t *measures, const char *measure, mr_window_row_t *row)
 {
+    int ranked;
+    size_t i;
     const char *key;
     bson_iter_t names, fields;
+    static const char *const quantiles[] = {"p50", "p95", "p99"};
 
     if (!BSON_ITER_HOLDS_DOCUMENT(measures)
         || !bson_iter_recurse(measures, &names)) {
         return -1;
     }
 
-    if (!bson_iter_next(&names)) {
+    if (measure == NULL || !bson_iter_find(&names, measure)) {
         return 0;
     }
 
@@ -237,6 +272,8 @@ mr_windows_measure(bson_iter_t *measures, mr_measure_stats_t *measure)
         || !bson_iter_recurse(&names, &fields)) {
         return -1;
     }
+
+    ranked = 0;
 
     while (bson_iter_next(&fields)) {
         key = bson_iter_key(&fields);
@@ -246,18 +283,84 @@ mr_windows_measure(bson_iter_t *measures, mr_measure_stats_t *measure)
         }
 
         if (strcmp(key, "count") == 0) {
-            measure->count = bson_iter_as_int64(&fields);
+            row->measure.count = bson_iter_as_int64(&fields);
 
         } else if (strcmp(key, "sum") == 0) {
-            measure->sum = bson_iter_as_double(&fields);
+            row->measure.sum = bson_iter_as_double(&fields);
 
         } else if (strcmp(key, "min") == 0) {
-            measure->min = bson_iter_as_double(&fields);
+            row->measure.min = bson_iter_as_double(&fields);
 
         } else if (strcmp(key, "max") == 0) {
-            measure->max = bson_iter_as_double(&fields);
+            row->measure.max = bson_iter_as_double(&fields);
+        }
+
+        for (i = 0; i < MR_QUANTILES; i++) {
+            if (strcmp(key, quantiles[i]) == 0) {
+                row->quantiles[i] = bson_iter_as_double(&fields);
+                ranked |= 1 << i;
+            }
         }
     }
+
+    row->ranked = ranked == (1 << MR_QUANTILES) - 1;
+
+    return 0;
+}
+
+
+static int
+mr_windows_sketches(
+    const bson_iter_t *sketches, const char *measure, mr_window_row_t *row)
+{
+    bson_iter_t fields, names;
+
+    if (!BSON_ITER_HOLDS_DOCUMENT(sketches)
+        || !bson_iter_recurse(sketches, &fields))
+    {
+        return -1;
+    }
+
+    while (bson_iter_next(&fields)) {
+
+        if (strcmp(bson_iter_key(&fields), "users") == 0) {
+            if (mr_windows_bytes(&fields, &row->users) == -1) {
+                return -1;
+            }
+
+        } else if (strcmp(bson_iter_key(&fields), "measures") == 0
+                   && measure != NULL) {
+            if (!BSON_ITER_HOLDS_DOCUMENT(&fields)
+                || !bson_iter_recurse(&fields, &names)) {
+                return -1;
+            }
+
+            if (bson_iter_find(&names, measure)
+                && mr_windows_bytes(&names, &row->values) == -1)
+            {
+                return -1;
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+mr_windows_bytes(const bson_iter_t *iter, mr_str_t *ret_bytes)
+{
+    uint32_t len;
+    const uint8_t *data;
+    bson_subtype_t subtype;
+
+    if (!BSON_ITER_HOLDS_BINARY(iter)) {
+        return -1;
+    }
+
+    bson_iter_binary(iter, &subtype, &len, &data);
+    ret_bytes->data = (const char *) data;
+    ret_bytes->len = len;
 
     return 0;
 }

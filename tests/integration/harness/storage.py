@@ -10,6 +10,8 @@ import struct
 import pymongo
 from bson import Binary, Int64
 
+from . import sketches
+
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 # Milliseconds: the widest tmax - tmin of each span class but the last.
@@ -155,8 +157,9 @@ def windows(events, name="value"):
             start = event["timestamp"] // (width * 1000) * width * 1000
             for event_type in ("", event["event_type"]):
                 window = found.setdefault((width, event_type, start), {
-                    "count": 0, "values": []})
+                    "count": 0, "values": [], "users": set()})
                 window["count"] += 1
+                window["users"].add(event["user_id"])
                 if isinstance(value, (int, float)):
                     window["values"].append(float(value))
 
@@ -164,14 +167,32 @@ def windows(events, name="value"):
         "_id": {"width": width, "event_type": event_type,
                 "start": date(start)},
         "count": Int64(window["count"]),
-        "measures": {name: {
-            "count": Int64(len(window["values"])),
-            "sum": sum(window["values"]),
-            "min": min(window["values"]),
-            "max": max(window["values"]),
-        }} if window["values"] else {},
+        **estimates(width, window, name),
         "revision": Int64(1),
         "final": False,
         "published": Int64(1),
         "dirty": False,
     } for (width, event_type, start), window in found.items()]
+
+
+def estimates(width, window, name):
+    """The fields of a window that hold a measure, or come of sketches."""
+
+    found = {"measures": {}}
+    values = window["values"]
+
+    if values:
+        found["measures"][name] = {
+            "count": Int64(len(values)), "sum": sum(values),
+            "min": min(values), "max": max(values)}
+    if width >= 60:
+        found["unique_users"] = Int64(len(window["users"]))
+        found["sketches"] = {
+            "users": sketches.hyperloglog(window["users"]), "measures": {}}
+    if width >= 60 and values:
+        found["measures"][name] |= {
+            f"p{round(q * 100)}": sketches.quantile(values, q)
+            for q in (0.5, 0.95, 0.99)}
+        found["sketches"]["measures"][name] = sketches.ddsketch(values)
+
+    return found

@@ -1,7 +1,9 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "check_query.h"
 #include "query/stats_plan.h"
+#include "query/stats_point.h"
 #include "query/stats_render.h"
 
 
@@ -222,7 +224,7 @@ START_TEST(a_point_as_text)
     mr_buf_t buf = MR_BUF_INIT;
     mr_str_t type, text;
     mr_error_t err = MR_ERROR_INIT;
-    mr_bucket_t bucket;
+    mr_point_t bucket;
     mr_params_t params;
     mr_stats_plan_t plan;
 
@@ -240,6 +242,10 @@ START_TEST(a_point_as_text)
     bucket.measure.sum = 10;
     bucket.measure.min = -1.5;
     bucket.measure.max = 8;
+    bucket.unique_users = 7;
+    bucket.quantiles[0] = 2;
+    bucket.quantiles[1] = 4;
+    bucket.quantiles[2] = 6.5;
     ck_assert_int_eq(
         mr_stats_render_point(&buf, &plan, 1, &type, &bucket, NOW, 0), 0);
 
@@ -250,16 +256,121 @@ START_TEST(a_point_as_text)
             mr_str("{\"event_type\":null,\"start\":1795410000,\"count\":0,"
                    "\"rate\":0.0,\"measured\":0,\"average\":null,\"sum\":null,"
                    "\"min\":null,\"max\":null,\"p50\":null,\"p95\":null,"
-                   "\"p99\":null,\"unique_users\":null},"
+                   "\"p99\":null,\"unique_users\":0},"
                    "{\"event_type\":\"a\\\"b\",\"start\":1795410060,"
                    "\"count\":90,\"rate\":1.5,\"measured\":4,\"average\":2.5,"
-                   "\"sum\":10.0,\"min\":-1.5,\"max\":8.0,\"p50\":null,"
-                   "\"p95\":null,\"p99\":null,\"unique_users\":null}")),
+                   "\"sum\":10.0,\"min\":-1.5,\"max\":8.0,\"p50\":2.0,"
+                   "\"p95\":4.0,\"p99\":6.5,\"unique_users\":7}")),
         "%.*s", (int) buf.len, buf.data);
 
     mr_buf_free(&buf);
     mr_stats_plan_free(&plan);
     mr_params_free(&params);
+}
+END_TEST
+
+
+typedef struct {
+    const char *query;
+    const char *spans;
+} spans_t;
+
+/* 1795392000 is a midnight; the widths as `width:windows`. */
+static const spans_t spans_of[] = {
+    {"time_interval=1m&from=1795392000&to=1795392300", " 60:5"},
+    {"time_interval=1m&from=1795395540&to=1795402860", " 60:1 3600:2 60:1"},
+    {"time_interval=1m&from=1795395600&to=1795402800", " 3600:2"},
+    {"time_interval=1h&from=1795305600&to=1795392000", " 86400:1"},
+    {"time_interval=1h&from=1795302000&to=1795568400",
+        " 3600:1 86400:3 3600:1"},
+    {"time_interval=1m&from=1795302060&to=1795568460",
+        " 60:59 86400:3 3600:1 60:1"},
+    {"time_interval=1d&from=1795305600&to=1795564800", " 86400:3"},
+    {"time_interval=30s&from=1795414680&to=1795414740", " 60:1"},
+    {"time_interval=30s&from=1795414710&to=1795414740", ""},
+    {"time_interval=1m&from=1795392000&to=1795392000", ""},
+};
+
+
+START_TEST(spans)
+{
+    char text[128];
+    size_t i, n, len;
+    mr_error_t err = MR_ERROR_INIT;
+    mr_span_t list[MR_SPANS_OF_RANGE];
+    mr_params_t params;
+    mr_stats_plan_t plan;
+
+    ck_assert_int_eq(plan_of(spans_of[_i].query, &params, &plan, &err), 0);
+
+    n = mr_stats_spans(&plan, list);
+    text[0] = '\0';
+
+    for (i = 0, len = 0; i < n; i++) {
+        ck_assert_int_eq(list[i].from, i == 0 ? plan.from : list[i - 1].to);
+        len += (size_t) snprintf(text + len, sizeof(text) - len, " %d:%d",
+            mr_width_seconds(list[i].width),
+            (int) ((list[i].to - list[i].from) / 1000
+                   / mr_width_seconds(list[i].width)));
+    }
+
+    ck_assert(n == 0 || list[n - 1].to == plan.to);
+    ck_assert_str_eq(text, spans_of[_i].spans);
+
+    mr_stats_plan_free(&plan);
+    mr_params_free(&params);
+}
+END_TEST
+
+
+START_TEST(what_is_missing_is_not_known)
+{
+    mr_error_t err = MR_ERROR_INIT;
+    mr_point_t point;
+    mr_sketches_t sketches, other;
+    mr_window_row_t row;
+
+    memset(&point, 0, sizeof(point));
+    memset(&row, 0, sizeof(row));
+    memset(&sketches, 0, sizeof(sketches));
+    memset(&other, 0, sizeof(other));
+
+    /* Without events nothing is missing. */
+    ck_assert_int_eq(mr_sketches_add(&sketches, &row, &err), 0);
+    mr_sketches_estimate(&sketches, &point);
+    ck_assert(!point.unestimated && point.unique_users == 0);
+
+    row.count = 1;
+    row.users = mr_str("H\1\16\0\1abcdefgh");
+    ck_assert_int_eq(mr_sketches_add(&sketches, &row, &err), 0);
+    mr_sketches_estimate(&sketches, &point);
+    ck_assert(!point.unestimated && point.unique_users == 1);
+    ck_assert(point.unranked);
+
+    /* A measure and its sketch; what it says is limited by what was seen. */
+    row.measure.count = 1;
+    row.values = mr_str("D\1\5\1\375\120\1");
+    point.measure.min = 1.0;
+    point.measure.max = 1.0;
+    ck_assert_int_eq(mr_sketches_add(&sketches, &row, &err), 0);
+    mr_sketches_estimate(&sketches, &point);
+    ck_assert(!point.unranked);
+    ck_assert(point.quantiles[0] >= 1.0 && point.quantiles[2] <= 1.0);
+
+    /* A window that has events but no sketches, seen by another. */
+    row.users = mr_str("");
+    row.values = mr_str("");
+    ck_assert_int_eq(mr_sketches_add(&other, &row, &err), 0);
+    ck_assert_int_eq(mr_sketches_merge(&sketches, &other, &err), 0);
+    mr_sketches_estimate(&sketches, &point);
+    ck_assert(point.unestimated && point.unranked);
+
+    row.users = mr_str("H\1\16\11");
+    ck_assert_int_eq(mr_sketches_add(&sketches, &row, &err), -1);
+    ck_assert_int_eq(err.code, MR_ERROR_EVENT);
+
+    mr_sketches_free(&sketches);
+    mr_sketches_free(&other);
 }
 END_TEST
 
@@ -305,6 +416,9 @@ suite_stats(void)
     tcase_add_test(tcase, elapsed);
     tcase_add_test(tcase, points);
     tcase_add_test(tcase, a_point_as_text);
+    tcase_add_loop_test(
+        tcase, spans, 0, (int) (sizeof(spans_of) / sizeof(spans_of[0])));
+    tcase_add_test(tcase, what_is_missing_is_not_known);
     tcase_add_test(tcase, etags);
 
     return suite;
