@@ -53,6 +53,15 @@ def test_every_event_once_and_in_order(stored, client, order, limit):
                             limit=limit), want)
 
 
+def test_as_lines_through_nginx(stored, client):
+    answer = client.get("/events", headers={"Accept": "application/x-ndjson"},
+                        params={"event_type": stored["types"], "limit": 5000})
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    lines = [values.parse(line) for line in answer.content.splitlines()]
+    assert lines.pop() == {"next_cursor": None}
+    same_events([values.normal(e) for e in lines], stored["events"][::-1])
+
+
 def test_the_default_is_the_newest_hundred(stored, client):
     answer = page(client, event_type=stored["types"])
     same_events([values.normal(e) for e in answer["events"]],

@@ -145,6 +145,9 @@ const mr_option_t mr_option_table[] = {
         "32m", "1m", "1g", NULL,
         "recent windows that GET /stats/stream can go on from"},
 
+    {"query", "exports", MR_OPTION_COUNT, MR_OFFSET(query.exports), "2", "1",
+        "256", NULL, "NDJSON answers of more than 1,000 events at once"},
+
     {"query", "metrics", MR_OPTION_ADDRESS, MR_OFFSET(query.metrics),
         "127.0.0.1:9103", NULL, NULL, NULL,
         "where /metrics and /healthz are served"},

@@ -162,32 +162,28 @@ mr_candidates_prune(mr_candidates_t *candidates, const mr_row_t *rows,
 
 
 size_t
-mr_candidates_take(mr_candidates_t *candidates, int64_t upto)
+mr_candidates_take(mr_candidates_t *candidates, int64_t upto, size_t most)
 {
-    size_t low, high, middle;
+    size_t i, n;
+    mr_candidate_t swap, *list;
 
-    if (candidates->n == 0) {
-        return 0;
-    }
+    list = candidates->list;
+    n = 0;
 
-    qsort(candidates->list, candidates->n, sizeof(mr_candidate_t),
-        mr_candidate_cmp_rank);
-
-    low = 0;
-    high = candidates->n;
-
-    while (low < high) {
-        middle = low + (high - low) / 2;
-
-        if (candidates->list[middle].rank <= upto) {
-            low = middle + 1;
-
-        } else {
-            high = middle;
+    /* What is brought forward keeps its order, which mostly is by block. */
+    for (i = 0; i < candidates->n; i++) {
+        if (list[i].rank <= upto) {
+            swap = list[n];
+            list[n++] = list[i];
+            list[i] = swap;
         }
     }
 
-    return low;
+    if (n > most) {
+        qsort(list, n, sizeof(mr_candidate_t), mr_candidate_cmp_rank);
+    }
+
+    return n;
 }
 
 
@@ -205,7 +201,14 @@ mr_candidates_drop(mr_candidates_t *candidates, size_t n)
 void
 mr_candidates_group(mr_candidate_t *list, size_t n)
 {
-    qsort(list, n, sizeof(mr_candidate_t), mr_candidate_cmp_block);
+    size_t i;
+
+    for (i = 1; i < n; i++) {
+        if (mr_candidate_cmp_block(&list[i - 1], &list[i]) > 0) {
+            qsort(list, n, sizeof(mr_candidate_t), mr_candidate_cmp_block);
+            break;
+        }
+    }
 }
 
 

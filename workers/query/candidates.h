@@ -60,13 +60,17 @@ int mr_candidates_add(
 int mr_candidates_prune(mr_candidates_t *candidates, const mr_row_t *rows,
     size_t n_rows, size_t need, mr_error_t *err);
 
-/* Order the candidates up to a rank to the head of the list; how many. */
-size_t mr_candidates_take(mr_candidates_t *candidates, int64_t upto);
+/*
+ * Bring the candidates up to a rank to the head of the list, ordered by rank
+ * if they are more than `most`, else grouped by block; how many they are.
+ */
+size_t mr_candidates_take(
+    mr_candidates_t *candidates, int64_t upto, size_t most);
 
 /* Forget the first `n` of the list. */
 void mr_candidates_drop(mr_candidates_t *candidates, size_t n);
 
-/* Order by block and row. */
+/* Order by block and row; those that are already are left alone. */
 void mr_candidates_group(mr_candidate_t *list, size_t n);
 
 #endif /* MILLRACE_QUERY_CANDIDATES_H */

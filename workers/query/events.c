@@ -3,7 +3,10 @@
 #include <millrace/time.h>
 
 #include "../common/metrics.h"
+#include "accept.h"
 #include "cursor.h"
+#include "events.h"
+#include "export.h"
 #include "handlers.h"
 #include "page.h"
 #include "params.h"
@@ -23,8 +26,9 @@
 
 static int mr_events_after(const mr_app_t *app, mr_str_t token,
     mr_receipt_t *ret_after, mr_error_t *err);
-static int mr_events_read(const mr_app_t *app, const mr_request_t *request,
-    const mr_plan_t *plan, mr_page_t *ret_page, mr_error_t *err);
+static int64_t mr_events_limit(const mr_request_t *request);
+static void mr_events_page(const mr_app_t *app, const mr_request_t *request,
+    const mr_plan_t *plan, const mr_params_t *params, mr_reply_t *reply);
 static int mr_events_answer(const mr_params_t *params, const mr_plan_t *plan,
     const mr_page_t *page, mr_reply_t *reply, mr_error_t *err);
 static int mr_events_link(const mr_params_t *params, mr_str_t cursor,
@@ -67,7 +71,7 @@ mr_events_prepare(const mr_app_t *app, const mr_request_t *request,
 
     /* A request that is wrong otherwise is not let wait to hear so. */
     if (token.data != NULL) {
-        rc = mr_plan_create(&params, &plan, &err);
+        rc = mr_plan_create(&params, mr_events_limit(request), &plan, &err);
 
         if (rc == 0) {
             mr_plan_free(&plan);
@@ -89,7 +93,6 @@ void
 mr_events_get(
     const mr_app_t *app, const mr_request_t *request, mr_reply_t *reply)
 {
-    mr_page_t page;
     mr_plan_t plan;
     mr_error_t err = MR_ERROR_INIT;
     mr_params_t params;
@@ -100,27 +103,47 @@ mr_events_get(
         return;
     }
 
-    if (mr_plan_create(&params, &plan, &err) == -1) {
+    if (mr_plan_create(&params, mr_events_limit(request), &plan, &err) == -1) {
         mr_params_free(&params);
         mr_reply_error(reply, &err);
         return;
     }
 
-    if (mr_events_read(app, request, &plan, &page, &err) == -1) {
-        mr_reply_error(reply, &err);
-
-    } else {
-        mr_events_count(&page);
-
-        if (mr_events_answer(&params, &plan, &page, reply, &err) == -1) {
-            mr_reply_error(reply, &err);
-        }
-
-        mr_page_free(&page);
+    if (mr_accept_lines(request->accept)) {
+        mr_export_begin(app, request, &plan, &params, reply);
+        return;
     }
+
+    mr_events_page(app, request, &plan, &params, reply);
 
     mr_plan_free(&plan);
     mr_params_free(&params);
+}
+
+
+int
+mr_events_read(const mr_app_t *app, const mr_request_t *request,
+    const mr_plan_t *plan, const mr_budget_t *budget, mr_page_t *ret_page,
+    mr_error_t *err)
+{
+    int rc;
+    mr_source_t source;
+    mr_session_t *session;
+
+    if (mr_session_open(app->store, request->deadline, &session, err) == -1) {
+        return -1;
+    }
+
+    source = mr_session_blocks(session, plan);
+    rc = mr_page_read(plan, &source, budget, ret_page, err);
+
+    mr_session_close(session);
+
+    if (rc == 0) {
+        mr_events_count(ret_page);
+    }
+
+    return rc;
 }
 
 
@@ -154,32 +177,39 @@ mr_events_after(const mr_app_t *app, mr_str_t token, mr_receipt_t *ret_after,
 }
 
 
-static int
-mr_events_read(const mr_app_t *app, const mr_request_t *request,
-    const mr_plan_t *plan, mr_page_t *ret_page, mr_error_t *err)
+static int64_t
+mr_events_limit(const mr_request_t *request)
 {
-    int rc;
-    mr_budget_t budget;
-    mr_source_t source;
-    mr_session_t *session;
+    return mr_accept_lines(request->accept) ? MR_LIMIT_LINES : MR_LIMIT_MAX;
+}
 
-    if (mr_session_open(app->store, request->deadline, &session, err) == -1) {
-        return -1;
-    }
+
+static void
+mr_events_page(const mr_app_t *app, const mr_request_t *request,
+    const mr_plan_t *plan, const mr_params_t *params, mr_reply_t *reply)
+{
+    mr_page_t page;
+    mr_error_t err = MR_ERROR_INIT;
+    mr_budget_t budget;
 
     budget.blocks = (size_t) app->options->query.scan_blocks;
     budget.bytes = MR_EVENTS_SIZE;
+    budget.row_size = 0;
     budget.until = mr_time_monotonic();
     budget.until += (request->deadline - budget.until) / 2;
     budget.stopped = request->stopped;
     budget.ctx = request->ctx;
 
-    source = mr_session_blocks(session, plan);
-    rc = mr_page_read(plan, &source, &budget, ret_page, err);
+    if (mr_events_read(app, request, plan, &budget, &page, &err) == -1) {
+        mr_reply_error(reply, &err);
+        return;
+    }
 
-    mr_session_close(session);
+    if (mr_events_answer(params, plan, &page, reply, &err) == -1) {
+        mr_reply_error(reply, &err);
+    }
 
-    return rc;
+    mr_page_free(&page);
 }
 
 
@@ -216,6 +246,7 @@ mr_events_answer(const mr_params_t *params, const mr_plan_t *plan,
         reply->status = 200;
         reply->type = MR_TYPE_JSON;
         (void) mr_reply_header(reply, "Cache-Control", "no-cache");
+        (void) mr_reply_header(reply, "Vary", "Accept");
     }
 
     return rc;

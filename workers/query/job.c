@@ -63,6 +63,10 @@ mr_job_unref(mr_job_t *job)
         return;
     }
 
+    if (job->release != NULL) {
+        job->release(job->connection);
+    }
+
     pthread_mutex_destroy(&job->mutex);
     mr_reply_free(&job->reply);
     free(job->uri);
@@ -71,6 +75,7 @@ mr_job_unref(mr_job_t *job)
     free(job->last_event_id);
     free(job->method);
     free(job->after);
+    free(job->accept);
     free(job);
 }
 

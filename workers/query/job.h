@@ -43,6 +43,7 @@ struct mr_job_s {
     char *ingest;         /* copies of header values */
     char *if_none_match;
     char *last_event_id;
+    char *accept;
     char *method;
     const mr_route_t *route;
     int64_t started; /* monotonic, ms */
@@ -51,6 +52,7 @@ struct mr_job_s {
     int fd; /* the client's socket */
     void *connection;
     mr_job_resume_t *resume;
+    void (*release)(void *connection); /* at the job's end; or NULL */
 
     mr_receipt_t *after; /* what it waits for before it is queued; or NULL */
     uint64_t number;     /* in the order of coming (watch.c) */

@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include "../common/log.h"
@@ -13,6 +14,13 @@
 
 #define MR_MAIN_POLL 3600000
 
+/*
+ * Larger pieces of memory (of exports, most of all) go back to the system at
+ * once, whatever thread they were for.
+ */
+#define MR_MAIN_MAPPED (1024 * 1024)
+#define MR_MAIN_ARENAS 2
+
 
 static int mr_main_run(mr_app_t *app, mr_error_t *err);
 static void mr_main_files(void);
@@ -27,6 +35,8 @@ main(int argc, char **argv)
     mr_options_t options;
 
     mr_log_init("millrace-query");
+    (void) mallopt(M_MMAP_THRESHOLD, MR_MAIN_MAPPED);
+    (void) mallopt(M_ARENA_MAX, MR_MAIN_ARENAS);
 
     rc = mr_options_command_line(argc, argv, "millrace-query", &options);
 

@@ -7,14 +7,20 @@
 #include "page.h"
 
 
-/* Candidates at which rows are fetched to forget all but the best. */
+/*
+ * Candidates, beyond what the page needs, at which rows are fetched to forget
+ * all but the best.
+ */
 #define MR_PAGE_CANDIDATES 65536
 
-/* Rows in the first fetch, before their size is known, and later bounds. */
+/*
+ * Rows in the first fetch, before their size is known, and later bounds.  A
+ * long page is fetched in few steps, since each touches most of its blocks.
+ */
 #define MR_PAGE_FETCH 128
 #define MR_PAGE_FETCH_MIN 16
-#define MR_PAGE_FETCH_MAX 4096
-#define MR_PAGE_FETCH_SIZE (4 * 1024 * 1024)
+#define MR_PAGE_FETCH_MAX 65536
+#define MR_PAGE_FETCH_SIZE (16 * 1024 * 1024)
 
 
 /*
@@ -31,10 +37,12 @@ typedef struct {
     int64_t last;             /* nor greater */
     int64_t bounds[MR_SPANS]; /* least rank still unread */
     int ended[MR_SPANS];
+    size_t added; /* candidates since they were pruned */
     mr_candidates_t candidates;
     mr_row_t *rows; /* ordered, but while fetching */
     size_t n;
     size_t cap;
+    size_t kept;    /* bytes of these rows */
     size_t fetch;   /* rows in the next fetch */
     size_t fetched; /* rows, and */
     size_t size;    /* bytes of them, so far */
@@ -47,6 +55,7 @@ static int mr_reader_slowest(const mr_reader_t *reader);
 static int mr_reader_advance(mr_reader_t *reader, int span, mr_error_t *err);
 static int mr_reader_spent(const mr_reader_t *reader);
 static int mr_reader_settle(mr_reader_t *reader, int64_t upto, mr_error_t *err);
+static size_t mr_reader_step(size_t row_size);
 static int mr_reader_fetch(
     mr_reader_t *reader, mr_candidate_t *list, size_t n, mr_error_t *err);
 static int mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err);
@@ -83,7 +92,7 @@ mr_page_read(const mr_plan_t *plan, const mr_source_t *source,
     reader.source = source;
     reader.budget = budget;
     reader.need = plan->limit + 1;
-    reader.fetch = MR_PAGE_FETCH;
+    reader.fetch = mr_reader_step(budget->row_size);
 
     reader.first = plan->order == MR_ORDER_ASC ? from : -(to - 1);
     reader.last = plan->order == MR_ORDER_ASC ? to - 1 : -from;
@@ -159,7 +168,7 @@ mr_reader_run(mr_reader_t *reader, mr_page_t *page, mr_error_t *err)
                 return -1;
             }
 
-            if (candidates->n > MR_PAGE_CANDIDATES
+            if (candidates->n > MR_PAGE_CANDIDATES + 2 * reader->need
                 && mr_reader_settle(reader, reader->last, err) == -1)
             {
                 return -1;
@@ -172,6 +181,7 @@ mr_reader_run(mr_reader_t *reader, mr_page_t *page, mr_error_t *err)
             return -1;
         }
 
+        mr_reader_trim(reader);
         mr_reader_finish(reader, page, frontier);
 
         return 0;
@@ -203,6 +213,7 @@ static int
 mr_reader_advance(mr_reader_t *reader, int span, mr_error_t *err)
 {
     int rc;
+    size_t before;
     int64_t bound, width;
     mr_header_t header;
 
@@ -218,10 +229,13 @@ mr_reader_advance(mr_reader_t *reader, int span, mr_error_t *err)
     }
 
     reader->blocks++;
+    before = reader->candidates.n;
 
     if (mr_candidates_add(&reader->candidates, &header, err) == -1) {
         return -1;
     }
+
+    reader->added += reader->candidates.n - before;
 
     width = mr_span_width(span);
 
@@ -235,6 +249,13 @@ mr_reader_advance(mr_reader_t *reader, int span, mr_error_t *err)
     if (bound > reader->bounds[span]) {
         reader->bounds[span] = bound;
     }
+
+    /* Pruning looks at all there are, so some have to be new. */
+    if (reader->added <= reader->need / 8) {
+        return 0;
+    }
+
+    reader->added = 0;
 
     return mr_candidates_prune(
         &reader->candidates, reader->rows, reader->n, reader->need, err);
@@ -254,18 +275,20 @@ mr_reader_spent(const mr_reader_t *reader)
 static int
 mr_reader_settle(mr_reader_t *reader, int64_t upto, mr_error_t *err)
 {
-    size_t i, n, chunk, mean;
+    int ordered;
+    size_t i, n, chunk;
     int64_t worst;
     mr_candidate_t *list;
     const mr_budget_t *budget;
 
     budget = reader->budget;
-    n = mr_candidates_take(&reader->candidates, upto);
+    n = mr_candidates_take(&reader->candidates, upto, reader->fetch);
+    ordered = n > reader->fetch;
     list = reader->candidates.list;
 
     for (i = 0; i < n; i += chunk) {
 
-        if (reader->n >= reader->need) {
+        if (ordered && reader->n >= reader->need) {
             worst =
                 mr_reader_rank(reader, reader->rows[reader->need - 1].key.time);
 
@@ -285,15 +308,7 @@ mr_reader_settle(mr_reader_t *reader, int64_t upto, mr_error_t *err)
         }
 
         if (reader->fetched > 0) {
-            mean = reader->size / reader->fetched + 1;
-            reader->fetch = MR_PAGE_FETCH_SIZE / mean;
-        }
-
-        if (reader->fetch < MR_PAGE_FETCH_MIN) {
-            reader->fetch = MR_PAGE_FETCH_MIN;
-
-        } else if (reader->fetch > MR_PAGE_FETCH_MAX) {
-            reader->fetch = MR_PAGE_FETCH_MAX;
+            reader->fetch = mr_reader_step(reader->size / reader->fetched + 1);
         }
     }
 
@@ -301,6 +316,26 @@ mr_reader_settle(mr_reader_t *reader, int64_t upto, mr_error_t *err)
 
     return mr_candidates_prune(
         &reader->candidates, reader->rows, reader->n, reader->need, err);
+}
+
+
+/* Rows to fetch at a time. */
+static size_t
+mr_reader_step(size_t row_size)
+{
+    size_t n;
+
+    if (row_size == 0) {
+        return MR_PAGE_FETCH;
+    }
+
+    n = MR_PAGE_FETCH_SIZE / row_size;
+
+    if (n < MR_PAGE_FETCH_MIN) {
+        return MR_PAGE_FETCH_MIN;
+    }
+
+    return n < MR_PAGE_FETCH_MAX ? n : MR_PAGE_FETCH_MAX;
 }
 
 
@@ -330,7 +365,9 @@ mr_reader_fetch(
 
     free(refs);
 
-    if (rc == 0) {
+    if (rc == 0
+        && (reader->n >= reader->need || reader->kept > reader->budget->bytes))
+    {
         mr_reader_trim(reader);
     }
 
@@ -379,7 +416,7 @@ mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err)
         reader->cap = cap;
     }
 
-    copy = malloc(row->data.len + key->event_id.len + key->user_id.len + 1);
+    copy = malloc(row->data.len + 1);
 
     if (copy == NULL) {
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
@@ -390,14 +427,15 @@ mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err)
 
     memcpy(copy, row->data.data, row->data.len);
     rows->data.data = copy;
-    copy += row->data.len;
+    rows->key.event_id.data = copy + (key->event_id.data - row->data.data);
+    rows->key.user_id.data = copy + (key->user_id.data - row->data.data);
 
-    memcpy(copy, key->event_id.data, key->event_id.len);
-    rows->key.event_id.data = copy;
-    copy += key->event_id.len;
+    /* Rows may be larger than those before led to expect. */
+    reader->kept += row->data.len;
 
-    memcpy(copy, key->user_id.data, key->user_id.len);
-    rows->key.user_id.data = copy;
+    if (reader->kept / 2 > reader->budget->bytes + MR_PAGE_FETCH_SIZE) {
+        mr_reader_trim(reader);
+    }
 
     return 0;
 }
@@ -429,6 +467,12 @@ mr_reader_trim(mr_reader_t *reader)
 
     while (reader->n > reader->need) {
         mr_row_free(&reader->rows[--reader->n]);
+    }
+
+    reader->kept = 0;
+
+    for (i = 0; i < reader->n; i++) {
+        reader->kept += reader->rows[i].data.len;
     }
 }
 
@@ -515,7 +559,6 @@ mr_row_cmp_desc(const void *a, const void *b)
 }
 
 
-/* The copy behind a row's data holds its key's strings as well. */
 static void
 mr_row_free(mr_row_t *row)
 {

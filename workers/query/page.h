@@ -45,6 +45,8 @@ typedef struct {
     /* Non-zero, with *err filled, when nobody waits any more; or NULL. */
     int (*stopped)(void *ctx, mr_error_t *err);
     void *ctx;
+
+    size_t row_size; /* bytes of a row, as far as known; 0: not yet */
 } mr_budget_t;
 
 

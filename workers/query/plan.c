@@ -11,8 +11,8 @@
 #define MR_PLAN_END (MR_TIMESTAMP_MAX + 1)
 
 
-static int mr_plan_read(
-    const mr_params_t *params, mr_plan_t *plan, mr_error_t *err);
+static int mr_plan_read(const mr_params_t *params, int64_t limit_max,
+    mr_plan_t *plan, mr_error_t *err);
 static int mr_plan_times_read(
     const mr_params_t *params, mr_plan_t *plan, mr_error_t *err);
 static int mr_plan_digest_add(mr_buf_t *buf, mr_str_t text);
@@ -28,14 +28,15 @@ static const int64_t mr_span_widths[MR_SPANS] = {
 
 
 int
-mr_plan_create(const mr_params_t *params, mr_plan_t *ret_plan, mr_error_t *err)
+mr_plan_create(const mr_params_t *params, int64_t limit_max,
+    mr_plan_t *ret_plan, mr_error_t *err)
 {
     mr_str_t cursor;
     mr_plan_t plan;
 
     memset(&plan, 0, sizeof(plan));
 
-    if (mr_plan_read(params, &plan, err) == -1) {
+    if (mr_plan_read(params, limit_max, &plan, err) == -1) {
         mr_plan_free(&plan);
         return -1;
     }
@@ -162,7 +163,8 @@ mr_span_width(int span)
 
 
 static int
-mr_plan_read(const mr_params_t *params, mr_plan_t *plan, mr_error_t *err)
+mr_plan_read(const mr_params_t *params, int64_t limit_max, mr_plan_t *plan,
+    mr_error_t *err)
 {
     size_t i;
     int64_t limit;
@@ -223,7 +225,7 @@ mr_plan_read(const mr_params_t *params, mr_plan_t *plan, mr_error_t *err)
     limit = MR_LIMIT_DEFAULT;
 
     if (text.data != NULL
-        && mr_param_integer("limit", text, 1, MR_LIMIT_MAX, &limit, err) == -1)
+        && mr_param_integer("limit", text, 1, limit_max, &limit, err) == -1)
     {
         return -1;
     }

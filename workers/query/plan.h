@@ -17,6 +17,7 @@
 
 #define MR_LIMIT_DEFAULT 100
 #define MR_LIMIT_MAX 1000
+#define MR_LIMIT_LINES 1000000 /* as NDJSON */
 
 /* Classes of a block's tmax - tmin; docs/data-model.md, `blocks.span`. */
 #define MR_SPANS 5
@@ -51,11 +52,12 @@ typedef struct {
 
 
 /*
- * Judge the parameters of GET /events.  Fails with MR_ERROR_ARGUMENT, the
- * parameter in err->field, or MR_ERROR_MEMORY.
+ * Judge the parameters of GET /events, with `limit` up to `limit_max`.
+ * Fails with MR_ERROR_ARGUMENT, the parameter in err->field, or
+ * MR_ERROR_MEMORY.
  */
-int mr_plan_create(
-    const mr_params_t *params, mr_plan_t *ret_plan, mr_error_t *err);
+int mr_plan_create(const mr_params_t *params, int64_t limit_max,
+    mr_plan_t *ret_plan, mr_error_t *err);
 void mr_plan_free(mr_plan_t *plan);
 
 /* A digest of order and filters: what a cursor is bound to. */

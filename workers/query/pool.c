@@ -134,14 +134,16 @@ mr_pool_stop(mr_pool_t *pool)
 
 
 int
-mr_pool_push(mr_pool_t *pool, mr_job_t *job)
+mr_pool_push(mr_pool_t *pool, mr_job_t *job, int begun)
 {
     int full;
 
     pthread_mutex_lock(&pool->mutex);
 
-    full = pool->stopping
-           || pool->waiting - pool->idle >= pool->app->options->query.queue;
+    full =
+        pool->stopping
+        || (!begun
+            && pool->waiting - pool->idle >= pool->app->options->query.queue);
 
     if (!full) {
         mr_job_ref(job);

@@ -34,8 +34,9 @@ void mr_pool_free(mr_pool_t *pool);
 
 /*
  * Take a suspended job, with a reference of its own; -1 when the queue is
- * full.  Any thread.
+ * full, unless it goes on with an answer that has begun.  Any thread; an
+ * answer may be given, and the job's resume() called, with the pool locked.
  */
-int mr_pool_push(mr_pool_t *pool, mr_job_t *job);
+int mr_pool_push(mr_pool_t *pool, mr_job_t *job, int begun);
 
 #endif /* MILLRACE_QUERY_POOL_H */

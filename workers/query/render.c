@@ -12,6 +12,13 @@
 #define MR_RENDER_BROKEN (-2)
 
 
+typedef struct {
+    const char *name;
+    const char *text; /* with what stands before it */
+} mr_render_field_t;
+
+
+static int mr_render_next(mr_buf_t *buf, mr_str_t cursor);
 static int mr_render_fields(mr_buf_t *buf, const bson_t *event);
 static int mr_render_name(mr_buf_t *buf, const char *name);
 static int mr_render_members(
@@ -19,13 +26,13 @@ static int mr_render_members(
 static int mr_render_value(mr_buf_t *buf, const bson_iter_t *iter, int depth);
 
 
-/* The order of an event's fields in an answer. */
-static const char *const mr_render_order[] = {
-    "event_id",
-    "user_id",
-    "event_type",
-    "timestamp",
-    "metadata",
+/* An event's fields in the order of an answer, which is that of the writer. */
+static const mr_render_field_t mr_render_order[] = {
+    {"event_id", "{\"event_id\":"},
+    {"user_id", ",\"user_id\":"},
+    {"event_type", ",\"event_type\":"},
+    {"timestamp", ",\"timestamp\":"},
+    {"metadata", ",\"metadata\":"},
 };
 
 #define MR_RENDER_FIELDS (sizeof(mr_render_order) / sizeof(mr_render_order[0]))
@@ -83,16 +90,11 @@ mr_render_page(
     }
 
     if (rc == 0) {
-        rc = mr_buf_append(buf, "],\"next_cursor\":", 16);
+        rc = mr_buf_append(buf, "],", 2);
     }
 
     if (rc == 0) {
-        rc = cursor.data != NULL ? mr_json_string(buf, cursor)
-                                 : mr_buf_append(buf, "null", 4);
-    }
-
-    if (rc == 0) {
-        rc = mr_buf_append(buf, "}\n", 2);
+        rc = mr_render_next(buf, cursor);
     }
 
     if (rc == -1) {
@@ -103,22 +105,56 @@ mr_render_page(
 }
 
 
+int
+mr_render_cursor(mr_buf_t *buf, mr_str_t cursor)
+{
+    if (mr_buf_append(buf, "{", 1) == -1) {
+        return -1;
+    }
+
+    return mr_render_next(buf, cursor);
+}
+
+
+static int
+mr_render_next(mr_buf_t *buf, mr_str_t cursor)
+{
+    if (mr_buf_append(buf, "\"next_cursor\":", 14) == -1
+        || (cursor.data != NULL ? mr_json_string(buf, cursor)
+                                : mr_buf_append(buf, "null", 4))
+               == -1)
+    {
+        return -1;
+    }
+
+    return mr_buf_append(buf, "}\n", 2);
+}
+
+
 static int
 mr_render_fields(mr_buf_t *buf, const bson_t *event)
 {
     int rc;
     size_t i;
     bson_iter_t iter;
+    const mr_render_field_t *field;
+
+    if (!bson_iter_init(&iter, event)) {
+        return MR_RENDER_BROKEN;
+    }
 
     for (i = 0; i < MR_RENDER_FIELDS; i++) {
+        field = &mr_render_order[i];
 
-        if (!bson_iter_init_find(&iter, event, mr_render_order[i])) {
+        /* Where the next field is another one, this one is looked for. */
+        if ((!bson_iter_next(&iter)
+                || strcmp(bson_iter_key(&iter), field->name) != 0)
+            && !bson_iter_init_find(&iter, event, field->name))
+        {
             return MR_RENDER_BROKEN;
         }
 
-        if (mr_buf_append(buf, i == 0 ? "{" : ",", 1) == -1
-            || mr_render_name(buf, mr_render_order[i]) == -1)
-        {
+        if (mr_buf_append(buf, field->text, strlen(field->text)) == -1) {
             return -1;
         }
 

@@ -21,4 +21,7 @@ int mr_render_event(mr_buf_t *buf, mr_str_t data, mr_error_t *err);
 int mr_render_page(
     mr_buf_t *buf, const mr_page_t *page, mr_str_t cursor, mr_error_t *err);
 
+/* The last line of a stream: {"next_cursor":...}; NULL data: null. */
+int mr_render_cursor(mr_buf_t *buf, mr_str_t cursor);
+
 #endif /* MILLRACE_QUERY_RENDER_H */

@@ -17,6 +17,7 @@
 #define MR_REPLY_HEADERS 6
 
 #define MR_TYPE_JSON "application/json"
+#define MR_TYPE_NDJSON "application/x-ndjson"
 #define MR_TYPE_PROBLEM "application/problem+json"
 
 

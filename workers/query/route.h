@@ -18,6 +18,9 @@
 #include "stream.h"
 
 
+struct mr_pool_s;
+
+
 /* What all requests share; lives as long as the server. */
 typedef struct {
     const mr_options_t *options;
@@ -35,7 +38,11 @@ typedef struct {
     const char *ingest;        /* header Millrace-Ingest, or NULL */
     const char *if_none_match; /* header If-None-Match, or NULL */
     const char *last_event_id; /* header Last-Event-ID, or NULL */
+    const char *accept;        /* header Accept, all of them, or NULL */
+    int64_t timeout;           /* ms, of which deadline was made */
     int64_t deadline;          /* mr_time_monotonic() */
+    struct mr_pool_s *pool;    /* where pieces of an answer are made */
+    void *owner;               /* of a piece (relay.c) */
 
     /* Non-zero, with *err filled, once nobody waits for the answer. */
     int (*stopped)(void *ctx, mr_error_t *err);

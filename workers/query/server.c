@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -58,6 +59,9 @@ static enum MHD_Result mr_server_dispatch(mr_server_t *server, mr_job_t *job,
 static int mr_server_prepare(mr_server_t *server, mr_job_t *job);
 static int mr_server_request(mr_job_t *job, struct MHD_Connection *connection,
     const char *method, int64_t timeout);
+static int mr_server_accept(mr_job_t *job, struct MHD_Connection *connection);
+static enum MHD_Result mr_server_accept_one(
+    void *ctx, enum MHD_ValueKind kind, const char *name, const char *value);
 static char *mr_server_header(
     struct MHD_Connection *connection, const char *name, int *failed);
 static enum MHD_Result mr_server_send(
@@ -275,6 +279,7 @@ mr_server_dispatch(mr_server_t *server, mr_job_t *job,
         return mr_server_send(job, connection);
     }
 
+    job->request.pool = server->pool;
     job->connection = connection;
     job->resume = mr_server_resume;
     job->fd =
@@ -285,7 +290,7 @@ mr_server_dispatch(mr_server_t *server, mr_job_t *job,
     MHD_suspend_connection(connection);
 
     rc = job->after != NULL ? mr_watch_push(server->watch, job)
-                            : mr_pool_push(server->pool, job);
+                            : mr_pool_push(server->pool, job, 0);
 
     if (rc == -1) {
         memset(&reply, 0, sizeof(reply));
@@ -341,7 +346,8 @@ mr_server_request(mr_job_t *job, struct MHD_Connection *connection,
     job->if_none_match = mr_server_header(connection, "If-None-Match", &failed);
     job->last_event_id = mr_server_header(connection, "Last-Event-ID", &failed);
 
-    if (job->method == NULL || failed) {
+    if (job->method == NULL || failed
+        || mr_server_accept(job, connection) == -1) {
         return -1;
     }
 
@@ -349,10 +355,53 @@ mr_server_request(mr_job_t *job, struct MHD_Connection *connection,
     job->request.ingest = job->ingest;
     job->request.if_none_match = job->if_none_match;
     job->request.last_event_id = job->last_event_id;
+    job->request.accept = job->accept;
     job->started = mr_time_monotonic();
+    job->request.timeout = timeout;
     job->request.deadline = job->started + timeout;
 
     return 0;
+}
+
+
+/* A header that is a list may come in several lines. */
+static int
+mr_server_accept(mr_job_t *job, struct MHD_Connection *connection)
+{
+    mr_buf_t list = MR_BUF_INIT;
+
+    if (MHD_get_connection_values(
+            connection, MHD_HEADER_KIND, mr_server_accept_one, &list)
+            < 0
+        || (list.len > 0 && mr_buf_append(&list, "", 1) == -1))
+    {
+        mr_buf_free(&list);
+        return -1;
+    }
+
+    job->accept = list.data;
+
+    return 0;
+}
+
+
+static enum MHD_Result
+mr_server_accept_one(
+    void *ctx, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    mr_buf_t *list;
+
+    (void) kind;
+
+    list = ctx;
+
+    if (strcasecmp(name, MHD_HTTP_HEADER_ACCEPT) != 0 || value == NULL) {
+        return MHD_YES;
+    }
+
+    return mr_buf_printf(list, "%s%s", list->len > 0 ? ", " : "", value) == 0
+               ? MHD_YES
+               : MHD_NO;
 }
 
 
@@ -408,6 +457,15 @@ mr_server_send(mr_job_t *job, struct MHD_Connection *connection)
 
     if (reply->flow != NULL) {
         reply->flow = NULL;
+
+        /*
+         * libmicrohttpd 0.9.75 ends the body that HEAD does not get with a
+         * last chunk, which would be taken for the next answer.
+         */
+        if (strcmp(job->request.method, "HEAD") == 0) {
+            (void) MHD_set_response_options(
+                response, MHD_RF_HTTP_VERSION_1_0_RESPONSE, MHD_RO_END);
+        }
 
     } else if (reply->body.len > 0) {
         memset(&reply->body, 0, sizeof(mr_buf_t));

@@ -49,7 +49,8 @@ typedef struct {
 
 /*
  * A fetched row; views are valid only during the call.  `data` is the event
- * as stored, opaque to all but the renderer.  A non-zero return ends the
+ * as stored, opaque to all but the renderer; the key's strings lie in it.  A
+ * non-zero return ends the
  * fetch, which then fails; the observer has filled *err.
  */
 typedef struct {

@@ -1,8 +1,32 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "store_session.h"
 
 
+/*
+ * Rows wanted of a block, on average, from which on it costs less to send
+ * all of the block's events than to have MongoDB pick those.
+ */
+#define MR_ROWS_WHOLE 48
+
+
+/* The rows wanted of one block. */
+typedef struct {
+    const mr_ref_t *refs;
+    size_t n;
+} mr_rows_group_t;
+
+
+static int mr_rows_pick(mr_session_t *session, const mr_ref_t *refs, size_t n,
+    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
+static int mr_rows_whole(mr_session_t *session, const mr_ref_t *refs, size_t n,
+    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
+static int mr_rows_select(const bson_t *doc, const mr_rows_group_t *groups,
+    size_t n, mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
+static int mr_rows_group_cmp(const void *a, const void *b);
+static int mr_rows_id_cmp(const mr_block_id_t *a, const mr_block_id_t *b);
+static size_t mr_rows_blocks(const mr_ref_t *refs, size_t n);
 static void mr_rows_pipeline(const mr_ref_t *refs, size_t n, bson_t *pipeline);
 static void mr_rows_ids(
     const mr_ref_t *refs, size_t n, bson_t *parent, const char *key);
@@ -17,13 +41,23 @@ int
 mr_session_fetch(void *ctx, const mr_ref_t *refs, size_t n,
     mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err)
 {
+    if (n / MR_ROWS_WHOLE >= mr_rows_blocks(refs, n)) {
+        return mr_rows_whole(ctx, refs, n, observer, observer_ctx, err);
+    }
+
+    return mr_rows_pick(ctx, refs, n, observer, observer_ctx, err);
+}
+
+
+static int
+mr_rows_pick(mr_session_t *session, const mr_ref_t *refs, size_t n,
+    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err)
+{
     int rc;
     bson_t pipeline, opts;
     const bson_t *doc;
-    mr_session_t *session;
     mongoc_cursor_t *cursor;
 
-    session = ctx;
     bson_init(&opts);
 
     if (mr_session_limit(session, &opts, err) == -1) {
@@ -52,6 +86,170 @@ mr_session_fetch(void *ctx, const mr_ref_t *refs, size_t n,
     bson_destroy(&opts);
 
     return rc;
+}
+
+
+static int
+mr_rows_whole(mr_session_t *session, const mr_ref_t *refs, size_t n,
+    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err)
+{
+    int rc;
+    size_t i, n_groups;
+    bson_t filter, opts, child;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+    mr_rows_group_t *groups;
+
+    groups = malloc(mr_rows_blocks(refs, n) * sizeof(mr_rows_group_t));
+
+    if (groups == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    n_groups = 0;
+
+    for (i = 0; i < n; i += groups[n_groups++].n) {
+        groups[n_groups].refs = &refs[i];
+        groups[n_groups].n = mr_rows_same(refs, n, i);
+    }
+
+    qsort(groups, n_groups, sizeof(mr_rows_group_t), mr_rows_group_cmp);
+
+    bson_init(&opts);
+
+    if (mr_session_limit(session, &opts, err) == -1) {
+        bson_destroy(&opts);
+        free(groups);
+        return -1;
+    }
+
+    bson_init(&filter);
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &child);
+    mr_rows_ids(refs, n, &child, "$in");
+    bson_append_document_end(&filter, &child);
+
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &child);
+    BSON_APPEND_INT32(&child, "events", 1);
+    bson_append_document_end(&opts, &child);
+
+    cursor =
+        mongoc_collection_find_with_opts(session->blocks, &filter, &opts, NULL);
+
+    rc = 0;
+
+    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
+        rc = mr_rows_select(doc, groups, n_groups, observer, observer_ctx, err);
+    }
+
+    if (rc == 0) {
+        rc = mr_session_cursor_end(cursor, "reading events", err);
+    }
+
+    mongoc_cursor_destroy(cursor);
+    bson_destroy(&filter);
+    bson_destroy(&opts);
+    free(groups);
+
+    return rc;
+}
+
+
+/* The rows wanted of a block that came whole. */
+static int
+mr_rows_select(const bson_t *doc, const mr_rows_group_t *groups, size_t n,
+    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err)
+{
+    size_t k;
+    uint32_t i;
+    mr_ref_t ref;
+    mr_row_t row;
+    bson_iter_t iter, events;
+    mr_rows_group_t key;
+    const mr_rows_group_t *group;
+
+    if (!bson_iter_init_find(&iter, doc, "_id")
+        || mr_session_block_id(&iter, &ref.id) == -1
+        || !bson_iter_init_find(&iter, doc, "events")
+        || !BSON_ITER_HOLDS_ARRAY(&iter) || !bson_iter_recurse(&iter, &events))
+    {
+        return mr_session_damaged(err);
+    }
+
+    key.refs = &ref;
+    group = bsearch(&key, groups, n, sizeof(key), mr_rows_group_cmp);
+
+    if (group == NULL) {
+        return mr_session_damaged(err);
+    }
+
+    for (i = 0, k = 0; k < group->n && bson_iter_next(&events); i++) {
+
+        if (group->refs[k].row != i) {
+            continue;
+        }
+
+        k++;
+        memset(&row, 0, sizeof(row));
+
+        if (mr_rows_one(&events, &row) == -1) {
+            return mr_session_damaged(err);
+        }
+
+        row.key.epoch = ref.id.epoch;
+        row.key.partition = ref.id.partition;
+
+        if (observer(observer_ctx, &row, err) != 0) {
+            return -1;
+        }
+    }
+
+    return k == group->n ? 0 : mr_session_damaged(err);
+}
+
+
+static int
+mr_rows_group_cmp(const void *a, const void *b)
+{
+    const mr_rows_group_t *left, *right;
+
+    left = a;
+    right = b;
+
+    return mr_rows_id_cmp(&left->refs->id, &right->refs->id);
+}
+
+
+static int
+mr_rows_id_cmp(const mr_block_id_t *a, const mr_block_id_t *b)
+{
+    if (a->epoch != b->epoch) {
+        return a->epoch < b->epoch ? -1 : 1;
+    }
+
+    if (a->partition != b->partition) {
+        return a->partition < b->partition ? -1 : 1;
+    }
+
+    if (a->offset != b->offset) {
+        return a->offset < b->offset ? -1 : 1;
+    }
+
+    return (a->number > b->number) - (a->number < b->number);
+}
+
+
+static size_t
+mr_rows_blocks(const mr_ref_t *refs, size_t n)
+{
+    size_t i, blocks;
+
+    blocks = 0;
+
+    for (i = 0; i < n; i += mr_rows_same(refs, n, i)) {
+        blocks++;
+    }
+
+    return blocks;
 }
 
 
@@ -177,16 +375,9 @@ static size_t
 mr_rows_same(const mr_ref_t *refs, size_t n, size_t i)
 {
     size_t j;
-    const mr_block_id_t *a, *b;
-
-    a = &refs[i].id;
 
     for (j = i + 1; j < n; j++) {
-        b = &refs[j].id;
-
-        if (a->epoch != b->epoch || a->partition != b->partition
-            || a->offset != b->offset || a->number != b->number)
-        {
+        if (mr_rows_id_cmp(&refs[i].id, &refs[j].id) != 0) {
             break;
         }
     }
@@ -234,8 +425,10 @@ mr_rows_deliver(const bson_t *doc, mr_row_observer_t *observer,
 static int
 mr_rows_one(const bson_iter_t *iter, mr_row_t *row)
 {
+    int found;
     uint32_t len;
     bson_iter_t field;
+    const char *key;
     const uint8_t *data;
 
     if (!BSON_ITER_HOLDS_DOCUMENT(iter)) {
@@ -246,18 +439,26 @@ mr_rows_one(const bson_iter_t *iter, mr_row_t *row)
     row->data.data = (const char *) data;
     row->data.len = len;
 
-    if (!bson_iter_recurse(iter, &field) || !bson_iter_find(&field, "event_id")
-        || mr_bson_text(&field, &row->key.event_id) == -1
-        || !bson_iter_find(&field, "user_id")
-        || mr_bson_text(&field, &row->key.user_id) == -1
-        || !bson_iter_recurse(iter, &field)
-        || !bson_iter_find(&field, "timestamp")
-        || mr_bson_date(&field, &row->key.time) == -1
-        || !bson_iter_recurse(iter, &field) || !bson_iter_find(&field, "offset")
-        || mr_bson_int64(&field, &row->key.offset) == -1)
-    {
+    if (!bson_iter_recurse(iter, &field)) {
         return -1;
     }
 
-    return 0;
+    for (found = 0; bson_iter_next(&field); /* void */) {
+        key = bson_iter_key(&field);
+
+        if (strcmp(key, "event_id") == 0) {
+            found += mr_bson_text(&field, &row->key.event_id) == 0;
+
+        } else if (strcmp(key, "user_id") == 0) {
+            found += mr_bson_text(&field, &row->key.user_id) == 0;
+
+        } else if (strcmp(key, "timestamp") == 0) {
+            found += mr_bson_date(&field, &row->key.time) == 0;
+
+        } else if (strcmp(key, "offset") == 0) {
+            found += mr_bson_int64(&field, &row->key.offset) == 0;
+        }
+    }
+
+    return found == 4 ? 0 : -1;
 }

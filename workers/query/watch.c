@@ -414,7 +414,7 @@ mr_watch_settle(mr_watch_t *watch, mr_job_t *job, int away, int stopping)
         job->request.deadline =
             mr_time_monotonic() + watch->app->options->query.timeout;
 
-        if (mr_pool_push(watch->pool, job) == 0) {
+        if (mr_pool_push(watch->pool, job, 0) == 0) {
             mr_job_unref(job);
             return;
         }

@@ -33,6 +33,7 @@ main(void)
     srunner_add_suite(runner, suite_stats());
     srunner_add_suite(runner, suite_reply());
     srunner_add_suite(runner, suite_stream());
+    srunner_add_suite(runner, suite_accept());
 
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
@@ -62,8 +63,8 @@ test_plan(const char *query, mr_params_t *params, mr_plan_t *plan)
     ck_assert_msg(
         mr_params_parse(test_str(query), test_specs, params, &err) == 0,
         "%s: %s", query, err.message);
-    ck_assert_msg(
-        mr_plan_create(params, plan, &err) == 0, "%s: %s", query, err.message);
+    ck_assert_msg(mr_plan_create(params, MR_LIMIT_LINES, plan, &err) == 0,
+        "%s: %s", query, err.message);
 }
 
 

@@ -19,6 +19,7 @@ Suite *suite_render(void);
 Suite *suite_stats(void);
 Suite *suite_reply(void);
 Suite *suite_stream(void);
+Suite *suite_accept(void);
 
 
 /* A view of a C string. */

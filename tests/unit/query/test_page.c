@@ -157,17 +157,18 @@ check_filter(int index, const char *more, const mr_budget_t *budget)
 
 START_TEST(pages_are_those_of_a_simple_model)
 {
-    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL};
+    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL, 0};
 
     check_filter(_i, "", &budget);
     check_filter(_i, "&limit=1000", &budget);
+    check_filter(_i, "&limit=100000", &budget);
 }
 END_TEST
 
 
 START_TEST(a_scan_budget_changes_no_answer)
 {
-    mr_budget_t budget = {1, UNBOUNDED, 0, NULL, NULL};
+    mr_budget_t budget = {1, UNBOUNDED, 0, NULL, NULL, 0};
 
     check_filter(_i, "", &budget);
     budget.blocks = 7;
@@ -178,7 +179,7 @@ END_TEST
 
 START_TEST(a_deadline_that_is_half_over_changes_no_answer)
 {
-    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 1, NULL, NULL};
+    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 1, NULL, NULL, 0};
 
     check_filter(_i, "&limit=40", &budget);
 }
@@ -187,7 +188,8 @@ END_TEST
 
 START_TEST(a_budget_of_bytes_changes_no_answer)
 {
-    mr_budget_t budget = {UNBOUNDED, 5 * sizeof(fake_event_t), 0, NULL, NULL};
+    mr_budget_t budget = {
+        UNBOUNDED, 5 * sizeof(fake_event_t), 0, NULL, NULL, 0};
 
     check_filter(_i, "&limit=40", &budget);
     budget.bytes = 0;
@@ -201,7 +203,7 @@ START_TEST(one_millisecond_with_everything_in_it)
 {
     size_t i;
     uint32_t state;
-    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL};
+    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL, 0};
 
     fake_fill(fake, 9, 0);
     fake->n_events = FAKE_EVENTS;
@@ -248,7 +250,7 @@ START_TEST(reading_stops_early)
     mr_error_t err = MR_ERROR_INIT;
     mr_source_t source;
     mr_params_t params;
-    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL};
+    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL, 0};
 
     fake_fill(fake, 5, FAKE_EVENTS);
     test_plan("limit=5&to=1699999995", &params, &plan);
@@ -275,7 +277,7 @@ START_TEST(blocks_that_pass_their_retention)
     mr_error_t err = MR_ERROR_INIT;
     mr_source_t source;
     mr_params_t params;
-    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL};
+    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL, 0};
     const fake_event_t *list[FAKE_EVENTS];
 
     fake_fill(fake, 6, 1500);
@@ -321,7 +323,7 @@ START_TEST(failures_are_passed_on)
     mr_error_t err;
     mr_source_t source;
     mr_params_t params;
-    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL};
+    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL, 0};
 
     fake_fill(fake, 7, 1500);
     test_plan("limit=1000", &params, &plan);
@@ -373,7 +375,7 @@ START_TEST(nobody_waits_any_more)
     mr_error_t err = MR_ERROR_INIT;
     mr_source_t source;
     mr_params_t params;
-    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, stop_after, &left};
+    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, stop_after, &left, 0};
 
     fake_fill(fake, 8, 1500);
     test_plan("limit=1000", &params, &plan);

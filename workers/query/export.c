@@ -1,0 +1,270 @@
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <millrace/limits.h>
+#include <millrace/time.h>
+
+#include "cursor.h"
+#include "events.h"
+#include "export.h"
+#include "page.h"
+#include "relay.h"
+#include "render.h"
+
+
+typedef struct {
+    mr_plan_t plan;
+    mr_params_t params; /* what the plan's views point into */
+    size_t left;        /* events still to be given */
+    size_t row_size;    /* mean bytes of the events given, 0 at first */
+    int counted;        /* among mr_exports */
+
+    /* What the place's strings lie in. */
+    char event_id[MR_EVENT_ID_MAX];
+    char user_id[MR_USER_ID_MAX];
+} mr_export_t;
+
+
+static int mr_export_next(void *ctx, const mr_app_t *app,
+    const mr_request_t *request, mr_reply_t *reply);
+static int mr_export_piece(mr_export_t *export, const mr_app_t *app,
+    const mr_request_t *request, mr_reply_t *reply, int *ret_more,
+    mr_error_t *err);
+static int mr_export_render(mr_export_t *export, const mr_page_t *page,
+    int more, mr_buf_t *body, mr_error_t *err);
+static void mr_export_go_on(mr_export_t *export, const mr_page_t *page);
+static int mr_export_headers(mr_reply_t *reply);
+static void mr_export_free(void *ctx);
+
+
+/* Streams at once. */
+static atomic_llong mr_exports;
+
+
+void
+mr_export_begin(const mr_app_t *app, const mr_request_t *request,
+    mr_plan_t *plan, mr_params_t *params, mr_reply_t *reply)
+{
+    mr_export_t *export;
+
+    export = calloc(1, sizeof(mr_export_t));
+
+    if (export == NULL) {
+        mr_plan_free(plan);
+        mr_params_free(params);
+        mr_reply_problem(reply, 503, NULL, "out of memory; try again");
+        return;
+    }
+
+    export->plan = *plan;
+    export->params = *params;
+    export->left = plan->limit;
+
+    if (export->left > MR_EXPORT_PAGE) {
+        export->counted = 1;
+
+        if (atomic_fetch_add(&mr_exports, 1) >= app->options->query.exports) {
+            mr_export_free(export);
+            mr_reply_problem(reply, 503, NULL,
+                "too many exports are under way; ask for at most %d events, "
+                "or try again",
+                MR_EXPORT_PAGE);
+            return;
+        }
+    }
+
+    if (!mr_export_next(export, app, request, reply)) {
+        mr_export_free(export);
+        return;
+    }
+
+    mr_relay_start(request, mr_export_next, export, mr_export_free, reply);
+}
+
+
+/* An mr_piece_t. */
+static int
+mr_export_next(void *ctx, const mr_app_t *app, const mr_request_t *request,
+    mr_reply_t *reply)
+{
+    int more = 0;
+    mr_error_t err = MR_ERROR_INIT;
+
+    if (mr_export_piece(ctx, app, request, reply, &more, &err) == -1) {
+        mr_reply_error(reply, &err);
+        return 0;
+    }
+
+    return more;
+}
+
+
+static int
+mr_export_piece(mr_export_t *export, const mr_app_t *app,
+    const mr_request_t *request, mr_reply_t *reply, int *ret_more,
+    mr_error_t *err)
+{
+    int rc, more;
+    size_t most;
+    mr_page_t page;
+    mr_budget_t budget;
+
+    /* The first line comes soon. */
+    most = export->row_size == 0 ? MR_EXPORT_PAGE : MR_EXPORT_ROWS;
+    export->plan.limit = export->left < most ? export->left : most;
+
+    budget.blocks = SIZE_MAX;
+    budget.bytes = MR_EXPORT_SIZE;
+    budget.row_size = export->row_size;
+    budget.until = mr_time_monotonic();
+    budget.until += (request->deadline - budget.until) / 2;
+    budget.stopped = request->stopped;
+    budget.ctx = request->ctx;
+
+    if (mr_events_read(app, request, &export->plan, &budget, &page, err) == -1)
+    {
+        return -1;
+    }
+
+    export->left -= page.n;
+    more = page.more && export->left > 0;
+
+    rc = mr_export_render(export, &page, more, &reply->body, err);
+
+    if (rc == 0) {
+        mr_export_go_on(export, &page);
+    }
+
+    mr_page_free(&page);
+
+    if (rc == -1) {
+        return -1;
+    }
+
+    if (mr_export_headers(reply) == -1) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    *ret_more = more;
+
+    return 0;
+}
+
+
+static int
+mr_export_render(mr_export_t *export, const mr_page_t *page, int more,
+    mr_buf_t *body, mr_error_t *err)
+{
+    int rc;
+    size_t i;
+    mr_buf_t token = MR_BUF_INIT;
+    mr_str_t cursor;
+
+    for (i = 0; i < page->n; i++) {
+        if (mr_render_event(body, page->rows[i].data, err) == -1) {
+            return -1;
+        }
+
+        if (mr_buf_append(body, "\n", 1) == -1) {
+            return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+        }
+    }
+
+    if (more) {
+        return 0;
+    }
+
+    rc = 0;
+
+    if (page->more) {
+        rc =
+            mr_cursor_write(&token, mr_plan_digest(&export->plan), &page->next);
+    }
+
+    cursor.data = token.data;
+    cursor.len = token.len;
+
+    if (rc == 0) {
+        rc = mr_render_cursor(body, cursor);
+    }
+
+    mr_buf_free(&token);
+
+    if (rc == -1) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    return 0;
+}
+
+
+/* The next piece begins where this one has ended. */
+static void
+mr_export_go_on(mr_export_t *export, const mr_page_t *page)
+{
+    size_t i, size;
+    mr_position_t *start;
+
+    size = 0;
+
+    for (i = 0; i < page->n; i++) {
+        size += page->rows[i].data.len;
+    }
+
+    if (page->n > 0) {
+        export->row_size = size / page->n + 1;
+    }
+
+    if (!page->more) {
+        return;
+    }
+
+    start = &export->plan.start;
+    *start = page->next;
+
+    if (start->kind == MR_POSITION_EVENT) {
+        memcpy(export->event_id, start->key.event_id.data,
+            start->key.event_id.len);
+        memcpy(
+            export->user_id, start->key.user_id.data, start->key.user_id.len);
+        start->key.event_id.data = export->event_id;
+        start->key.user_id.data = export->user_id;
+    }
+}
+
+
+static int
+mr_export_headers(mr_reply_t *reply)
+{
+    reply->status = 200;
+    reply->type = MR_TYPE_NDJSON;
+
+    /* nginx is to pass lines on as they come, and to keep none of them. */
+    if (mr_reply_header(reply, "Cache-Control", "no-store") == -1
+        || mr_reply_header(reply, "X-Accel-Buffering", "no") == -1
+        || mr_reply_header(reply, "Vary", "Accept") == -1)
+    {
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static void
+mr_export_free(void *ctx)
+{
+    mr_export_t *export;
+
+    export = ctx;
+
+    if (export->counted) {
+        atomic_fetch_sub(&mr_exports, 1);
+    }
+
+    mr_plan_free(&export->plan);
+    mr_params_free(&export->params);
+    free(export);
+}

@@ -1,0 +1,32 @@
+/*
+ * GET /events as NDJSON: one event a line, and at last the line
+ * {"next_cursor": ...}, without which a stream was cut.
+ *
+ * It is made in pieces, each a page that goes on where the one before has
+ * ended: between two pieces nothing is held in MongoDB and no query thread
+ * is used, so a slow client costs the memory of two pieces and no more.  A
+ * piece has at most MR_EXPORT_ROWS events and MR_EXPORT_SIZE bytes of them.
+ */
+#ifndef MILLRACE_QUERY_EXPORT_H
+#define MILLRACE_QUERY_EXPORT_H
+
+#include "params.h"
+#include "plan.h"
+#include "route.h"
+
+
+#define MR_EXPORT_ROWS 32768
+#define MR_EXPORT_SIZE (8 * 1024 * 1024)
+
+/* More events than this make a stream, of which so many may be at once. */
+#define MR_EXPORT_PAGE MR_LIMIT_MAX
+
+
+/*
+ * Make the first piece, or the problem that came first; reply->flow brings
+ * the others.  Takes `plan` and `params`, which it was made of.
+ */
+void mr_export_begin(const mr_app_t *app, const mr_request_t *request,
+    mr_plan_t *plan, mr_params_t *params, mr_reply_t *reply);
+
+#endif /* MILLRACE_QUERY_EXPORT_H */
