@@ -24,10 +24,11 @@ SENDERS = 50
 
 
 class Load:
-    """SENDERS connections that post all the time."""
+    """So many connections that post all the time."""
 
-    def __init__(self, own):
+    def __init__(self, own, senders=SENDERS):
         self.own = own
+        self.senders = senders
         self.stop = threading.Event()
         self.accepted = []
         self.statuses = collections.Counter()
@@ -47,10 +48,10 @@ class Load:
 
     @contextlib.contextmanager
     def running(self):
-        with concurrent.futures.ThreadPoolExecutor(SENDERS) as pool:
-            senders = [pool.submit(self._send) for _ in range(SENDERS)]
+        with concurrent.futures.ThreadPoolExecutor(self.senders) as pool:
+            senders = [pool.submit(self._send) for _ in range(self.senders)]
             try:
-                wait_until(lambda: len(self.accepted) > 5 * SENDERS, 30,
+                wait_until(lambda: len(self.accepted) > 5 * self.senders, 60,
                            "the load")
                 yield
             finally:
@@ -87,12 +88,14 @@ def alive(pid):
 
 @pytest.mark.slow
 def test_a_storm_of_reloads(ingest, tmp_path, since):
+    """200 connections, a minute, a reload every two seconds."""
+
     with nginx_alone(tmp_path, BUILD, ingest) as own:
         own.start("nginx")
         own.await_ready()
-        load = Load(own)
+        load = Load(own, 200)
         with load.running():
-            for _ in range(10):
+            for _ in range(30):
                 own.signal("nginx", signal.SIGHUP)
                 time.sleep(2)
         wait_until(lambda: len(children(own.pid("nginx"))) == 2, 20,
