@@ -358,7 +358,28 @@ class Stack:
                         f'{stackconf.PORTS[key][0]}='
                         f'{free_port()} make up') from None
 
+    def _end_orphans(self, name):
+        """nginx's workers outlive a master that was killed.
+
+        They go on answering, and hold the port, but nobody would replace one
+        or pass a reload on to them.
+        """
+        orphans = self.group(name)
+        if not orphans:
+            return
+        print(f'stack: the main process of {name} has ended without '
+              f'{len(orphans)} of its processes: they finish what they '
+              f'have begun, then it is started again', file=sys.stderr)
+        ask = signal.SIGQUIT if name == 'nginx' else signal.SIGTERM
+        for pid in orphans:
+            try:
+                os.kill(pid, ask)
+            except ProcessLookupError:
+                pass
+        self._finish(name, STOP.get(name, STOP_DEFAULT))
+
     def _spawn(self, name):
+        self._end_orphans(name)
         self._check_ports(name)
         if name == 'kafka':
             self._format_kafka()

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from harness.answers import problem
-from harness.ingest import (BUILD, client, frozen, ingest,  # noqa: F401
+from harness.ingest import (BUILD, alive, client, frozen, ingest,  # noqa: F401
                             nginx_alone, since)
 from harness.posting import (JSON, NDJSON, answer, connection, event, lines,
                              many, request)
@@ -282,6 +282,37 @@ def test_reload_waits_for_acknowledgements(ingest, client, since):
     wait_until(lambda: not before & set(workers(ingest)), 20,
                "the old workers' end")
     assert len(ingest.records(since)) == 1
+
+
+def test_workers_outlive_a_killed_master(ingest, tmp_path, since, capfd):
+    """They go on; a start ends them without an error, and takes over."""
+
+    with nginx_alone(tmp_path, BUILD, ingest) as own:
+        own.start("nginx")
+        own.await_ready()
+        orphans = workers(own)
+        master = own.pid("nginx")
+        os.kill(master, signal.SIGKILL)
+        wait_until(lambda: not own.running("nginx"), 10, "the master's end")
+        for _ in range(3):
+            assert httpx.post(own.url + "/events", headers=JSON,
+                              json=event()).status_code == 202
+        with frozen(ingest), concurrent.futures.ThreadPoolExecutor() as pool:
+            pending = pool.submit(httpx.post, own.url + "/events",
+                                  headers=JSON, json=event(), timeout=30)
+            wait_until(lambda: waiting(own) == 1, ACK_TIMEOUT, "the request")
+            starting = pool.submit(own.start, "nginx")
+            wait_until(lambda: "2 of its processes" in capfd.readouterr().err,
+                       10, "the word of it")
+            ingest.signal("kafka", signal.SIGCONT)
+            assert pending.result().status_code == 202
+            starting.result()
+        own.await_ready()
+        assert not set(orphans) & set(workers(own))
+        assert not any(alive(pid) for pid in orphans)
+        assert httpx.post(own.url + "/events", headers=JSON,
+                          json=event()).status_code == 202
+    assert len(ingest.records(since)) == 5
 
 
 def test_a_killed_worker_is_replaced(ingest, tmp_path):

@@ -11,7 +11,8 @@ import time
 
 import httpx
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import (Consumer, KafkaError, KafkaException,
+                             TopicPartition)
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from .waiting import wait_until
@@ -20,7 +21,7 @@ BUILD = os.environ.get("MILLRACE_BUILD", "build")
 
 sys.path.insert(0, __file__.rsplit("/", 4)[0] + "/scripts")
 
-from stack import Stack, free_port  # noqa: E402
+from stack import Stack, alive, free_port  # noqa: E402, F401
 
 PARTITIONS = 4
 TOPICS = ("events", "other")
@@ -205,10 +206,20 @@ class Ingest(Stack):
     def ends(self, topic="events"):
         """The end offset of each partition."""
         consumer = self._consumer()
+
+        def ends():
+            try:
+                return {p: consumer.get_watermark_offsets(
+                    TopicPartition(topic, p), timeout=20)[1]
+                    for p in range(PARTITIONS)}
+            except KafkaException as error:
+                # a topic that has just been made may have no leader yet
+                assert error.args[0].retriable() or error.args[0].code() \
+                    == KafkaError.NOT_LEADER_FOR_PARTITION, error
+                return None
+
         try:
-            return {p: consumer.get_watermark_offsets(
-                TopicPartition(topic, p), timeout=20)[1]
-                for p in range(PARTITIONS)}
+            return wait_until(ends, 20, "the ends of the partitions")
         finally:
             consumer.close()
 
