@@ -76,6 +76,12 @@ class Bench:
     # Servers.
 
     def start(self):
+        self.start_kafka()
+        for workers in self.args.workers:
+            self.start_nginx(workers)
+        self.start_go()
+
+    def start_kafka(self):
         path = os.path.join(self.directory, 'kafka')
         # A tied stack saves on the JVM's compiler.  So the broker's is not,
         # and the guard of a second one in the same place ends it all the
@@ -88,9 +94,6 @@ class Bench:
         self.kafka.start('kafka')
         self.tool('create', 'events', *TOPIC)
         self.tool('create', 'audit', *TOPIC[:2])
-        for workers in self.args.workers:
-            self.start_nginx(workers)
-        self.start_go()
 
     def start_nginx(self, workers):
         stack = Stack(os.path.join(self.directory, f'nginx{workers}'),

@@ -6,7 +6,7 @@ KAFKA_LIBS   := $(shell pkg-config --libs rdkafka 2>/dev/null)
 
 MONGO_LIBS   := $(shell pkg-config --libs libmongoc-1.0 2>/dev/null)
 
-.PHONY: loadtest bench-ingest bench-pipeline bench-query bench-storage
+.PHONY: loadtest bench-ingest memory-ingest bench-pipeline bench-query bench-storage
 loadtest: $(BUILD)/millrace-load $(BUILD)/raw_producer $(BUILD)/topic_tool \
     $(BUILD)/block_tool
 
@@ -51,6 +51,10 @@ bench-storage: loadtest all
 bench-query: loadtest all
 	@.cache/venv/bin/python -B loadtest/bench_query.py -b $(BUILD) \
 	    $(BENCH_FLAGS)
+
+# 50 million events, then a stopped broker: what a worker takes at most.
+memory-ingest: loadtest module
+	@loadtest/memory_ingest.py -b $(BUILD) $(MEMORY_FLAGS)
 
 # Its unit tests are one program more of the Makefile's.
 $(BUILD)/tests/unit/loadtest/%.o: CPPFLAGS += -Iloadtest
