@@ -14,6 +14,7 @@ import time
 import confluent_kafka
 import pytest
 
+from harness import faults
 from harness.killer import ABORTED, Killer
 from harness.pipeline import Pipeline
 from harness.rig import Rig
@@ -30,6 +31,8 @@ def servers(tmp_path_factory):
     stack.environment = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
     try:
         stack.start("kafka", "mongod")
+        # It takes effect after the pause that has begun.
+        stack.mongo.admin.command("setParameter", 1, ttlMonitorSleepSecs=1)
         yield stack
         problems = stack.problems()
         assert not problems, "\n".join(problems)
@@ -222,6 +225,30 @@ def test_windows_past_their_retention_are_not_made(rig):
 
 
 # Ends of the log, holes in it.
+
+def test_events_end_with_their_retention(rig):
+    """Whole blocks, by the time of receipt; what was counted stays."""
+
+    one = rig(retention="1h")  # the least; made less here
+    assert one.database.command("collMod", "blocks", index={
+        "name": "received", "expireAfterSeconds": 3})["ok"]
+    one.start()
+    one.produce(events(2000))
+    one.settle()
+    assert one.database.blocks.find_one()
+    wait_until(lambda: one.database.blocks.count_documents({}) == 0, 90,
+               "the end of the blocks")
+
+    # A repeat of an event that has ended is one all the same, and what is
+    # new is stored until its own time has come.
+    one.produce(events(2000))
+    one.produce([event("newer")])
+    one.settle()
+    wait_until(lambda: one.database.blocks.count_documents({}) == 0, 90,
+               "the end of a block")
+    violations, _ = one.violations(only=["ledger", "partials"])
+    assert not violations, violations
+
 
 def test_caught_up_follows_an_idle_log_and_never_runs_ahead(rig):
     one = rig(partitions=2)
@@ -498,10 +525,9 @@ def test_writers_join_and_leave(rig, seed):
     assert "STOPPED" not in one.log()
 
 
-def test_a_zombie_does_no_harm(rig, seed):
+def wake_zombies(one, seed, stops=(0.5, 4.5)):
     """SIGSTOP past the session, so that another writer takes over."""
 
-    one = rig(partitions=4)
     r = random.Random(seed)
 
     with Stream(one, events(30_000, seed), size=300, pause=0.1) as stream:
@@ -511,10 +537,35 @@ def test_a_zombie_does_no_harm(rig, seed):
             part = r.choice(["writer", "writer-2"])
             time.sleep(r.uniform(0.2, 1))
             one.signal(signal.SIGSTOP, part)
-            time.sleep(r.choice([0.5, 4.5]))
+            time.sleep(r.choice(stops))
             one.signal(signal.SIGCONT, part)
 
+
+def test_a_zombie_does_no_harm(rig, seed):
+    one = rig(partitions=4)
+    wake_zombies(one, seed)
     one.audit(90)
+
+
+def test_without_the_ledgers_guard_a_zombie_stores_twice(rig, seed):
+    """The negative control: the same, and the same audit must notice."""
+
+    one = rig(partitions=4)
+    one.writer = faults.build("no-ledger-guard", "millrace-writer")
+
+    # One that held nothing when it was stopped has done no harm.
+    for attempt in range(4):
+        wake_zombies(one, seed + attempt, stops=(4.5,))
+        violations, _ = one.violations(90)
+        if any(re.search(r"too many: \[\d", text) for text in violations):
+            break
+        for part in list(one.processes):
+            one.kill(part)
+    else:
+        pytest.fail(f"stored twice by no audit: {violations}")
+
+    for check in "ledger", "partials":
+        assert any(text.startswith(check) for text in violations), violations
 
 
 def test_a_zombie_inside_a_transaction_is_fenced(rig):

@@ -42,6 +42,7 @@ class Rig:
             "mongodb": {"database": f"millrace-{name}"},
             "writer": {"group": f"writer-{name}", **options},
         }
+        self.writer = os.path.join(stack.build, "millrace-writer")
         self.processes = {}
         self.logs = {}
         self.metrics_ports = {}
@@ -91,8 +92,7 @@ class Rig:
             "MILLRACE_WRITER_METRICS": f"127.0.0.1:{port}", **environment})
         with open(self.logs[part], "ab") as log:
             self.processes[part] = subprocess.Popen(
-                [os.path.join(self.stack.build, "millrace-writer"),
-                 "-c", self.configuration()],
+                [self.writer, "-c", self.configuration()],
                 cwd=self.stack.directory, env=env, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True)
 
@@ -237,11 +237,17 @@ class Rig:
             d for d, _ in read_collection(self.database, "partials")]
         return shot
 
-    def audit(self, seconds=60, only=CHECKS):
-        """Settle, and compare everything with the log; the snapshot."""
+    def violations(self, seconds=60, only=CHECKS):
+        """Settle, and compare everything with the log: what is wrong, and
+        the snapshot."""
 
         self.settle(seconds)
         shot = self.snapshot()
-        violations = audit(shot, only=only)
+        return audit(shot, only=only), shot
+
+    def audit(self, seconds=60, only=CHECKS):
+        """The same where nothing may be wrong; the snapshot."""
+
+        violations, shot = self.violations(seconds, only)
         assert not violations, "\n".join(violations)
         return shot
