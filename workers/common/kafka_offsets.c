@@ -2,6 +2,12 @@
 #include "kafka_offsets.h"
 
 
+static rd_kafka_resp_err_t offsets_ask(rd_kafka_t *client, const char *topic,
+    const int32_t *partitions, size_t n, int64_t time, int timeout,
+    int64_t *ret_offsets);
+static void offsets_refresh(rd_kafka_t *client, const char *topic, int timeout);
+
+
 _Static_assert(MR_OFFSETS_START == RD_KAFKA_OFFSET_BEGINNING, "protocol");
 _Static_assert(MR_OFFSETS_END == RD_KAFKA_OFFSET_END, "protocol");
 
@@ -9,6 +15,35 @@ _Static_assert(MR_OFFSETS_END == RD_KAFKA_OFFSET_END, "protocol");
 int
 mr_offsets_ask(rd_kafka_t *client, const char *topic, const int32_t *partitions,
     size_t n, int64_t time, int timeout, int64_t *ret_offsets, mr_error_t *err)
+{
+    int part;
+    rd_kafka_resp_err_t code;
+
+    /* A question has two steps, each with a time-out of its own. */
+    part = timeout / 3 + 1;
+
+    code = offsets_ask(client, topic, partitions, n, time, part, ret_offsets);
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        offsets_refresh(client, topic, part);
+
+        code =
+            offsets_ask(client, topic, partitions, n, time, part, ret_offsets);
+    }
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
+            "cannot learn the offsets of %s: %s", topic,
+            rd_kafka_err2str(code));
+    }
+
+    return 0;
+}
+
+
+static rd_kafka_resp_err_t
+offsets_ask(rd_kafka_t *client, const char *topic, const int32_t *partitions,
+    size_t n, int64_t time, int timeout, int64_t *ret_offsets)
 {
     size_t i;
     rd_kafka_resp_err_t code;
@@ -40,13 +75,34 @@ mr_offsets_ask(rd_kafka_t *client, const char *topic, const int32_t *partitions,
 
     rd_kafka_topic_partition_list_destroy(list);
 
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
-            "cannot learn the offsets of %s: %s", topic,
-            rd_kafka_err2str(code));
+    return code;
+}
+
+
+/*
+ * librdkafka 2.0.2 asks the leaders that it knows, and that one of them is
+ * none any more makes it learn nothing: until it asks for the topic anew, up
+ * to topic.metadata.refresh.interval.ms (5 min) later, every question would
+ * fail like the first.
+ */
+static void
+offsets_refresh(rd_kafka_t *client, const char *topic, int timeout)
+{
+    rd_kafka_topic_t *handle;
+    const struct rd_kafka_metadata *about;
+
+    handle = rd_kafka_topic_new(client, topic, NULL);
+    if (handle == NULL) {
+        return;
     }
 
-    return 0;
+    if (rd_kafka_metadata(client, 0, handle, &about, timeout)
+        == RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        rd_kafka_metadata_destroy(about);
+    }
+
+    rd_kafka_topic_destroy(handle);
 }
 
 

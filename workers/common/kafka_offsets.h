@@ -27,9 +27,10 @@
 
 /*
  * The first offset in each of the partitions whose record is as late as
- * `time` (ms) or later, or -1 if there is none.  Takes at most about twice
- * `timeout` ms.  Fails with MR_ERROR_KAFKA if any of them cannot be learnt.
- * Any thread.
+ * `time` (ms) or later, or -1 if there is none.  A question that fails is
+ * asked once more, of the leaders as they are then.  Takes at most about
+ * twice `timeout` ms.  Fails with MR_ERROR_KAFKA if any of them cannot be
+ * learnt.  Any thread.
  */
 int mr_offsets_ask(rd_kafka_t *client, const char *topic,
     const int32_t *partitions, size_t n, int64_t time, int timeout,
