@@ -170,6 +170,11 @@ fuzz-short: $(FUZZ:%=$(BUILD)/fuzz_%)
 	        $(BUILD)/corpus/$$f tests/fuzz/corpus/$$f; \
 	done
 
+# Long runs with faults, on one server of each kind and on three.
+.PHONY: chaos
+chaos: all loadtest
+	@.cache/venv/bin/python tests/chaos/suite.py
+
 # The nginx module, against the installed nginx's own source and flags.
 module:
 	@scripts/build-module $(BUILD)
@@ -237,6 +242,7 @@ help:
 	@echo 'make bench-pipeline  the highest rate that all parts together hold'
 	@echo 'make bench-storage  the writer beside its limit and MongoDB'"'"'s'
 	@echo '               connector, then queries; make bench-query  these alone'
+	@echo 'make chaos     break things under load for half an hour, and audit'
 	@echo 'make lint      format, banned functions, include rules, sizes'
 	@echo 'make format    clang-format over all of it'
 	@echo 'make deps      install all that building and testing needs'

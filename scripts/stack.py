@@ -100,23 +100,31 @@ def fixed_ports(running=None):
 class Stack:
 
     def __init__(self, directory, build='build', ports=None, options=None,
-                 heap='384m', mongo_cache=0.25, tied=True):
+                 heap='384m', mongo_cache=0.25, tied=True, members=1):
         self.directory = os.path.realpath(directory)
         self.build = os.path.join(REPO, build)
         self.ports = {} if ports is None else dict(ports)
         self.options = {} if options is None else options
         self.heap = heap
         self.mongo_cache = mongo_cache
+        self.members = members
         self.kafka_properties = {}
         self.nginx_changes = {}
         self.nginx_template = None
         self.environment = {}
         self.children = {}
         self.guard = None
-        for name in stackconf.PORTS:
+        names = list(stackconf.PORTS)
+        folders = ['conf', 'data/nginx']
+        for n in range(1, members + 1):
+            names += [stackconf.member(part, n)
+                      for part in ('kafka', 'controller', 'mongod')]
+            folders += [stackconf.member(f'data/{part}', n)
+                        for part in ('kafka', 'mongod')]
+        for name in names:
             if name not in self.ports:
                 self.ports[name] = free_port(self.ports.values())
-        for sub in ('conf', 'data/kafka', 'data/mongod', 'data/nginx'):
+        for sub in folders:
             os.makedirs(os.path.join(self.directory, sub), exist_ok=True)
         if tied:
             self._start_guard()
@@ -147,11 +155,11 @@ class Stack:
 
     @property
     def brokers(self):
-        return f'{HOST}:{self.ports["kafka"]}'
+        return stackconf.brokers(self.ports, self.members)
 
     @property
     def mongo_uri(self):
-        return stackconf.mongo_uri(self.ports)
+        return stackconf.mongo_uri(self.ports, self.members)
 
     @property
     def conf(self):
@@ -218,7 +226,8 @@ class Stack:
     def configure(self):
         """Write DIRECTORY/conf from conf/ and this stack's settings."""
         module = os.path.join(self.build, 'ngx_http_millrace_module.so')
-        text = stackconf.nginx(self.ports, module, self.nginx_template)
+        text = stackconf.nginx(self.ports, module, self.nginx_template,
+                               self.members)
         text = stackconf.replace(text, self.nginx_changes, 'conf/nginx.conf')
         properties = {}
         if self.guard is not None:
@@ -228,10 +237,14 @@ class Stack:
         properties.update(self.kafka_properties)
         files = {
             'nginx.conf': text,
-            'kafka.properties': stackconf.kafka(self.ports, properties),
-            'mongod.conf': stackconf.mongod(self.ports, self.mongo_cache),
-            'millrace.conf': stackconf.millrace(self.ports, self.options),
+            'millrace.conf': stackconf.millrace(self.ports, self.options,
+                                                self.members),
         }
+        for n in range(1, self.members + 1):
+            files[stackconf.member('kafka', n) + '.properties'] = \
+                stackconf.kafka(self.ports, properties, n, self.members)
+            files[stackconf.member('mongod', n) + '.conf'] = \
+                stackconf.mongod(self.ports, self.mongo_cache, n)
         for name, content in files.items():
             with open(self.path('conf/' + name), 'w') as f:
                 f.write(content)
@@ -241,7 +254,9 @@ class Stack:
 
         Returns when all of it is ready; with wait=False at once.
         """
-        names = [part_name(part) for part in parts] or list(ORDER)
+        names = [part_name(part) for part in parts] or list(ORDER) + [
+            stackconf.member(part, n) for n in range(2, self.members + 1)
+            for part in ('kafka', 'mongod')]
         names.sort(key=_rank)
         self.configure()
         waiting = []
@@ -299,14 +314,14 @@ class Stack:
 
     def _command(self, name):
         """The command of a part, and what it adds to the environment."""
-        if name == 'kafka':
+        if _kind(name) == 'kafka':
             quick = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'] \
                 if self.guard is not None else []
             return _java(f'-Xmx{self.heap}', *quick) + [
-                'kafka.Kafka', self.path('conf/kafka.properties')], {}
-        if name == 'mongod':
+                'kafka.Kafka', self.path(f'conf/{name}.properties')], {}
+        if _kind(name) == 'mongod':
             return [os.path.join(CACHE, 'mongod', 'mongod'), '--quiet',
-                    '--config', self.path('conf/mongod.conf')], {}
+                    '--config', self.path(f'conf/{name}.conf')], {}
         if name == 'nginx':
             # A sanitized module needs a sanitized nginx.
             own = os.path.join(self.build, 'nginx')
@@ -334,9 +349,9 @@ class Stack:
 
     def _listens(self, name):
         """Keys of `ports` that the part listens on."""
-        if name == 'kafka':
-            return ('kafka', 'controller')
-        if name in ('mongod', 'nginx'):
+        if _kind(name) == 'kafka':
+            return (name, name.replace('kafka', 'controller'))
+        if _kind(name) in ('mongod', 'nginx'):
             return (name,)
         kind, number = _daemon(name)
         if number > 1:
@@ -356,7 +371,9 @@ class Stack:
                         f'taken by another program; set '
                         f'{stackconf.PORTS[key][0]} to a free one, as in '
                         f'{stackconf.PORTS[key][0]}='
-                        f'{free_port()} make up') from None
+                        f'{free_port()} make up'
+                        if key in stackconf.PORTS else
+                        f'{name}: port {self.ports[key]} is taken') from None
 
     def _end_orphans(self, name):
         """nginx's workers outlive a master that was killed.
@@ -381,8 +398,8 @@ class Stack:
     def _spawn(self, name):
         self._end_orphans(name)
         self._check_ports(name)
-        if name == 'kafka':
-            self._format_kafka()
+        if _kind(name) == 'kafka':
+            self._format_kafka(name)
         command, extra = self._command(name)
         log = self.log(name)
         with open(log, 'ab') as out:
@@ -397,14 +414,14 @@ class Stack:
             f.write(f'{child.pid}\n')
         return time.monotonic()
 
-    def _format_kafka(self):
-        if os.path.exists(self.path('data/kafka/meta.properties')):
+    def _format_kafka(self, name):
+        if os.path.exists(self.path(f'data/{name}/meta.properties')):
             return
         done = subprocess.run(
             _java('-Xmx128m', '-XX:TieredStopAtLevel=1') + [
                 'kafka.tools.StorageTool', 'format',
                 '-t', 'bWlsbHJhY2UtbG9jYWwtMQ',
-                '-c', self.path('conf/kafka.properties')],
+                '-c', self.path(f'conf/{name}.properties')],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, cwd=self.directory, timeout=120)
         if done.returncode != 0:
@@ -412,7 +429,7 @@ class Stack:
                              + done.stdout.decode(errors='replace'))
 
     def _wait_ready(self, name, start):
-        seconds = START.get(name, START_DEFAULT)
+        seconds = START.get(_kind(name), START_DEFAULT)
         deadline = start + seconds
 
         def ready():
@@ -443,10 +460,12 @@ class Stack:
         if name == 'nginx':
             return http_status(self.url + '/healthz') == 200
         try:
-            if name == 'kafka':
-                return bool(wire.kafka_brokers(self.ports['kafka']))
-            if name == 'mongod':
-                return self._mongod_ready()
+            if _kind(name) == 'kafka':
+                return len(wire.kafka_brokers(self.ports[name])) \
+                    > self.members // 2
+            if _kind(name) == 'mongod':
+                return self._mongod_ready() if self.members == 1 \
+                    else self._mongods_ready(name)
         except (OSError, ValueError, LookupError):
             return False
         kind, number = _daemon(name)
@@ -470,6 +489,22 @@ class Stack:
                 f.write(f'{port}\n')
         return False
 
+    def _mongods_ready(self, name):
+        """One of several: is there a primary that it knows of?"""
+        ports = [self.ports[stackconf.member('mongod', n)]
+                 for n in range(1, self.members + 1)]
+        if wire.mongod_command(self.ports[name], {'hello': 1}).get('primary'):
+            return True
+        marker = self.path('data/mongod.port')
+        # All of them answer, or the command fails.
+        for port in ports:
+            wire.mongod_command(port, {'ping': 1})
+        if not os.path.exists(marker):
+            wire.mongod_initiate(*ports)
+            with open(marker, 'w') as f:
+                f.write(f'{ports[0]}\n')
+        return False
+
     # Stopping.
 
     def stop(self, *parts):
@@ -483,7 +518,7 @@ class Stack:
                 self.signal(name, signal.SIGCONT)
                 self.signal(name, ask)
             status[name] = self._finish(
-                name, STOP.get(name, STOP_DEFAULT))
+                name, STOP.get(_kind(name), STOP_DEFAULT))
         return status
 
     def kill(self, part):
@@ -571,11 +606,16 @@ class Stack:
 def part_name(part):
     """The full name of a part; StackError for one that there is not."""
     name = part if part.startswith('millrace-') else f'millrace-{part}'
-    if part in ('kafka', 'mongod', 'nginx'):
+    if re.fullmatch(r'(kafka|mongod)(-[2-9])?|nginx', part):
         return part
     if re.fullmatch(r'millrace-(setup|(writer|stats|query)(-[2-9])?)', name):
         return name
     raise StackError(f'there is no part "{part}"; parts: ' + ', '.join(ORDER))
+
+
+def _kind(name):
+    """The name without a number."""
+    return re.sub(r'-\d+$', '', name)
 
 
 def _daemon(name):
@@ -584,7 +624,7 @@ def _daemon(name):
 
 
 def _rank(name):
-    base = re.sub(r'-\d+$', '', name)
+    base = _kind(name)
     return (ORDER.index(base) if base in ORDER else len(ORDER), name)
 
 

@@ -89,25 +89,46 @@ def _set_ini_key(lines, section, key, new):
         lines += ['', f'[{section}]', new]
 
 
-def kafka(ports, properties):
+def member(name, number):
+    """The name of the n-th of several brokers or mongods: kafka, kafka-2."""
+    return name if number == 1 else f'{name}-{number}'
+
+
+def kafka(ports, properties, number=1, members=1):
     text = replace(read('kafka.properties'), {
-        '127.0.0.1:9092': f'127.0.0.1:{ports["kafka"]}',
-        '127.0.0.1:9093': f'127.0.0.1:{ports["controller"]}',
+        '127.0.0.1:9092': f'127.0.0.1:{ports[member("kafka", number)]}',
+        'CONTROLLER://127.0.0.1:9093':
+            f'CONTROLLER://127.0.0.1:{ports[member("controller", number)]}',
     }, 'conf/kafka.properties')
-    return set_properties(text, properties)
+    voters = ','.join(f'{n}@127.0.0.1:{ports[member("controller", n)]}'
+                      for n in range(1, members + 1))
+    own = {'node.id': number, 'controller.quorum.voters': voters,
+           'log.dirs': f'data/{member("kafka", number)}'}
+    if members > 1:
+        own.update({'offsets.topic.replication.factor': members,
+                    'transaction.state.log.replication.factor': members,
+                    'transaction.state.log.min.isr': members - 1})
+    return set_properties(set_properties(text, own), properties)
 
 
-def mongod(ports, cache):
+def mongod(ports, cache, number=1):
+    name = member('mongod', number)
     return replace(read('mongod.conf'), {
-        'port: 27017': f'port: {ports["mongod"]}',
+        'port: 27017': f'port: {ports[name]}',
+        'dbPath: data/mongod': f'dbPath: data/{name}',
         'cacheSizeGB: 2': f'cacheSizeGB: {cache}',
     }, 'conf/mongod.conf')
 
 
-def millrace(ports, options):
+def brokers(ports, members=1):
+    return ','.join(f'127.0.0.1:{ports[member("kafka", n)]}'
+                    for n in range(1, members + 1))
+
+
+def millrace(ports, options, members=1):
     merged = {
-        'kafka': {'brokers': f'127.0.0.1:{ports["kafka"]}'},
-        'mongodb': {'uri': mongo_uri(ports)},
+        'kafka': {'brokers': brokers(ports, members)},
+        'mongodb': {'uri': mongo_uri(ports, members)},
         'writer': {'metrics': f'127.0.0.1:{ports["writer_metrics"]}'},
         'stats': {'metrics': f'127.0.0.1:{ports["stats_metrics"]}'},
         'query': {'listen': f'127.0.0.1:{ports["query"]}',
@@ -118,11 +139,13 @@ def millrace(ports, options):
     return set_ini(read('millrace.conf'), merged)
 
 
-def mongo_uri(ports):
-    return f'mongodb://127.0.0.1:{ports["mongod"]}/?replicaSet=rs0'
+def mongo_uri(ports, members=1):
+    hosts = ','.join(f'127.0.0.1:{ports[member("mongod", n)]}'
+                     for n in range(1, members + 1))
+    return f'mongodb://{hosts}/?replicaSet=rs0'
 
 
-def nginx(ports, module, template=None):
+def nginx(ports, module, template=None, members=1):
     """`template`: the text to use instead of conf/nginx.conf."""
     name = 'conf/nginx.conf' if template is None else 'nginx template'
     text = read('nginx.conf') if template is None else template
@@ -140,7 +163,7 @@ def nginx(ports, module, template=None):
         '/var/log/nginx/access.log': 'access.log',
         '/usr/share/millrace/lib/': os.path.join(REPO, '.cache/web/'),
         '/usr/share/millrace': REPO,
-        '127.0.0.1:9092': f'127.0.0.1:{ports["kafka"]}',
+        '127.0.0.1:9092': brokers(ports, members).replace(',', ' '),
         '127.0.0.1:8081': f'127.0.0.1:{ports["query"]}',
         '127.0.0.1:8080': f'127.0.0.1:{ports["nginx"]}',
         'http {\n': 'http {\n' + temp,

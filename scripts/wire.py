@@ -111,13 +111,14 @@ def mongod_command(port, command, timeout=5.0):
     return _decode(answer[12 + 4 + 1:])
 
 
-def mongod_initiate(port, name='rs0', force=False):
-    """Make it a replica set of one.
+def mongod_initiate(port, *others, name='rs0', force=False):
+    """Make it a replica set of one, or of as many as there are ports.
 
     `force`: it is one already, whose member had another port.
     """
     config = {'_id': name,
-              'members': [{'_id': 0, 'host': f'127.0.0.1:{port}'}]}
+              'members': [{'_id': i, 'host': f'127.0.0.1:{p}'}
+                          for i, p in enumerate((port, *others))]}
     if force:
         command = {'replSetReconfig': {'version': 1, **config},
                    'force': True}
