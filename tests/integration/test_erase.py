@@ -1,0 +1,244 @@
+"""
+millrace-erase: one user's events are gone from the blocks, everything else
+is as it was, whatever happens meanwhile.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+import bson
+import pytest
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+
+from harness import storage
+from harness.pipeline import Pipeline
+from harness.rig import Rig
+from harness.waiting import wait_until
+from test_writer import Stream, event, events
+
+BUILD = os.environ.get("MILLRACE_BUILD", "build")
+AWARE = CodecOptions(tz_aware=True)
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    stack = Pipeline(tmp_path_factory.mktemp("erase"), build=BUILD)
+    # What libmongoc loses (tests/lsan.supp) is told from what we lose.
+    stack.environment = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
+    try:
+        stack.start("kafka", "mongod")
+        yield stack
+        problems = stack.problems()
+        assert not problems, "\n".join(problems)
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def rig(servers, request):
+    name = re.sub(r"\W", "-", request.node.name[5:])[:30]
+    one = Rig(servers, f"{name}-{time.time_ns() % 10**6}",
+              flush_events=2000).setup()
+    yield one
+    one.close()
+
+
+def erase(rig, user, *arguments):
+    status, said = rig.run("--user", user, *arguments,
+                           binary="millrace-erase")
+    assert status == 0, said
+    found = re.fullmatch(r"(?:erased|found) (\d+) events in (\d+) blocks\n",
+                         said)
+    assert found, said
+    return int(found.group(1)), int(found.group(2))
+
+
+def blocks(rig):
+    """{id: the block's bytes}"""
+
+    raw = rig.database.get_collection(
+        "blocks", CodecOptions(document_class=RawBSONDocument))
+    return {bson.encode(document["_id"]): bytes(document.raw)
+            for document in raw.find()}
+
+
+def without(before, user):
+    """What blocks() must be without the user, and how much that changes."""
+
+    after, n, changed = {}, 0, 0
+    for key, raw in before.items():
+        block = bson.decode(raw, AWARE)
+        if user not in block["users"]:
+            after[key] = raw
+            continue
+        changed += 1
+        rest = []
+        for row in block["events"]:
+            if row["user_id"] == user:
+                n += 1
+            else:
+                ms = (row["timestamp"] - storage.EPOCH).total_seconds() * 1000
+                rest.append(dict(row, timestamp=round(ms)))
+        if rest:
+            made = storage.block(rest, 0, 0, 0, 0)
+            made.update({name: block[name]
+                         for name in ("_id", "span", "received")})
+            after[key] = bson.encode(made)
+    return after, n, changed
+
+
+def others(rig):
+    """All that must not change."""
+
+    return {name: list(rig.database[name].find(sort=[("_id", 1)]))
+            for name in ("ledger", "partials")}
+
+
+def test_only_that_user_is_gone(rig):
+    """To the byte, with all kinds of users: the first, the last, alone."""
+
+    made = events(6000, users=40)
+    made += [event(f"a{i}", "alone" + "x" * 200, "rare", **{"": i, "$a.b": -0.0})
+             for i in range(3)]
+    rig.start()
+    rig.produce(made)
+    rig.settle()
+    rig.produce([event(f"z{i}", "only-one-in-its-block") for i in range(5)])
+    rig.settle()
+    rig.stop()
+
+    erased = 0
+    users = sorted(rig.database.blocks.distinct("users"), key=str.encode)
+    assert users[:2] == ["alone" + "x" * 200, "only-one-in-its-block"]
+    for user in (users[0], users[1], users[-1], users[len(users) // 2],
+                 users[2]):
+        before, rest = blocks(rig), others(rig)
+        expected, n, changed = without(before, user)
+        assert n > 0
+        assert erase(rig, user, "--count") == (n, changed)
+        assert blocks(rig) == before
+        assert erase(rig, user) == (n, changed)
+        assert blocks(rig) == expected
+        assert others(rig) == rest
+        assert erase(rig, user) == (0, 0)
+        erased += n
+        assert rig.database.state.find_one(
+            {"_id": "erased"})["events"] == erased
+
+    # Everything that was stored is still there or was erased.
+    assert sum(doc["stored"] for doc in rig.database.ledger.find()) == sum(
+        doc["n"] for doc in rig.database.blocks.find()) + erased
+
+
+def test_nobody_of_that_name(rig):
+    rig.start()
+    rig.produce(events(100))
+    rig.settle()
+    rig.stop()
+    before = blocks(rig)
+    assert erase(rig, "nobody") == (0, 0)
+    assert blocks(rig) == before
+    assert rig.database.state.find_one({"_id": "erased"}) is None
+
+
+def test_killed_and_run_again(rig, seed):
+    """A block is whole at any moment, and counted exactly once."""
+
+    rig.start()
+    for i in range(12):
+        rig.produce(events(2000, seed=seed + i, users=20, prefix=f"p{i}-"))
+        rig.settle()
+    rig.stop()
+
+    before = blocks(rig)
+    user = rig.database.blocks.find_one()["users"][0]
+    expected, n, _ = without(before, user)
+    done = False
+
+    for attempt in range(200):
+        child = subprocess.Popen(
+            [os.path.join(rig.stack.build, "millrace-erase"), "-c",
+             rig.configuration(), "--user", user],
+            env=rig.stack._environment(), stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        left = rig.database.blocks.count_documents({"users": user})
+        try:
+            wait_until(lambda: child.poll() is not None
+                       or rig.database.blocks.count_documents(
+                           {"users": user}) < left, 60, "a block less",
+                       interval=0)
+        finally:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+        done = child.returncode == 0
+        if done:
+            break
+
+    assert attempt >= 2, "it was never killed in the middle"
+    assert done
+    assert blocks(rig) == expected
+    assert rig.database.state.find_one({"_id": "erased"})["events"] == n
+
+
+def test_while_events_come_in(rig):
+    """The writer goes on, and what it stores meanwhile is exact."""
+
+    made = [event(f"e{i}", f"u{i % 7}", "t") for i in range(20_000)]
+    rig.start()
+    with Stream(rig, made):
+        wait_until(lambda: rig.database.blocks.find_one(), 30, "a block")
+        erase(rig, "u3")
+    rig.settle()
+    erase(rig, "u3")
+    rig.stop()
+
+    stored = {}
+    for doc in rig.database.blocks.find():
+        for row in doc["events"]:
+            key = row["user_id"], row["event_id"]
+            assert key not in stored
+            stored[key] = row
+    assert set(stored) == {(f"u{i % 7}", f"e{i}") for i in range(20_000)
+                           if i % 7 != 3}
+    # Statistics count what was received.
+    assert sum(doc["count"] for doc in rig.database.partials.find(
+        {"_id.width": 3600, "_id.event_type": ""})) == 20_000
+    # And a repeat of an erased event is still a repeat.
+    rig.start()
+    rig.produce([event("e3", "u3", "t")])
+    rig.settle()
+    rig.stop()
+    assert rig.database.blocks.count_documents({"users": "u3"}) == 0
+
+
+def test_a_damaged_block_is_left_alone(rig):
+    rig.start()
+    rig.produce([event("1", "a"), event("2", "b")])
+    rig.settle()
+    rig.stop()
+    rig.database.blocks.update_many({}, {"$set": {"extra": 1}})
+    before = blocks(rig)
+    status, said = rig.run("--user", "a", binary="millrace-erase")
+    assert status == 1
+    assert "a block is damaged, or was written by another version" in said
+    assert "erased 0 events in 0 blocks" in said
+    assert blocks(rig) == before
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ([], "--user is a user_id of 1 to 256 bytes"),
+    (["--user", ""], "--user is a user_id of 1 to 256 bytes"),
+    (["--user", "x" * 257], "--user is a user_id of 1 to 256 bytes"),
+    (["--user", "a", "b"], 'unexpected argument "b"'),
+    (["--users", "a"], "--users"),
+])
+def test_a_wrong_command_line(servers, arguments, message):
+    done = subprocess.run(
+        [os.path.join(servers.build, "millrace-erase"), *arguments],
+        text=True, capture_output=True, timeout=30)
+    assert done.returncode == 2
+    assert message in done.stderr

@@ -1,0 +1,498 @@
+#include <string.h>
+
+#include "rewrite.h"
+
+
+/* As in a block's packed columns. */
+#define TIME_SIZE 8
+#define KIND_SIZE 2
+#define END_SIZE 2
+#define ROWS_MAX 65535
+
+
+typedef struct {
+    const uint8_t *data;
+    uint32_t len; /* bytes */
+} column_t;
+
+
+/* The fields of a block, in their order. */
+enum {
+    ID,
+    SPAN,
+    TMIN,
+    TMAX,
+    RECEIVED,
+    N,
+    TYPES,
+    USERS,
+    TIMES,
+    KINDS,
+    ENDS,
+    EVENTS,
+    FIELDS
+};
+
+
+typedef struct {
+    const bson_t *source;
+    uint32_t n;
+    uint32_t user;  /* its place in users */
+    uint32_t first; /* its rows: first to end - 1 */
+    uint32_t end;
+    column_t times;
+    column_t kinds;
+    column_t ends;
+    uint16_t numbers[ROWS_MAX + 1]; /* of a type: old to new */
+} rewrite_t;
+
+
+static int rewrite_read(rewrite_t *work, const bson_t *source);
+static int rewrite_user(rewrite_t *work, mr_str_t user, int *ret_found);
+static int rewrite_bounds(rewrite_t *work, bson_t *block);
+static int rewrite_types(rewrite_t *work, bson_t *block);
+static int rewrite_users(rewrite_t *work, bson_t *block);
+static int rewrite_columns(rewrite_t *work, bson_t *block);
+static int rewrite_events(rewrite_t *work, bson_t *block);
+static int rewrite_copy(rewrite_t *work, int field, bson_t *block);
+static int rewrite_list(rewrite_t *work, int field, bson_iter_t *ret_items);
+static int rewrite_column(rewrite_t *work, int field, column_t *ret_column);
+static int rewrite_mine(const rewrite_t *work, uint32_t row);
+static uint32_t rewrite_get(const uint8_t *p, size_t size);
+static int64_t rewrite_time(const rewrite_t *work, uint32_t row);
+static void rewrite_put(uint8_t *p, uint32_t value);
+
+
+static const char *const names[FIELDS] = {
+    [ID] = "_id",
+    [SPAN] = "span",
+    [TMIN] = "tmin",
+    [TMAX] = "tmax",
+    [RECEIVED] = "received",
+    [N] = "n",
+    [TYPES] = "types",
+    [USERS] = "users",
+    [TIMES] = "times",
+    [KINDS] = "kinds",
+    [ENDS] = "ends",
+    [EVENTS] = "events",
+};
+
+
+int
+mr_rewrite(const bson_t *source, mr_str_t user, bson_t *block,
+    mr_rewrite_t *ret_result, mr_error_t *err)
+{
+    int found;
+    rewrite_t *work;
+    mr_rewrite_t result = {0, 0};
+
+    work = bson_malloc0(sizeof(rewrite_t));
+    found = 0;
+
+    if (rewrite_read(work, source) != 0
+        || rewrite_user(work, user, &found) != 0) {
+        goto damaged;
+    }
+
+    if (found) {
+        result.removed = work->end - work->first;
+    }
+
+    result.left = work->n - result.removed;
+
+    if (result.removed != 0 && result.left != 0
+        && (rewrite_copy(work, ID, block) != 0
+            || rewrite_copy(work, SPAN, block) != 0
+            || rewrite_bounds(work, block) != 0
+            || rewrite_types(work, block) != 0
+            || rewrite_users(work, block) != 0
+            || rewrite_columns(work, block) != 0
+            || rewrite_events(work, block) != 0))
+    {
+        goto damaged;
+    }
+
+    bson_free(work);
+    *ret_result = result;
+
+    return 0;
+
+damaged:
+
+    bson_free(work);
+
+    return mr_error_set(err, MR_ERROR_MONGODB, NULL,
+        "a block is damaged, or was written by another version");
+}
+
+
+/* Every field is there once, and no other. */
+static int
+rewrite_read(rewrite_t *work, const bson_t *source)
+{
+    int field;
+    bson_iter_t iter;
+
+    work->source = source;
+
+    if (!bson_iter_init(&iter, source)) {
+        return -1;
+    }
+
+    for (field = 0; bson_iter_next(&iter); field++) {
+
+        if (field == FIELDS || strcmp(bson_iter_key(&iter), names[field]) != 0)
+        {
+            return -1;
+        }
+    }
+
+    if (field != FIELDS || !bson_iter_init_find(&iter, source, names[N])
+        || !BSON_ITER_HOLDS_INT32(&iter) || bson_iter_int32(&iter) < 1
+        || bson_iter_int32(&iter) > ROWS_MAX
+        || rewrite_column(work, TIMES, &work->times) != 0
+        || rewrite_column(work, KINDS, &work->kinds) != 0
+        || rewrite_column(work, ENDS, &work->ends) != 0)
+    {
+        return -1;
+    }
+
+    work->n = (uint32_t) bson_iter_int32(&iter);
+
+    return work->times.len == work->n * TIME_SIZE
+                   && work->kinds.len == work->n * KIND_SIZE
+               ? 0
+               : -1;
+}
+
+
+/* Where the user's rows are; users and ends belong together. */
+static int
+rewrite_user(rewrite_t *work, mr_str_t user, int *ret_found)
+{
+    uint32_t i, len, first, end;
+    const char *name;
+    bson_iter_t users;
+
+    if (rewrite_list(work, USERS, &users) != 0) {
+        return -1;
+    }
+
+    first = 0;
+
+    for (i = 0; bson_iter_next(&users); i++) {
+
+        if (!BSON_ITER_HOLDS_UTF8(&users)
+            || (i + 1) * END_SIZE > work->ends.len) {
+            return -1;
+        }
+
+        name = bson_iter_utf8(&users, &len);
+        end = rewrite_get(work->ends.data + i * END_SIZE, END_SIZE);
+
+        if (end <= first || end > work->n) {
+            return -1;
+        }
+
+        if (mr_str_eq(user, (mr_str_t){name, len})) {
+            *ret_found = 1;
+            work->user = i;
+            work->first = first;
+            work->end = end;
+        }
+
+        first = end;
+    }
+
+    return i * END_SIZE == work->ends.len && first == work->n ? 0 : -1;
+}
+
+
+static int
+rewrite_bounds(rewrite_t *work, bson_t *block)
+{
+    int64_t time, tmin, tmax;
+    uint32_t row;
+
+    tmin = INT64_MAX;
+    tmax = INT64_MIN;
+
+    for (row = 0; row < work->n; row++) {
+
+        if (rewrite_mine(work, row)) {
+            continue;
+        }
+
+        time = rewrite_time(work, row);
+        tmin = time < tmin ? time : tmin;
+        tmax = time > tmax ? time : tmax;
+    }
+
+    return BSON_APPEND_DATE_TIME(block, names[TMIN], tmin)
+                   && BSON_APPEND_DATE_TIME(block, names[TMAX], tmax)
+                   && rewrite_copy(work, RECEIVED, block) == 0
+                   && BSON_APPEND_INT32(block, names[N],
+                       (int32_t) (work->n - (work->end - work->first)))
+               ? 0
+               : -1;
+}
+
+
+/* The types that are left, and their new numbers. */
+static int
+rewrite_types(rewrite_t *work, bson_t *block)
+{
+    char digits[16];
+    bson_t types;
+    uint32_t row, kind, old, new;
+    const char *key;
+    bson_iter_t iter;
+    uint8_t *used;
+
+    if (rewrite_list(work, TYPES, &iter) != 0) {
+        return -1;
+    }
+
+    used = bson_malloc0(ROWS_MAX + 1);
+
+    for (row = 0; row < work->n; row++) {
+        if (!rewrite_mine(work, row)) {
+            kind = rewrite_get(work->kinds.data + row * KIND_SIZE, KIND_SIZE);
+            used[kind] = 1;
+        }
+    }
+
+    BSON_APPEND_ARRAY_BEGIN(block, names[TYPES], &types);
+
+    for (old = 0, new = 0; bson_iter_next(&iter); old++) {
+
+        if (old > ROWS_MAX || !used[old]) {
+            continue;
+        }
+
+        used[old] = 0;
+        work->numbers[old] = (uint16_t) new;
+        bson_uint32_to_string(new ++, &key, digits, sizeof(digits));
+        bson_append_iter(&types, key, -1, &iter);
+    }
+
+    bson_append_array_end(block, &types);
+
+    /* A number without a type. */
+    kind = memchr(used, 1, ROWS_MAX + 1) != NULL;
+
+    bson_free(used);
+
+    return kind ? -1 : 0;
+}
+
+
+static int
+rewrite_users(rewrite_t *work, bson_t *block)
+{
+    char digits[16];
+    bson_t users;
+    uint32_t i, k;
+    const char *key;
+    bson_iter_t iter;
+
+    if (rewrite_list(work, USERS, &iter) != 0) {
+        return -1;
+    }
+
+    BSON_APPEND_ARRAY_BEGIN(block, names[USERS], &users);
+
+    for (i = 0, k = 0; bson_iter_next(&iter); i++) {
+
+        if (i == work->user) {
+            continue;
+        }
+
+        bson_uint32_to_string(k++, &key, digits, sizeof(digits));
+        bson_append_iter(&users, key, -1, &iter);
+    }
+
+    bson_append_array_end(block, &users);
+
+    return 0;
+}
+
+
+static int
+rewrite_columns(rewrite_t *work, bson_t *block)
+{
+    int rc;
+    uint8_t *times, *kinds, *ends;
+    uint32_t row, left, user, kept, end, removed;
+
+    times = bson_malloc(work->times.len);
+    kinds = bson_malloc(work->kinds.len);
+    ends = bson_malloc(work->ends.len);
+    removed = work->end - work->first;
+
+    for (row = 0, left = 0; row < work->n; row++) {
+
+        if (rewrite_mine(work, row)) {
+            continue;
+        }
+
+        memcpy(times + left * TIME_SIZE, work->times.data + row * TIME_SIZE,
+            TIME_SIZE);
+        rewrite_put(kinds + left * KIND_SIZE,
+            work->numbers[rewrite_get(
+                work->kinds.data + row * KIND_SIZE, KIND_SIZE)]);
+        left++;
+    }
+
+    for (user = 0, kept = 0; user * END_SIZE < work->ends.len; user++) {
+
+        if (user == work->user) {
+            continue;
+        }
+
+        end = rewrite_get(work->ends.data + user * END_SIZE, END_SIZE);
+        rewrite_put(
+            ends + kept * END_SIZE, user > work->user ? end - removed : end);
+        kept++;
+    }
+
+    rc = BSON_APPEND_BINARY(
+             block, names[TIMES], BSON_SUBTYPE_BINARY, times, left * TIME_SIZE)
+                 && BSON_APPEND_BINARY(block, names[KINDS], BSON_SUBTYPE_BINARY,
+                     kinds, left * KIND_SIZE)
+                 && BSON_APPEND_BINARY(block, names[ENDS], BSON_SUBTYPE_BINARY,
+                     ends, kept * END_SIZE)
+             ? 0
+             : -1;
+
+    bson_free(times);
+    bson_free(kinds);
+    bson_free(ends);
+
+    return rc;
+}
+
+
+/* As they are: a value that is copied stays equal. */
+static int
+rewrite_events(rewrite_t *work, bson_t *block)
+{
+    int rc;
+    char digits[16];
+    bson_t events;
+    uint32_t row, left;
+    const char *key;
+    bson_iter_t iter;
+
+    if (rewrite_list(work, EVENTS, &iter) != 0) {
+        return -1;
+    }
+
+    rc = 0;
+    BSON_APPEND_ARRAY_BEGIN(block, names[EVENTS], &events);
+
+    for (row = 0, left = 0; bson_iter_next(&iter); row++) {
+
+        if (rewrite_mine(work, row)) {
+            continue;
+        }
+
+        bson_uint32_to_string(left++, &key, digits, sizeof(digits));
+
+        if (!bson_append_iter(&events, key, -1, &iter)) {
+            rc = -1;
+        }
+    }
+
+    bson_append_array_end(block, &events);
+
+    return row == work->n ? rc : -1;
+}
+
+
+static int
+rewrite_copy(rewrite_t *work, int field, bson_t *block)
+{
+    bson_iter_t iter;
+
+    return bson_iter_init_find(&iter, work->source, names[field])
+                   && bson_append_iter(block, NULL, 0, &iter)
+               ? 0
+               : -1;
+}
+
+
+static int
+rewrite_list(rewrite_t *work, int field, bson_iter_t *ret_items)
+{
+    bson_iter_t iter;
+
+    return bson_iter_init_find(&iter, work->source, names[field])
+                   && BSON_ITER_HOLDS_ARRAY(&iter)
+                   && bson_iter_recurse(&iter, ret_items)
+               ? 0
+               : -1;
+}
+
+
+static int
+rewrite_column(rewrite_t *work, int field, column_t *ret_column)
+{
+    bson_iter_t iter;
+    bson_subtype_t subtype;
+
+    if (!bson_iter_init_find(&iter, work->source, names[field])
+        || !BSON_ITER_HOLDS_BINARY(&iter))
+    {
+        return -1;
+    }
+
+    bson_iter_binary(&iter, &subtype, &ret_column->len, &ret_column->data);
+
+    return 0;
+}
+
+
+static int
+rewrite_mine(const rewrite_t *work, uint32_t row)
+{
+    return row >= work->first && row < work->end;
+}
+
+
+/* Little-endian, as the columns are. */
+static uint32_t
+rewrite_get(const uint8_t *p, size_t size)
+{
+    size_t i;
+    uint32_t value;
+
+    value = 0;
+
+    for (i = 0; i < size; i++) {
+        value |= (uint32_t) p[i] << (8 * i);
+    }
+
+    return value;
+}
+
+
+static int64_t
+rewrite_time(const rewrite_t *work, uint32_t row)
+{
+    const uint8_t *p;
+
+    p = work->times.data + row * TIME_SIZE;
+
+    return (int64_t) ((uint64_t) rewrite_get(p, 4)
+                      | (uint64_t) rewrite_get(p + 4, 4) << 32);
+}
+
+
+static void
+rewrite_put(uint8_t *p, uint32_t value)
+{
+    p[0] = (uint8_t) value;
+    p[1] = (uint8_t) (value >> 8);
+}

@@ -1,0 +1,314 @@
+#include "../common/mongo.h"
+#include "../common/run.h"
+
+#include "rewrite.h"
+#include "store.h"
+
+
+#define STORE_PASSES 100
+
+
+typedef struct {
+    mr_mongo_t *mongo;
+    mongoc_client_t *client;
+    mongoc_collection_t *blocks;
+    mongoc_collection_t *state;
+    mr_str_t user;
+    int count_only;
+    mr_erased_t *erased;
+} store_t;
+
+/* One block's transaction. */
+typedef struct {
+    store_t *store;
+    const bson_t *found; /* the block as it was read */
+    const bson_t *block; /* as it is to be, or NULL: to be deleted */
+    int64_t removed;
+    int changed;
+} store_change_t;
+
+
+static int store_pass(store_t *store, int64_t *ret_blocks, mr_error_t *err);
+static int store_block(store_t *store, mongoc_client_session_t *session,
+    const bson_t *found, int *ret_changed, mr_error_t *err);
+static int store_change(store_t *store, mongoc_client_session_t *session,
+    store_change_t *change, mr_error_t *err);
+static bool store_transaction(mongoc_client_session_t *session, void *ctx,
+    bson_t **reply, bson_error_t *error);
+static bool store_replace(
+    store_change_t *change, const bson_t *opts, bson_error_t *error);
+static mongoc_transaction_opt_t *store_durable(void);
+
+
+int
+mr_store_erase(const mr_options_t *options, mr_str_t user, int count_only,
+    mr_erased_t *ret_erased, mr_error_t *err)
+{
+    int rc, pass;
+    store_t store;
+    int64_t blocks;
+
+    ret_erased->events = 0;
+    ret_erased->blocks = 0;
+
+    if (mr_mongo_open(options, "millrace-erase", &store.mongo, err) == -1) {
+        return -1;
+    }
+
+    store.client = mr_mongo_pop(store.mongo);
+    store.blocks =
+        mr_mongo_collection(store.mongo, store.client, MR_MONGO_BLOCKS);
+    store.state =
+        mr_mongo_collection(store.mongo, store.client, MR_MONGO_STATE);
+    store.user = user;
+    store.count_only = count_only;
+    store.erased = ret_erased;
+
+    /* A pass sees what was there when it began. */
+    for (pass = 0;; pass++) {
+
+        rc = store_pass(&store, &blocks, err);
+
+        if (rc != 0 || blocks == 0 || count_only) {
+            break;
+        }
+
+        if (pass == STORE_PASSES) {
+            rc = mr_error_set(err, MR_ERROR_TIMEOUT, NULL,
+                "the user's events come in faster than they are erased; stop "
+                "them, and try again");
+            break;
+        }
+    }
+
+    mongoc_collection_destroy(store.state);
+    mongoc_collection_destroy(store.blocks);
+    mr_mongo_push(store.mongo, store.client);
+    mr_mongo_close(store.mongo);
+
+    return rc;
+}
+
+
+static int
+store_pass(store_t *store, int64_t *ret_blocks, mr_error_t *err)
+{
+    int rc, changed;
+    int64_t blocks;
+    bson_t filter;
+    const bson_t *found;
+    bson_error_t error;
+    mongoc_cursor_t *cursor;
+    mongoc_client_session_t *session;
+
+    session = mongoc_client_start_session(store->client, NULL, &error);
+
+    if (session == NULL) {
+        return mr_mongo_error(err, "cannot start a session", &error);
+    }
+
+    rc = 0;
+    blocks = 0;
+
+    bson_init(&filter);
+    bson_append_utf8(
+        &filter, "users", -1, store->user.data, (int) store->user.len);
+
+    cursor =
+        mongoc_collection_find_with_opts(store->blocks, &filter, NULL, NULL);
+
+    while (rc == 0 && mongoc_cursor_next(cursor, &found)) {
+
+        if (mr_run_stopping()) {
+            rc = mr_error_set(err, MR_ERROR_SYSTEM, NULL,
+                "stopped before all was done; run it again");
+            break;
+        }
+
+        changed = 0;
+        rc = store_block(store, session, found, &changed, err);
+        blocks += changed;
+    }
+
+    if (rc == 0 && mongoc_cursor_error(cursor, &error)) {
+        rc = mr_mongo_error(err, "cannot read blocks", &error);
+    }
+
+    mongoc_cursor_destroy(cursor);
+    bson_destroy(&filter);
+    mongoc_client_session_destroy(session);
+
+    *ret_blocks = blocks;
+
+    return rc;
+}
+
+
+/* A block that has changed since it was read is left to the next pass. */
+static int
+store_block(store_t *store, mongoc_client_session_t *session,
+    const bson_t *found, int *ret_changed, mr_error_t *err)
+{
+    int rc;
+    bson_t block;
+    mr_rewrite_t result;
+    store_change_t change;
+
+    bson_init(&block);
+
+    rc = mr_rewrite(found, store->user, &block, &result, err);
+
+    if (rc == 0 && store->count_only) {
+        store->erased->events += result.removed;
+        store->erased->blocks++;
+
+    } else if (rc == 0) {
+        change.store = store;
+        change.found = found;
+        change.block = result.left != 0 ? &block : NULL;
+        change.removed = result.removed;
+
+        rc = store_change(store, session, &change, err);
+        *ret_changed = 1;
+    }
+
+    bson_destroy(&block);
+
+    return rc;
+}
+
+
+static int
+store_change(store_t *store, mongoc_client_session_t *session,
+    store_change_t *change, mr_error_t *err)
+{
+    bool done;
+    bson_t reply;
+    bson_error_t error;
+    mongoc_transaction_opt_t *txn;
+
+    txn = store_durable();
+
+    done = mongoc_client_session_with_transaction(
+        session, store_transaction, txn, change, &reply, &error);
+
+    mongoc_transaction_opts_destroy(txn);
+    bson_destroy(&reply);
+
+    if (!done) {
+        return mr_mongo_error(err, "cannot rewrite a block", &error);
+    }
+
+    if (change->changed) {
+        store->erased->events += change->removed;
+        store->erased->blocks++;
+    }
+
+    return 0;
+}
+
+
+/* May be called again by the driver: it has no effect of its own. */
+static bool
+store_transaction(mongoc_client_session_t *session, void *ctx, bson_t **reply,
+    bson_error_t *error)
+{
+    bool done;
+    bson_t opts, *selector, *update;
+    store_change_t *change;
+
+    change = ctx;
+    change->changed = 0;
+    *reply = NULL;
+
+    bson_init(&opts);
+
+    if (!mongoc_client_session_append(session, &opts, error)
+        || !store_replace(change, &opts, error))
+    {
+        bson_destroy(&opts);
+        return false;
+    }
+
+    done = true;
+
+    if (change->changed) {
+        selector = BCON_NEW("_id", BCON_UTF8("erased"));
+        update = BCON_NEW("$inc", "{", "events", BCON_INT64(change->removed),
+            "blocks", BCON_INT64(1), "}");
+        BSON_APPEND_BOOL(&opts, "upsert", true);
+
+        done = mongoc_collection_update_one(
+            change->store->state, selector, update, &opts, NULL, error);
+
+        bson_destroy(selector);
+        bson_destroy(update);
+    }
+
+    bson_destroy(&opts);
+
+    return done;
+}
+
+
+/* Only if it is still as it was read: as many rows, of the same users. */
+static bool
+store_replace(store_change_t *change, const bson_t *opts, bson_error_t *error)
+{
+    bool done;
+    bson_t selector, replace, reply;
+    bson_iter_t iter;
+    static const char *const counts[] = {"deletedCount", "modifiedCount"};
+
+    bson_init(&selector);
+
+    if (bson_iter_init_find(&iter, change->found, "_id")) {
+        bson_append_iter(&selector, NULL, 0, &iter);
+    }
+
+    if (bson_iter_init_find(&iter, change->found, "ends")) {
+        bson_append_iter(&selector, NULL, 0, &iter);
+    }
+
+    if (change->block == NULL) {
+        done = mongoc_collection_delete_one(
+            change->store->blocks, &selector, opts, &reply, error);
+
+    } else {
+        /* Validation would refuse an empty key, which metadata may have. */
+        bson_copy_to(opts, &replace);
+        BSON_APPEND_BOOL(&replace, "validate", false);
+        done = mongoc_collection_replace_one(change->store->blocks, &selector,
+            change->block, &replace, &reply, error);
+        bson_destroy(&replace);
+    }
+
+    change->changed =
+        done
+        && bson_iter_init_find(&iter, &reply, counts[change->block != NULL])
+        && bson_iter_as_int64(&iter) == 1;
+
+    bson_destroy(&reply);
+    bson_destroy(&selector);
+
+    return done;
+}
+
+
+static mongoc_transaction_opt_t *
+store_durable(void)
+{
+    mongoc_write_concern_t *write_concern;
+    mongoc_transaction_opt_t *txn;
+
+    write_concern = mongoc_write_concern_new();
+    mongoc_write_concern_set_wmajority(write_concern, 0);
+    mongoc_write_concern_set_journal(write_concern, true);
+
+    txn = mongoc_transaction_opts_new();
+    mongoc_transaction_opts_set_write_concern(txn, write_concern);
+
+    mongoc_write_concern_destroy(write_concern);
+
+    return txn;
+}
