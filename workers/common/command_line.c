@@ -103,6 +103,7 @@ mr_command_line_usage(FILE *out, const char *program)
         "      --document     print all configuration keys as Markdown and "
         "exit\n"
         "MILLRACE_<SECTION>_<KEY> in the environment overrides a key;\n"
-        "MILLRACE_LOG is debug, info, warn or error.\n",
+        "MILLRACE_LOG is debug, info, warn or error;\n"
+        "MILLRACE_LOG_FORMAT is text, logfmt or json.\n",
         program);
 }
