@@ -43,14 +43,18 @@ DEP_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm
 CPPFLAGS  += $(patsubst -I%,-isystem %,$(filter -I%,$(DEP_CFLAGS))) \
              $(filter -D%,$(DEP_CFLAGS))
 
-# yyjson: the system's where there is one, else upstream's source.
+# yyjson: upstream's source in YYJSON_DIR where that is set, else the system's
+# library where there is one, else upstream's source in .cache.
+ifeq ($(YYJSON_DIR),)
 YYJSON_LIBS := $(shell pkg-config --libs yyjson 2>/dev/null)
+endif
 ifeq ($(YYJSON_LIBS),)
-CPPFLAGS  += -isystem $(CACHE)/yyjson
+YYJSON_SRC := $(or $(YYJSON_DIR),$(CACHE)/yyjson)
+CPPFLAGS  += -isystem $(YYJSON_SRC)
 YYJSON_OBJ := $(BUILD)/yyjson.o
 endif
 
-DAEMONS   := setup writer stats query audit
+DAEMONS   := setup writer stats query audit erase
 BINARIES  := $(DAEMONS:%=$(BUILD)/millrace-%)
 
 core_obj   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/*.c))
@@ -99,7 +103,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	@echo '  CC   $@'
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/yyjson.o: $(CACHE)/yyjson/yyjson.c
+$(BUILD)/yyjson.o: $(YYJSON_SRC)/yyjson.c
 	@mkdir -p $(dir $@)
 	@echo '  CC   $@'
 	$(Q)$(CC) -std=gnu11 -g -O3 -fPIC -c -o $@ $<
@@ -152,7 +156,7 @@ $(BUILD)/fuzz/%.o: %.c $(BUILD)/flags
 	    -MMD -MP -c -o $@ $<
 
 # yyjson without UBSan, which takes minutes to compile.
-$(BUILD)/fuzz/yyjson.o: $(CACHE)/yyjson/yyjson.c
+$(BUILD)/fuzz/yyjson.o: $(YYJSON_SRC)/yyjson.c
 	@mkdir -p $(dir $@)
 	clang -std=gnu11 -g -O1 -fsanitize=address,fuzzer-no-link -c -o $@ $<
 
@@ -212,8 +216,30 @@ test:
 	@scripts/test
 
 test-all:
-	@scripts/install test
+	@scripts/install all
 	@scripts/test all
+
+# The module with the nginx of Debian 13 (1.26) and of sid (1.30).
+.PHONY: test-nginx
+test-nginx:
+	@scripts/install all
+	@$(MAKE) --no-print-directory daemons
+	@scripts/test-nginx trixie sid
+
+
+# The part of docs/configuration.md that the code itself tells.
+.PHONY: docs
+docs: $(BUILD)/millrace-writer
+	@{ sed '/^<!-- generated -->$$/q' docs/configuration.md; echo; \
+	    $< --document; } > $(BUILD)/configuration.md
+	@mv $(BUILD)/configuration.md docs/configuration.md
+
+
+# Debian packages, into $(BUILD)/packages.
+.PHONY: packages
+packages:
+	@scripts/install packages
+	@scripts/packages $(BUILD)/packages
 
 
 .PHONY: lint format clean help
@@ -234,6 +260,7 @@ help:
 	@echo 'make up        start all in the background; make down, make status'
 	@echo 'make test      units, lint, sanitizers, integration on real servers'
 	@echo 'make test-all  the same and what takes longer'
+	@echo 'make test-nginx  the module with other versions of nginx'
 	@echo 'make           build the module and the daemons into $(BUILD)/'
 	@echo 'make asan      the same with ASan and UBSan into build-asan/'
 	@echo 'make units     build and run the unit tests'
@@ -243,9 +270,12 @@ help:
 	@echo 'make bench-storage  the writer beside its limit and MongoDB'"'"'s'
 	@echo '               connector, then queries; make bench-query  these alone'
 	@echo 'make chaos     break things under load for half an hour, and audit'
+	@echo 'make docs      write docs/configuration.md from the code'
+	@echo 'make packages  Debian packages into $(BUILD)/packages'
 	@echo 'make lint      format, banned functions, include rules, sizes'
 	@echo 'make format    clang-format over all of it'
 	@echo 'make deps      install all that building and testing needs'
 	@echo 'make clean     stop what make up started, forget builds and data'
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(BUILD)/packages -prune -o \
+    -type f -name '*.d' -print 2>/dev/null)
