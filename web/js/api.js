@@ -2,6 +2,11 @@
 
 const DEADLINE = 15000;
 
+/* Milliseconds by which a clock may be wrong without being corrected. */
+const TOLERATED = 5000;
+
+let skew = 0;   /* of nginx's clock against this machine's, in ms */
+
 
 export class ApiError extends Error {
 
@@ -11,6 +16,12 @@ export class ApiError extends Error {
         this.status = status;
         this.problem = problem ?? {};
     }
+}
+
+
+/* UNIX seconds by nginx's clock: ranges that end now are nginx's now. */
+export function now() {
+    return (Date.now() + skew) / 1000;
 }
 
 
@@ -32,9 +43,17 @@ export async function get(path, parameters, signal) {
 }
 
 
-/* GET a text; {status, text} whatever the status is. */
+/*
+ * GET a text that no cache keeps, whatever the status is: {status, text}.
+ * It tells what time it is for nginx as well.
+ */
 export async function getText(path) {
     const answer = await request(path);
+    const date = Date.parse(answer.headers.get("date"));
+    const difference = date + 500 - Date.now();
+    if (Math.abs(difference - skew) > TOLERATED) {
+        skew = difference;
+    }
     return {status: answer.status, text: await body(answer)};
 }
 

@@ -1,6 +1,6 @@
 /* The newest events of the view, page by page. */
 
-import {get} from "./api.js";
+import {get, now} from "./api.js";
 import {colorOf} from "./colors.js";
 import {byId, el, foreign, keepFocus, setText} from "./dom.js";
 import {clock, date} from "./format.js";
@@ -26,9 +26,12 @@ let running = null;
 const open = new Set(); /* events that are unfolded */
 
 
-/* The first page anew, unless the reader has gone on to another. */
+/* The first page anew, unless the reader has gone on or marked text. */
 export async function refresh(bounds) {
-    if (cursors.length > 1) {
+    const marked = getSelection();
+    if (cursors.length > 1 || (!marked.isCollapsed
+        && root.contains(marked.anchorNode)))
+    {
         return;
     }
     question = ask(bounds);
@@ -39,20 +42,15 @@ export async function refresh(bounds) {
 /* Back to the first page: the view has changed. */
 export async function restart(bounds) {
     cursors = [null];
-    await refresh(bounds);
-}
-
-
-export function showing() {
-    return cursors.length === 1;
+    question = ask(bounds);
+    await show();
 }
 
 
 function ask(bounds) {
-    const now = Date.now() / 1000;
     const range = moving()
-        ? {from: Math.floor(now - RANGES[state.range]), to: null}
-        : (({from, to}) => ({from, to}))(plan(now, bounds));
+        ? {from: Math.floor(now() - RANGES[state.range]), to: null}
+        : (({from, to}) => ({from, to}))(plan(now(), bounds));
     return {
         ...range, limit: LIMIT, event_type: state.types,
         user_id: state.user || null,

@@ -3,8 +3,8 @@
  * answers, else by asking GET /stats.
  */
 
-import {get} from "./api.js";
-import {moving, state} from "./state.js";
+import {get, now} from "./api.js";
+import {state} from "./state.js";
 
 const KEPT = 120;
 const POLL = 2000;
@@ -122,8 +122,7 @@ function take(window) {
     if (window.width !== "1s") {
         return;
     }
-    const now = Date.now() / 1000;
-    if (window.start < now - KEPT || window.start > now + 1) {
+    if (window.start < now() - KEPT || window.start > now() + 1) {
         return;
     }
     put(window.start, window.event_type, window.count);
@@ -139,7 +138,7 @@ function put(at, type, count) {
     }
     seconds.get(at).set(type, count);
     for (const old of seconds.keys()) {
-        if (old < Date.now() / 1000 - KEPT) {
+        if (old < now() - KEPT) {
             seconds.delete(old);
         }
     }
@@ -148,10 +147,10 @@ function put(at, type, count) {
 
 async function poll() {
     polled = Date.now();
-    const now = Math.floor(Date.now() / 1000);
+    const second = Math.floor(now());
     try {
         let answer;
-        const question = {time_interval: "1s", from: now - 62, to: now + 1};
+        const question = {time_interval: "1s", from: second - 62, to: second + 1};
         try {
             answer = await get("/stats",
                 {...question, group_by: "event_type"});
@@ -168,15 +167,9 @@ async function poll() {
         }
         counted = answer.as_of;
         lag = answer.lag_seconds;
-        asOf = Math.max(asOf, Math.min(answer.as_of ?? 0, now));
+        asOf = Math.max(asOf, Math.min(answer.as_of ?? 0, second));
         report();
     } catch {
         /* The view itself says what is wrong. */
     }
-}
-
-
-/* Does the view move by itself? */
-export function wantsUpdates() {
-    return moving() && !document.hidden;
 }

@@ -1,5 +1,6 @@
 /* The dashboard: the view is loaded, drawn, and kept up to date. */
 
+import {getText, now} from "./api.js";
 import * as chart from "./chart.js";
 import {byId, el, setText} from "./dom.js";
 import * as events from "./events.js";
@@ -150,9 +151,8 @@ function fillControls() {
 function chosen(event) {
     const {name, value} = event.target;
     if (name === "range" && value === "custom") {
-        const now = plan(Date.now() / 1000, view?.plan);
-        change({range: "custom", from: view?.plan.from ?? now.from,
-            to: view?.plan.to ?? now.to});
+        const {from, to} = view?.plan ?? plan(now());
+        change({range: "custom", from, to});
     } else if (name === "from" || name === "to") {
         const from = fromInput(controls.elements.from.value, state.zone);
         const to = fromInput(controls.elements.to.value, state.zone);
@@ -168,7 +168,7 @@ function chosen(event) {
 }
 
 
-function start() {
+async function start() {
     const option = (value, text) => el("option", {value}, text);
     controls.elements.interval.append(option("auto", "Automatic"),
         ...Object.keys(INTERVALS).map((name) => option(name, name)));
@@ -184,6 +184,8 @@ function start() {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change",
         chart.redraw);
     events.start(fail);
+    /* What time it is, before a range that ends now is asked for. */
+    await getText("/healthz").catch(() => null);
     live.start(drawLive);
     health.start((available) => {
         if (available && !loading) {

@@ -5,7 +5,7 @@
  * another one, since distinct users and percentiles do not add up.
  */
 
-import {ApiError, get} from "./api.js";
+import {ApiError, get, now} from "./api.js";
 import {assign, SHOWN} from "./colors.js";
 import {plan, state} from "./state.js";
 
@@ -19,6 +19,7 @@ const DETAILS_AGE = 10;
 
 let running = null;
 let bounds = null;      /* of all that is stored: {from, to} */
+let pieces = {key: "", tried: 0};  /* of PIECES, what was too few */
 let details = {key: "", time: 0, totals: new Map()};
 
 
@@ -30,12 +31,10 @@ export async function load() {
     running?.abort();
     running = new AbortController();
     const signal = running.signal;
-    const now = Date.now() / 1000;
-
     if (state.range === "all") {
         bounds = await findBounds(signal);
     }
-    const wanted = plan(now, bounds);
+    const wanted = plan(now(), bounds);
     const question = {
         from: wanted.from, to: wanted.to, time_interval: wanted.interval,
         measure: state.measure,
@@ -65,8 +64,13 @@ export async function load() {
 async function askTypes(question, width, signal) {
     const {from, to} = question;
     const ask = (more) => get("/stats", {...question, ...more}, signal);
-    for (const pieces of PIECES) {
-        const step = Math.ceil((to - from) / width / pieces) * width;
+    const key = JSON.stringify([width, (to - from) / width]);
+    if (pieces.key !== key) {
+        pieces = {key, tried: 0};
+    }
+    for (; pieces.tried < PIECES.length; pieces.tried++) {
+        const step = Math.ceil((to - from) / width / PIECES[pieces.tried])
+            * width;
         const starts = [];
         for (let at = from; at < to; at += step) {
             starts.push(at);
@@ -124,15 +128,15 @@ async function addDetails(view, question, signal) {
     const shown = view.types.slice(0, SHOWN).filter((type) => type.count > 0);
     const key = JSON.stringify([question.time_interval, question.measure,
         state.range, state.from, state.to, shown.map((type) => type.name)]);
-    const now = performance.now() / 1000;
-    if (key !== details.key || now - details.time > DETAILS_AGE) {
+    const time = performance.now() / 1000;
+    if (key !== details.key || time - details.time > DETAILS_AGE) {
         const totals = new Map();
         await Promise.all(shown.map(async (type) => {
             const answer = await get("/stats",
                 {...question, event_type: type.name}, signal);
             totals.set(type.name, answer.total);
         }));
-        details = {key, time: now, totals};
+        details = {key, time, totals};
     }
     for (const type of view.types) {
         type.total = details.totals.get(type.name) ?? null;

@@ -40,9 +40,13 @@ def chromium():
 
 
 class Tab:
-    """A page in a context of its own; `phone`: small, and with touch."""
+    """
+    A page in a context of its own.  `phone`: small, and with touch; `behind`:
+    seconds that its clock is late.
+    """
 
-    def __init__(self, browser, url, phone=False, dark=False, motion=True):
+    def __init__(self, browser, url, phone=False, dark=False, motion=True,
+                 behind=0):
         self.url = url
         self.complaints = []
         self.context = browser.new_context(
@@ -60,6 +64,10 @@ class Tab:
             "document.addEventListener('securitypolicyviolation', (event) =>"
             " console.error('policy: ' + event.violatedDirective + ' '"
             " + event.blockedURI))")
+        if behind:
+            self.page.add_init_script(
+                "{ const now = Date.now; Date.now = () => now() - "
+                f"{behind * 1000}; }}")
 
     def open(self, path="/", **parameters):
         query = urllib.parse.urlencode(parameters, doseq=True)
