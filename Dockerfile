@@ -20,7 +20,7 @@ COPY . .
 # The Debian packages, so that an image is what an installation is.
 RUN scripts/install build \
  && apt-get install -y -q --no-install-recommends \
-        debhelper dpkg-dev fakeroot \
+        build-essential debhelper dpkg-dev fakeroot \
  && dpkg-buildpackage -b -us -uc -j"$(nproc)" \
  && mkdir /packages \
  && mv ../libnginx-mod-http-millrace_*.deb ../millrace-workers_*.deb /packages

@@ -23,7 +23,7 @@ import stackconf  # noqa: E402
 from harness.waiting import wait_until  # noqa: E402
 
 BLOCK = re.compile(
-    r"((?:^<!-- prints: .* -->\n)*)^```sh run\n(.*?)^```$", re.M | re.S)
+    r"((?:^<!-- prints: [^\n]* -->\n)*)^```sh run\n(.*?)^```$", re.M | re.S)
 
 
 def blocks():
