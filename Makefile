@@ -144,11 +144,15 @@ bench-core: $(BUILD)/bench_core
 $(BUILD)/bench_core: $(BUILD)/loadtest/bench_core.o $(BUILD)/libmrcore.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(DEP_LIBS) $(YYJSON_LIBS)
 
-FUZZ       := event batch inflate sketch
+FUZZ       := event batch inflate sketch query cursor
 FUZZ_TIME  ?= 30
 FUZZ_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer \
               -fsanitize=address,undefined -fno-sanitize-recover=undefined
-FUZZ_OBJ   := $(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(core_obj) $(YYJSON_OBJ))
+FUZZ_OBJ   := $(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(core_obj) $(YYJSON_OBJ)) \
+              $(patsubst %,$(BUILD)/fuzz/workers/query/%.o, \
+                  accept cursor key params plan)
+
+$(BUILD)/fuzz/tests/%.o: CPPFLAGS += -Iworkers
 
 $(BUILD)/fuzz/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(dir $@)
