@@ -218,7 +218,7 @@ function showTooltip(index) {
     const lines = layers.map((layer) => ({layer,
         value: layer.values[index]})).filter((line) => !show.additive
             || line.value > 0);
-    tooltip.replaceChildren(
+    tooltip.replaceChildren(...[
         el("p", {class: "when"}, bucket(start, view.plan.width, state.zone)),
         ...lines.map(({layer, value}) => el("p", {color: layer.color},
             el("i", {class: "swatch"}), nameOf(layer),
@@ -226,7 +226,8 @@ function showTooltip(index) {
         lines.length === 0 ? el("p", {class: "note"}, "nothing") : null,
         show.additive && lines.length > 1 ? el("p", {class: "sum"}, "Together",
             el("b", {}, format(lines.reduce((sum, line) =>
-                sum + line.value, 0)))) : null);
+                sum + line.value, 0)))) : null,
+    ].filter((line) => line !== null));
     tooltip.hidden = false;
     const left = plot.valToPos(start, "x");
     const right = left > plot.over.clientWidth / 2;
