@@ -33,21 +33,6 @@ def test_commands_are_found():
         ("a\nb", "out\n", 3), ("c", "", 6)]
 
 
-def test_links_lead_somewhere():
-    wrong = []
-    for folder, _, names in os.walk(os.path.join(REPO, "docs")):
-        for name in names + (["../README.md"] if folder.endswith("docs")
-                             else []):
-            path = os.path.normpath(os.path.join(folder, name))
-            if not path.endswith(".md"):
-                continue
-            for target in re.findall(r"\]\(([^)#\s]+)", document(path)):
-                if "://" not in target and not os.path.exists(
-                        os.path.join(os.path.dirname(path), target)):
-                    wrong.append(f"{os.path.relpath(path, REPO)}: {target}")
-    assert wrong == []
-
-
 @pytest.mark.slow
 def test_the_tour_of_the_interface(tmp_path):
     """docs/api.md from its beginning to its end, on a fresh pipeline."""
