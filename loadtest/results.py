@@ -34,7 +34,14 @@ def machine():
 
 
 def keep(directory, name, content):
-    """Write `content` with date and machine to a new file; where to."""
+    """Write `content` with date and machine to a new file; where to.
+
+    Of its options those stay out that are folders of this machine.
+    """
+    if 'options' in content:
+        options = {name: value for name, value in content['options'].items()
+                   if name not in ('directory', 'results')}
+        content = {**content, 'options': options}
     now = datetime.datetime.now(datetime.timezone.utc)
     os.makedirs(directory, exist_ok=True)
     path = os.path.join(directory, f'{now:%Y-%m-%d}-{name}.json')
