@@ -344,6 +344,7 @@ mr_ddsketch_write(const mr_ddsketch_t *sketch, mr_buf_t *buf)
 double
 mr_ddsketch_quantile(const mr_ddsketch_t *sketch, double q)
 {
+    double last;
     uint32_t i;
     int64_t rank, seen;
 
@@ -351,7 +352,10 @@ mr_ddsketch_quantile(const mr_ddsketch_t *sketch, double q)
         return NAN;
     }
 
-    rank = (int64_t) floor(q * (double) (sketch->count - 1));
+    last = (double) (sketch->count - 1);
+
+    /* `last` may have been rounded up, even to 2^63. */
+    rank = q * last >= last ? sketch->count - 1 : (int64_t) (q * last);
     seen = 0;
 
     for (i = 0; i + 1 < sketch->n; i++) {

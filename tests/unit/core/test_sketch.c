@@ -519,8 +519,9 @@ START_TEST(dd_reads_known_bytes)
     ck_assert_int_eq(mr_ddsketch_merge(&full, &sketch), -1);
     ck_assert_int_eq(mr_ddsketch_merge_bytes(&full, good, &err), -1);
     ck_assert_int_eq(full.count, INT64_MAX - 2);
-    ck_assert_uint_eq(full.n, 1);
-
+    ck_assert_int_eq(mr_ddsketch_add(&full, 2, 2), 0);
+    ck_assert_double_eq(mr_ddsketch_quantile(&full, 1), mr_ddsketch_value(2));
+    ck_assert_double_eq(mr_ddsketch_quantile(&full, 0.5), mr_ddsketch_value(1));
     mr_ddsketch_free(&sketch);
     mr_ddsketch_free(&full);
     mr_buf_free(&buf);
