@@ -66,6 +66,7 @@ typedef struct {
         int64_t dedup_window;   /* 500000 records a partition (W) */
         int64_t retention;      /* 0: keep events for ever */
         int64_t keep_accounts;  /* 90d: a minute's account of the log */
+        int64_t sketch_cache;   /* 64m of sketches, over all threads */
         char *metrics;          /* 127.0.0.1:9101 */
     } writer;
 

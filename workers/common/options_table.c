@@ -91,6 +91,11 @@ const mr_option_t mr_option_table[] = {
         "how long the account of a minute of the log is kept, by which "
         "millrace-audit proves that nothing was lost"},
 
+    {"writer", "sketch_cache", MR_OPTION_SIZE, MR_OFFSET(writer.sketch_cache),
+        "64m", "1m", "64g", NULL,
+        "sketches of window partials kept in memory, over all threads; what "
+        "does not fit is read again when it changes"},
+
     {"writer", "metrics", MR_OPTION_ADDRESS, MR_OFFSET(writer.metrics),
         "127.0.0.1:9101", NULL, NULL, NULL,
         "where /metrics and /healthz are served"},

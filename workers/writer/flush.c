@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <millrace/ddsketch.h>
+#include <millrace/hll.h>
 #include <millrace/value.h>
 
 #include "encode.h"
@@ -162,7 +164,11 @@ flush_partials(
     mr_cell_t *cell;
 
     cell = mr_partials_add(&flush->partials, type, event->timestamp, received);
-    if (cell == NULL) {
+
+    if (cell == NULL
+        || mr_partials_user(&flush->partials, cell, mr_hll_hash(event->user_id))
+               != 0)
+    {
         return -1;
     }
 
@@ -173,6 +179,13 @@ flush_partials(
         {
         case MR_NUMBER_FOUND:
             mr_measure_add(&cell->measures[i], value);
+
+            if (mr_partials_number(
+                    &flush->partials, cell, i, mr_ddsketch_key(value))
+                != 0) {
+                return -1;
+            }
+
             break;
 
         case MR_NUMBER_IGNORED:

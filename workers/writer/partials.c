@@ -1,5 +1,6 @@
 #include "partials.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 
@@ -7,8 +8,12 @@
 
 
 static void partials_limits(mr_partials_t *partials, int64_t second);
+static mr_sample_t *partials_sample(mr_partials_t *partials, mr_cell_t *cell);
+static int partials_part(
+    mr_partials_t *partials, mr_cell_t *window, uint32_t second);
+static void *partials_grow(void *list, size_t n, size_t *cap, size_t size);
 static int partials_spread(
-    mr_partials_t *partials, const mr_cell_t *cell, mr_width_t width);
+    mr_partials_t *partials, uint32_t second, mr_width_t width);
 
 
 void
@@ -16,6 +21,7 @@ mr_partials_init(mr_partials_t *partials, const mr_options_t *options)
 {
     mr_width_t width;
 
+    memset(partials, 0, sizeof(mr_partials_t));
     mr_cells_init(&partials->seconds, options->measures.n);
     mr_cells_init(&partials->windows, options->measures.n);
 
@@ -32,6 +38,8 @@ mr_partials_free(mr_partials_t *partials)
 {
     mr_cells_free(&partials->seconds);
     mr_cells_free(&partials->windows);
+    free(partials->samples);
+    free(partials->parts);
 }
 
 
@@ -40,6 +48,8 @@ mr_partials_reset(mr_partials_t *partials)
 {
     mr_cells_reset(&partials->seconds);
     mr_cells_reset(&partials->windows);
+    partials->n_samples = 0;
+    partials->n_parts = 0;
 }
 
 
@@ -76,6 +86,103 @@ mr_partials_add(
 }
 
 
+int
+mr_partials_user(mr_partials_t *partials, mr_cell_t *cell, uint64_t hash)
+{
+    mr_sample_t *sample;
+
+    sample = partials_sample(partials, cell);
+    if (sample == NULL) {
+        return -1;
+    }
+
+    sample->measure = MR_SAMPLE_USER;
+    sample->hash = hash;
+
+    return 0;
+}
+
+
+int
+mr_partials_number(
+    mr_partials_t *partials, mr_cell_t *cell, size_t measure, int32_t key)
+{
+    mr_sample_t *sample;
+
+    sample = partials_sample(partials, cell);
+    if (sample == NULL) {
+        return -1;
+    }
+
+    sample->measure = (int32_t) measure;
+    sample->key = key;
+
+    return 0;
+}
+
+
+static mr_sample_t *
+partials_sample(mr_partials_t *partials, mr_cell_t *cell)
+{
+    mr_sample_t *sample;
+
+    sample = partials_grow(partials->samples, partials->n_samples,
+        &partials->samples_cap, sizeof(mr_sample_t));
+    if (sample == NULL) {
+        return NULL;
+    }
+
+    partials->samples = sample;
+    sample += partials->n_samples++;
+    sample->next = cell->chain;
+    cell->chain = (uint32_t) partials->n_samples;
+
+    return sample;
+}
+
+
+static int
+partials_part(mr_partials_t *partials, mr_cell_t *window, uint32_t second)
+{
+    mr_part_t *part;
+
+    part = partials_grow(partials->parts, partials->n_parts,
+        &partials->parts_cap, sizeof(mr_part_t));
+    if (part == NULL) {
+        return -1;
+    }
+
+    partials->parts = part;
+    part += partials->n_parts++;
+    part->second = second;
+    part->next = window->chain;
+    window->chain = (uint32_t) partials->n_parts;
+
+    return 0;
+}
+
+
+/* Room for one more; NULL on out of memory. */
+static void *
+partials_grow(void *list, size_t n, size_t *cap, size_t size)
+{
+    size_t more;
+
+    if (n < *cap) {
+        return list;
+    }
+
+    more = *cap != 0 ? 2 * *cap : 1024;
+    list = realloc(list, more * size);
+
+    if (list != NULL) {
+        *cap = more;
+    }
+
+    return list;
+}
+
+
 size_t
 mr_partials_rows_max(const mr_partials_t *partials)
 {
@@ -95,7 +202,7 @@ mr_partials_roll_up(mr_partials_t *partials)
             cell = mr_cells_at(&partials->seconds, i);
 
             if ((cell->tag & (UINT32_C(1) << width)) != 0
-                && partials_spread(partials, cell, width) != 0)
+                && partials_spread(partials, (uint32_t) i, width) != 0)
             {
                 return -1;
             }
@@ -137,6 +244,47 @@ mr_partials_row(const mr_partials_t *partials, size_t i, const mr_str_t *types,
 }
 
 
+bool
+mr_partials_sketched(mr_width_t width)
+{
+    return width != MR_WIDTH_SECOND;
+}
+
+
+void
+mr_partials_walk(const mr_partials_t *partials, size_t i, mr_walk_t *ret_walk)
+{
+    ret_walk->partials = partials;
+    ret_walk->part = mr_cells_at(&partials->windows, i)->chain;
+    ret_walk->sample = 0;
+}
+
+
+const mr_sample_t *
+mr_partials_sample(mr_walk_t *walk)
+{
+    const mr_part_t *part;
+    const mr_sample_t *sample;
+
+    while (walk->sample == 0) {
+
+        if (walk->part == 0) {
+            return NULL;
+        }
+
+        part = &walk->partials->parts[walk->part - 1];
+        walk->part = part->next;
+        walk->sample =
+            mr_cells_at(&walk->partials->seconds, part->second)->chain;
+    }
+
+    sample = &walk->partials->samples[walk->sample - 1];
+    walk->sample = sample->next;
+
+    return sample;
+}
+
+
 /* Until when the windows that hold `second` are kept. */
 static void
 partials_limits(mr_partials_t *partials, int64_t second)
@@ -159,13 +307,15 @@ partials_limits(mr_partials_t *partials, int64_t second)
 
 /* Add a second's cell to its window of `width`, by type and over all. */
 static int
-partials_spread(
-    mr_partials_t *partials, const mr_cell_t *cell, mr_width_t width)
+partials_spread(mr_partials_t *partials, uint32_t second, mr_width_t width)
 {
     int all;
     size_t i;
     uint32_t type;
     mr_cell_t *window;
+    const mr_cell_t *cell;
+
+    cell = mr_cells_at(&partials->seconds, second);
 
     for (all = 0; all < 2; all++) {
         type = all ? PARTIALS_ALL_TYPES : cell->type + 1;
@@ -173,6 +323,11 @@ partials_spread(
         window = mr_cells_find(&partials->windows,
             mr_window_start(width, cell->start), type, (uint32_t) width);
         if (window == NULL) {
+            return -1;
+        }
+
+        if (mr_partials_sketched(width)
+            && partials_part(partials, window, second) != 0) {
             return -1;
         }
 

@@ -11,6 +11,7 @@
 #ifndef MR_WRITER_PARTIALS_H
 #define MR_WRITER_PARTIALS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <millrace/str.h>
@@ -18,12 +19,37 @@
 #include "cells.h"
 
 
+/* What an event adds to sketches. */
+typedef struct {
+    union {
+        uint64_t hash; /* of the user: mr_hll_hash() */
+        int32_t key;   /* of the number: mr_ddsketch_key() */
+    };
+    uint32_t next;   /* of the same cell: number + 1; 0: none */
+    int32_t measure; /* its number, or MR_SAMPLE_USER */
+} mr_sample_t;
+
+#define MR_SAMPLE_USER (-1)
+
+/* A second that is part of a window. */
+typedef struct {
+    uint32_t second; /* the number of its cell */
+    uint32_t next;   /* of the same window: number + 1; 0: none */
+} mr_part_t;
+
 typedef struct {
     mr_cells_t seconds;       /* tag: the widths that still want it */
     mr_cells_t windows;       /* tag: width; type: number + 1, 0: all */
     int64_t keep[MR_WIDTHS];  /* ms after the end; 0: for ever */
     int64_t limit[MR_WIDTHS]; /* arrivals from here on are too late for */
     int64_t recent;           /* this second */
+
+    mr_sample_t *samples; /* chained to the cells of seconds */
+    size_t n_samples;
+    size_t samples_cap;
+    mr_part_t *parts; /* chained to the windows that have sketches */
+    size_t n_parts;
+    size_t parts_cap;
 } mr_partials_t;
 
 /* One row for MongoDB. */
@@ -50,6 +76,15 @@ void mr_partials_reset(mr_partials_t *partials);
 mr_cell_t *mr_partials_add(
     mr_partials_t *partials, uint32_t type, int64_t time, int64_t received);
 
+/*
+ * What the event brings to the sketches of its windows: the user's hash, or a
+ * number's key.  `cell` is what mr_partials_add() returned.  -1 on out of
+ * memory.
+ */
+int mr_partials_user(mr_partials_t *partials, mr_cell_t *cell, uint64_t hash);
+int mr_partials_number(
+    mr_partials_t *partials, mr_cell_t *cell, size_t measure, int32_t key);
+
 /* How many rows there can be at most, eight a cell. */
 size_t mr_partials_rows_max(const mr_partials_t *partials);
 
@@ -60,5 +95,21 @@ int mr_partials_roll_up(mr_partials_t *partials);
 size_t mr_partials_rows(const mr_partials_t *partials);
 void mr_partials_row(const mr_partials_t *partials, size_t i,
     const mr_str_t *types, mr_partial_t *ret_row);
+
+/* Windows of a minute and more have sketches. */
+bool mr_partials_sketched(mr_width_t width);
+
+/* Walk over the samples of row `i`, which has sketches. */
+typedef struct {
+    const mr_partials_t *partials;
+    uint32_t part;
+    uint32_t sample;
+} mr_walk_t;
+
+void mr_partials_walk(
+    const mr_partials_t *partials, size_t i, mr_walk_t *ret_walk);
+
+/* The next one, or NULL after the last. */
+const mr_sample_t *mr_partials_sample(mr_walk_t *walk);
 
 #endif /* MR_WRITER_PARTIALS_H */

@@ -14,6 +14,15 @@ mr_store_open(mr_mongo_t *mongo, const mr_options_t *options,
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
+    store->sketches = mr_sketches_create(
+        (size_t) (options->writer.sketch_cache / options->writer.threads),
+        options->measures.n);
+
+    if (store->sketches == NULL) {
+        free(store);
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
     store->mongo = mongo;
     store->options = options;
     store->client = mr_mongo_pop(mongo);
@@ -44,6 +53,8 @@ mr_store_close(mr_store_t *store)
     mongoc_collection_destroy(store->accounts);
     mr_mongo_push(store->mongo, store->client);
 
+    mr_sketches_destroy(store->sketches);
+    mr_buf_free(&store->sketch);
     mr_buf_free(&store->chunk);
     free(store->documents);
     free(store);

@@ -23,11 +23,6 @@ static int store_blocks(mr_store_t *store, const mr_work_t *work,
 static int store_chunk(mr_store_t *store, size_t n, const size_t *ends,
     const bson_t *opts, mr_error_t *err);
 static int store_reserve(mr_store_t *store, size_t n);
-static int store_partials(mr_store_t *store, const mr_work_t *work,
-    const bson_t *opts, mr_error_t *err);
-static bson_t *store_partial_id(const mr_partial_t *row, int32_t partition);
-static bson_t *store_partial_update(
-    const mr_store_t *store, const mr_partial_t *row, int64_t flush);
 static int store_commit(mongoc_client_session_t *session, mr_error_t *err);
 static mr_store_result_t store_settle(
     mr_store_t *store, const mr_work_t *work, mr_error_t *err);
@@ -55,7 +50,7 @@ mr_store_flush(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
     }
 
     if (rc == 0 && matched) {
-        rc = store_partials(store, work, &opts, err);
+        rc = mr_store_partials(store, work, &opts, err);
     }
 
     if (rc == 0 && matched) {
@@ -63,6 +58,8 @@ mr_store_flush(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
     }
 
     if (rc == 0 && matched && store_commit(session, err) == 0) {
+        mr_sketches_commit(
+            store->sketches, work->partition, work->after->flush);
         result = MR_STORE_DONE;
 
     } else if (rc == 0) {
@@ -308,146 +305,6 @@ store_reserve(mr_store_t *store, size_t n)
     store->documents_cap = cap;
 
     return 0;
-}
-
-
-static int
-store_partials(mr_store_t *store, const mr_work_t *work, const bson_t *opts,
-    mr_error_t *err)
-{
-    int rc;
-    size_t i, n;
-    bson_t *id, *update, upsert;
-    bson_error_t error;
-    mr_partial_t row;
-    mongoc_bulk_operation_t *bulk;
-
-    n = mr_partials_rows(&work->flush->partials);
-
-    if (n == 0) {
-        return 0;
-    }
-
-    bulk = mongoc_collection_create_bulk_operation_with_opts(
-        store->partials, opts);
-
-    bson_init(&upsert);
-    BSON_APPEND_BOOL(&upsert, "upsert", true);
-
-    rc = 0;
-
-    for (i = 0; i < n && rc == 0; i++) {
-        mr_partials_row(
-            &work->flush->partials, i, work->flush->types.names, &row);
-
-        id = store_partial_id(&row, work->partition);
-        update = store_partial_update(store, &row, work->after->flush);
-
-        if (!mongoc_bulk_operation_update_one_with_opts(
-                bulk, id, update, &upsert, &error))
-        {
-            rc = mr_mongo_error(err, "cannot update partials", &error);
-        }
-
-        bson_destroy(id);
-        bson_destroy(update);
-    }
-
-    if (rc == 0 && mongoc_bulk_operation_execute(bulk, NULL, &error) == 0) {
-        rc = mr_mongo_error(err, "cannot update partials", &error);
-    }
-
-    mongoc_bulk_operation_destroy(bulk);
-    bson_destroy(&upsert);
-
-    return rc;
-}
-
-
-static bson_t *
-store_partial_id(const mr_partial_t *row, int32_t partition)
-{
-    bson_t *id, child;
-
-    id = bson_new();
-
-    BSON_APPEND_DOCUMENT_BEGIN(id, "_id", &child);
-    BSON_APPEND_INT32(&child, "width", mr_width_seconds(row->width));
-    bson_append_utf8(
-        &child, "event_type", -1, row->type.data, (int) row->type.len);
-    BSON_APPEND_DATE_TIME(&child, "start", row->start);
-    BSON_APPEND_INT32(&child, "partition", partition);
-    bson_append_document_end(id, &child);
-
-    return id;
-}
-
-
-static bson_t *
-store_partial_update(
-    const mr_store_t *store, const mr_partial_t *row, int64_t flush)
-{
-    int any;
-    char key[64];
-    size_t i;
-    bson_t *update, set, inc, min, max;
-    const mr_measure_stats_t *stats;
-
-    update = bson_new();
-    any = 0;
-
-    BSON_APPEND_DOCUMENT_BEGIN(update, "$set", &set);
-    BSON_APPEND_INT64(&set, "flush", flush);
-    bson_append_document_end(update, &set);
-
-    if (row->expire != 0) {
-        BSON_APPEND_DOCUMENT_BEGIN(update, "$setOnInsert", &set);
-        BSON_APPEND_DATE_TIME(&set, "expire", row->expire);
-        bson_append_document_end(update, &set);
-    }
-
-    bson_init(&min);
-    bson_init(&max);
-
-    BSON_APPEND_DOCUMENT_BEGIN(update, "$inc", &inc);
-    BSON_APPEND_INT64(&inc, "count", row->count);
-
-    for (i = 0; i < store->options->measures.n; i++) {
-        stats = &row->measures[i];
-
-        if (stats->count == 0) {
-            continue;
-        }
-
-        any = 1;
-
-#define MEASURE(field)                                                         \
-    (void) snprintf(key, sizeof(key), "measures.%s." field,                    \
-        store->options->measures.list[i].name)
-
-        MEASURE("count");
-        BSON_APPEND_INT64(&inc, key, stats->count);
-        MEASURE("sum");
-        BSON_APPEND_DOUBLE(&inc, key, stats->sum);
-        MEASURE("min");
-        BSON_APPEND_DOUBLE(&min, key, stats->min);
-        MEASURE("max");
-        BSON_APPEND_DOUBLE(&max, key, stats->max);
-
-#undef MEASURE
-    }
-
-    bson_append_document_end(update, &inc);
-
-    if (any) {
-        BSON_APPEND_DOCUMENT(update, "$min", &min);
-        BSON_APPEND_DOCUMENT(update, "$max", &max);
-    }
-
-    bson_destroy(&min);
-    bson_destroy(&max);
-
-    return update;
 }
 
 

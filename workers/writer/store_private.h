@@ -3,6 +3,7 @@
 #define MR_WRITER_STORE_PRIVATE_H
 
 #include "../common/mongo.h"
+#include "sketches.h"
 #include "store.h"
 
 
@@ -21,6 +22,9 @@ struct mr_store_s {
     mr_buf_t chunk;    /* blocks on their way */
     bson_t *documents; /* views of them */
     size_t documents_cap;
+
+    mr_sketches_t *sketches;
+    mr_buf_t sketch; /* one on its way */
 };
 
 
@@ -36,6 +40,10 @@ bson_t *mr_store_fence(
  * the account that its minute has.
  */
 int mr_store_accounts(mr_store_t *store, const mr_work_t *work,
+    const bson_t *opts, mr_error_t *err);
+
+/* Part of the flush's transaction, after the ledger: see store_flush.c. */
+int mr_store_partials(mr_store_t *store, const mr_work_t *work,
     const bson_t *opts, mr_error_t *err);
 
 #endif /* MR_WRITER_STORE_PRIVATE_H */

@@ -35,7 +35,7 @@ static const struct {
     {"[writer]\nthread = 1\n", 2,
         "[writer] has no key \"thread\"; allowed: group, threads, "
         "flush_events, flush_size, flush_interval, dedup_window, retention, "
-        "keep_accounts, metrics"},
+        "keep_accounts, sketch_cache, metrics"},
     {"[writer]\nThreads = 1\n", 2, "has no key \"Threads\""},
     {"[writer]\n= 1\n", 2, "has no key \"\""},
     {"[writer]\nsasl.password = 1\n", 2, "has no key \"sasl.password\""},

@@ -19,6 +19,7 @@ Suite *suite_partials(void);
 Suite *suite_ledger(void);
 Suite *suite_partition(void);
 Suite *suite_operator(void);
+Suite *suite_sketches(void);
 
 
 /*
