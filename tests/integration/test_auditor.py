@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 from harness import bsondoc, values
-from harness.audit import CHECKS, audit, fold, judged
+from harness.audit import QUANTILES, CHECKS, audit, fold, judged
 from harness.bsondoc import Date, Long
 from harness.partition import murmur2, partition_of
 from harness.pipeline import Pipeline
@@ -140,13 +140,24 @@ def made_measures(numbers):
         "min": min(numbers), "max": max(numbers)}}}
 
 
+def made_estimates(kept, width, name, start, numbers):
+    users = {e["user_id"] for e in kept if name in ("", e["event_type"])
+             and start <= e["timestamp"] < start + width * 1000}
+    made = {"unique_users": len(users), **made_measures(numbers)}
+    for quantile, q in QUANTILES.items() if numbers else ():
+        made["measures"]["value"][quantile] = sorted(numbers)[
+            int(q * (len(numbers) - 1))] * 1.009
+    return made
+
+
 def make_windows(shot, kept):
     for (width, name, start), (n, numbers) in fold(kept).items():
         shown = name and width in NAMES
         shot.windows.append({
             "_id": {"width": width, "event_type": name, "start": start},
             "count": n, "revision": 2, "published": 2 if shown else 0,
-            "final": False, "dirty": False, **made_measures(numbers)})
+            "final": False, "dirty": False,
+            **made_estimates(kept, width, name, start, numbers)})
         if not shown:
             continue
         for revision in (1, 2, 2):
@@ -422,6 +433,15 @@ DAMAGES = [
      {"windows"}),
     ("window past its time: too many", lambda s: fading_window(s, 1),
      {"windows"}),
+    ("window: users", lambda s: next(
+        d for d in s.windows if d["_id"]["width"] > 1).update(
+            unique_users=99), {"sketches"}),
+    ("window without users", lambda s: next(
+        d for d in s.windows if d["_id"]["width"] > 1).pop("unique_users"),
+     {"sketches"}),
+    ("window: percentile", lambda s: next(
+        d for d in s.windows if d["_id"]["width"] > 1 and "measures" in d)[
+            "measures"]["value"].update(p95=1e9), {"sketches"}),
     ("window dirty", lambda s: s.windows[0].update(dirty=True), {"windows"}),
     ("window not published",
      lambda s: next(d for d in s.windows if d["published"]).update(

@@ -271,6 +271,7 @@ member_begin(mr_member_t *member, mr_error_t *err)
     member->stored_as_of = member->as_of;
     member->unstored = false;
     member->dirty = true;
+    member->away = false;
 
     return 0;
 }

@@ -68,6 +68,8 @@ typedef struct {
     int64_t stored_as_of;
     bool unstored; /* `merged` has changed since it was stored */
     bool dirty;    /* windows may be stored that Kafka does not have */
+    bool away;     /* Kafka is: merging goes on without it */
+    int64_t ask;   /* monotonic; when it is asked again */
 
     mr_member_metrics_t metrics;
 } mr_member_t;
@@ -99,7 +101,13 @@ int mr_member_merge(mr_member_t *member, mr_error_t *err);
 int mr_member_publish(
     mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err);
 
-/* Publish all that is stored dirty. */
+/* Publish what is stored dirty, while Kafka takes it, for a bounded time. */
 int mr_member_publish_rest(mr_member_t *member, mr_error_t *err);
+
+/*
+ * Publishing has failed with *err.  Returns 0 if that is Kafka's matter alone
+ * and the round may go on without it, else -1.
+ */
+int mr_member_away(mr_member_t *member, const mr_error_t *err);
 
 #endif /* MILLRACE_STATS_MEMBER_H */

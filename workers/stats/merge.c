@@ -281,6 +281,7 @@ merge_entry(mr_member_t *member, mr_entry_t *entry, mr_merged_t **ret_next,
     mr_error_t *err)
 {
     int64_t expire;
+    mr_str_t users;
     mr_arena_t *arena;
     mr_merged_t *next;
     mr_scalars_t scalars;
@@ -288,21 +289,21 @@ merge_entry(mr_member_t *member, mr_entry_t *entry, mr_merged_t **ret_next,
     arena = mr_chunk_arena(member->chunk);
     next = mr_arena_alloc(arena, sizeof(mr_merged_t));
 
-    if (next == NULL
-        || mr_partials_fold(arena, entry->partials, &scalars, &expire) != 0)
-    {
+    if (next == NULL) {
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    if (entry->stored != NULL && entry->stored->dirty) {
-        member->dirty = true;
-        return mr_error_set(err, MR_ERROR_FENCED, NULL,
-            "a window has been changed by another member");
+    users = entry->stored != NULL ? entry->stored->scalars.users : mr_str("");
+
+    if (mr_partials_fold(arena, entry->partials, users, &scalars, &expire, err)
+        != 0)
+    {
+        return -1;
     }
 
     *ret_next = NULL;
 
-    switch (mr_window_next(&entry->key, &scalars, expire, entry->stored,
+    switch (mr_window_next(arena, &entry->key, &scalars, expire, entry->stored,
         member->options->stats.grace, mr_member_time(member), next))
     {
     case MR_MERGE_WRITE:
@@ -321,6 +322,9 @@ merge_entry(mr_member_t *member, mr_entry_t *entry, mr_merged_t **ret_next,
             scalars.count, entry->stored->scalars.count);
         break;
 
+    case MR_MERGE_MEMORY:
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+
     case MR_MERGE_SAME:
         break;
     }
@@ -334,6 +338,7 @@ static int
 merge_store(
     mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err)
 {
+    bool was_dirty;
     size_t i;
     mr_merged_list_t dirty;
 
@@ -341,10 +346,12 @@ merge_store(
         return 0;
     }
 
+    was_dirty = member->dirty;
+
     /* Also when the answer is lost: some may have been written. */
     member->dirty = true;
 
-    if (mr_store_write(member->store, windows, err) != 0) {
+    if (mr_store_write(member->store, member->lease.term, windows, err) != 0) {
         return -1;
     }
 
@@ -358,14 +365,31 @@ merge_store(
         }
     }
 
-    mr_metric_set(member->metrics.dirty, (double) dirty.n);
-
-    if (mr_member_publish(member, &dirty, err) != 0) {
-        return -1;
+    if (dirty.n == 0) {
+        member->dirty = was_dirty;
+        return 0;
     }
 
-    mr_metric_set(member->metrics.dirty, 0);
-    member->dirty = false;
+    mr_metric_set(member->metrics.dirty, (double) dirty.n);
+
+    if (member->away) {
+        return 0;
+    }
+
+    if (mr_member_publish(member, &dirty, err) != 0) {
+        return mr_member_away(member, err);
+    }
+
+    /* Where a revision was frozen, the one after it is still to be sent. */
+    for (i = 0; i < dirty.n && !was_dirty; i++) {
+        was_dirty = dirty.list[i]->frozen != 0;
+    }
+
+    if (!was_dirty) {
+        mr_metric_set(member->metrics.dirty, 0);
+    }
+
+    member->dirty = was_dirty;
 
     return 0;
 }
@@ -420,6 +444,7 @@ merge_close_batch(mr_member_t *member, size_t *ret_n, mr_error_t *err)
 {
     size_t i, n;
     int64_t now;
+    mr_merge_t what;
     mr_merged_t *next;
     mr_merged_list_t windows;
 
@@ -439,18 +464,18 @@ merge_close_batch(mr_member_t *member, size_t *ret_n, mr_error_t *err)
 
     for (i = 0; i < n; i++) {
 
-        if (windows.list[i]->dirty) {
-            member->dirty = true;
-            return mr_error_set(err, MR_ERROR_FENCED, NULL,
-                "a window has been changed by another member");
-        }
-
         next = mr_arena_alloc(&member->arena, sizeof(mr_merged_t));
         if (next == NULL) {
             return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
         }
 
-        if (mr_window_close(windows.list[i], now, next) == 0) {
+        what = mr_window_close(&member->arena, windows.list[i], now, next);
+
+        if (what == MR_MERGE_MEMORY) {
+            return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+        }
+
+        if (what == MR_MERGE_WRITE) {
             windows.list[windows.n++] = next;
         }
     }

@@ -1,14 +1,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <millrace/ddsketch.h>
+#include <millrace/hll.h>
+
 #include "merged.h"
+#include "message.h"
 
 
 static int merged_add(mr_arena_t *arena, mr_scalars_t *into,
     const mr_scalars_t *from, size_t *cap);
+static int merged_users(mr_arena_t *arena, const mr_partial_t *list,
+    mr_str_t before, mr_scalars_t *scalars, mr_error_t *err);
+static int merged_sketch(mr_arena_t *arena, const mr_partial_t *list,
+    mr_named_measure_t *measure, mr_error_t *err);
+static double merged_quantile(
+    const mr_ddsketch_t *sketch, double q, const mr_measure_stats_t *stats);
+static int merged_keep(
+    mr_arena_t *arena, const mr_buf_t *buf, mr_str_t *ret_bytes);
+static int merged_memory(mr_error_t *err);
 static int measure_cmp(const void *a, const void *b);
 static bool same_double(double a, double b);
-static void merged_revise(mr_merged_t *next);
+static mr_merge_t merged_revise(
+    mr_arena_t *arena, const mr_merged_t *stored, mr_merged_t *next);
 
 
 bool
@@ -26,10 +40,10 @@ mr_window_end(const mr_window_key_t *key)
 
 
 int
-mr_partials_fold(mr_arena_t *arena, const mr_partial_t *list,
-    mr_scalars_t *ret_scalars, int64_t *ret_expire)
+mr_partials_fold(mr_arena_t *arena, const mr_partial_t *list, mr_str_t users,
+    mr_scalars_t *ret_scalars, int64_t *ret_expire, mr_error_t *err)
 {
-    size_t cap;
+    size_t i, cap;
     int64_t expire;
     mr_scalars_t sum;
     const mr_partial_t *part;
@@ -41,12 +55,22 @@ mr_partials_fold(mr_arena_t *arena, const mr_partial_t *list,
     for (part = list; part != NULL; part = part->next) {
 
         if (merged_add(arena, &sum, &part->scalars, &cap) != 0) {
-            return -1;
+            return merged_memory(err);
         }
 
         if (part->expire != 0 && (expire == 0 || part->expire < expire)) {
             expire = part->expire;
         }
+    }
+
+    for (i = 0; i < sum.n_measures; i++) {
+        if (merged_sketch(arena, list, &sum.measures[i], err) != 0) {
+            return -1;
+        }
+    }
+
+    if (merged_users(arena, list, users, &sum, err) != 0) {
+        return -1;
     }
 
     mr_scalars_sort(&sum);
@@ -102,6 +126,122 @@ merged_add(mr_arena_t *arena, mr_scalars_t *into, const mr_scalars_t *from,
     }
 
     return 0;
+}
+
+
+/* A union: in any order, and however often, the same. */
+static int
+merged_users(mr_arena_t *arena, const mr_partial_t *list, mr_str_t before,
+    mr_scalars_t *scalars, mr_error_t *err)
+{
+    int rc;
+    bool any;
+    mr_buf_t buf = MR_BUF_INIT;
+    mr_hll_t users = MR_HLL_INIT;
+    const mr_partial_t *part;
+
+    any = before.len > 0;
+    rc = any ? mr_hll_merge_bytes(&users, before, err) : 0;
+
+    for (part = list; part != NULL && rc != -1; part = part->next) {
+
+        if (part->scalars.users.len > 0) {
+            rc = mr_hll_merge_bytes(&users, part->scalars.users, err);
+            any = true;
+        }
+
+        if (rc != -1 && part->tail.len > 0) {
+            rc = mr_hll_merge_bytes(&users, part->tail, err);
+        }
+    }
+
+    if (any && rc != -1) {
+        scalars->unique_users = mr_hll_estimate(&users);
+        rc = mr_hll_write(&users, &buf);
+
+        if (rc == -1 || merged_keep(arena, &buf, &scalars->users) != 0) {
+            rc = merged_memory(err);
+        }
+    }
+
+    mr_buf_free(&buf);
+    mr_hll_free(&users);
+
+    return rc == -1 ? -1 : 0;
+}
+
+
+static int
+merged_sketch(mr_arena_t *arena, const mr_partial_t *list,
+    mr_named_measure_t *measure, mr_error_t *err)
+{
+    int rc;
+    size_t i;
+    mr_buf_t buf = MR_BUF_INIT;
+    mr_ddsketch_t sketch = MR_DDSKETCH_INIT;
+    const mr_partial_t *part;
+    const mr_named_measure_t *from;
+
+    rc = 0;
+    measure->sketch = mr_str("");
+
+    for (part = list; part != NULL; part = part->next) {
+        for (i = 0; i < part->scalars.n_measures && rc == 0; i++) {
+            from = &part->scalars.measures[i];
+
+            if (from->sketch.len > 0 && mr_str_eq(from->name, measure->name)) {
+                rc = mr_ddsketch_merge_bytes(&sketch, from->sketch, err);
+            }
+        }
+    }
+
+    if (rc == 0 && sketch.count > 0) {
+        measure->p50 = merged_quantile(&sketch, 0.5, &measure->stats);
+        measure->p95 = merged_quantile(&sketch, 0.95, &measure->stats);
+        measure->p99 = merged_quantile(&sketch, 0.99, &measure->stats);
+
+        if (mr_ddsketch_write(&sketch, &buf) != 0
+            || merged_keep(arena, &buf, &measure->sketch) != 0)
+        {
+            rc = merged_memory(err);
+        }
+    }
+
+    mr_buf_free(&buf);
+    mr_ddsketch_free(&sketch);
+
+    return rc;
+}
+
+
+/* No percentile is beyond what was seen. */
+static double
+merged_quantile(
+    const mr_ddsketch_t *sketch, double q, const mr_measure_stats_t *stats)
+{
+    double value;
+
+    value = mr_ddsketch_quantile(sketch, q);
+
+    if (value < stats->min) {
+        return stats->min;
+    }
+
+    return value > stats->max ? stats->max : value;
+}
+
+
+static int
+merged_keep(mr_arena_t *arena, const mr_buf_t *buf, mr_str_t *ret_bytes)
+{
+    return mr_arena_copy(arena, (mr_str_t){buf->data, buf->len}, ret_bytes);
+}
+
+
+static int
+merged_memory(mr_error_t *err)
+{
+    return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
 }
 
 
@@ -162,9 +302,9 @@ same_double(double a, double b)
 
 
 mr_merge_t
-mr_window_next(const mr_window_key_t *key, const mr_scalars_t *scalars,
-    int64_t expire, const mr_merged_t *stored, int64_t grace, int64_t now,
-    mr_merged_t *ret_next)
+mr_window_next(mr_arena_t *arena, const mr_window_key_t *key,
+    const mr_scalars_t *scalars, int64_t expire, const mr_merged_t *stored,
+    int64_t grace, int64_t now, mr_merged_t *ret_next)
 {
     mr_merged_t next;
 
@@ -200,32 +340,58 @@ mr_window_next(const mr_window_key_t *key, const mr_scalars_t *scalars,
 
     next.scalars = *scalars;
     next.final = next.final || next.closes <= now;
-    merged_revise(&next);
-
     *ret_next = next;
 
-    return MR_MERGE_WRITE;
+    return merged_revise(arena, stored, ret_next);
 }
 
 
-int
-mr_window_close(const mr_merged_t *stored, int64_t now, mr_merged_t *ret_next)
+mr_merge_t
+mr_window_close(mr_arena_t *arena, const mr_merged_t *stored, int64_t now,
+    mr_merged_t *ret_next)
 {
     if (stored->final || stored->closes > now) {
-        return -1;
+        return MR_MERGE_SAME;
     }
 
     *ret_next = *stored;
     ret_next->final = true;
-    merged_revise(ret_next);
 
-    return 0;
+    return merged_revise(arena, stored, ret_next);
 }
 
 
-static void
-merged_revise(mr_merged_t *next)
+/*
+ * A revision that may have been sent is kept as it was, once: until that one
+ * is acknowledged, the next was surely not sent, and is replaced.
+ */
+static mr_merge_t
+merged_revise(mr_arena_t *arena, const mr_merged_t *stored, mr_merged_t *next)
 {
-    next->revision++;
+    int rc;
+    mr_buf_t text = MR_BUF_INIT;
+
+    next->replaces = next->revision;
     next->dirty = mr_window_published(&next->key);
+
+    if (stored == NULL || !stored->dirty) {
+        next->revision++;
+        return MR_MERGE_WRITE;
+    }
+
+    if (stored->frozen != 0) {
+        return MR_MERGE_WRITE;
+    }
+
+    rc = mr_message_value(&text, stored) != 0
+                 || merged_keep(arena, &text, &next->text) != 0
+             ? -1
+             : 0;
+
+    mr_buf_free(&text);
+
+    next->frozen = next->revision;
+    next->revision++;
+
+    return rc == 0 ? MR_MERGE_WRITE : MR_MERGE_MEMORY;
 }

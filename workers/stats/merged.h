@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <millrace/error.h>
+
 #include "../common/window.h"
 
 #include "arena.h"
@@ -41,6 +43,10 @@ typedef struct {
 typedef struct {
     mr_str_t name;
     mr_measure_stats_t stats;
+    mr_str_t sketch; /* a DDSketch's bytes; empty: there is none */
+    double p50;      /* of it; meaningless while there is none */
+    double p95;
+    double p99;
 } mr_named_measure_t;
 
 
@@ -49,6 +55,8 @@ typedef struct {
     int64_t count;
     mr_named_measure_t *measures;
     size_t n_measures;
+    mr_str_t users;       /* a HyperLogLog's bytes; empty: there is none */
+    int64_t unique_users; /* its estimate */
 } mr_scalars_t;
 
 
@@ -61,6 +69,7 @@ struct mr_partial_s {
     int64_t flush;
     int64_t expire; /* 0: never */
     mr_scalars_t scalars;
+    mr_str_t tail; /* what was added to scalars.users: bytes of the same */
 };
 
 
@@ -73,14 +82,26 @@ typedef struct {
     int64_t expire; /* 0: never */
     bool final;
     bool dirty;
+
+    /*
+     * The text of the revision before this one, which was stored and perhaps
+     * sent when the window changed again before Kafka had acknowledged it; 0:
+     * there is none.  While there is, this revision was not sent, and may be
+     * replaced.
+     */
+    int64_t frozen;
+    mr_str_t text;
+
+    int64_t replaces; /* the revision that must be stored, to be written */
 } mr_merged_t;
 
 
 typedef enum {
-    MR_MERGE_SAME,     /* stored already */
-    MR_MERGE_WRITE,    /* a new revision */
-    MR_MERGE_EXPIRED,  /* its partials are vanishing: leave it alone */
-    MR_MERGE_BACKWARDS /* fewer events than stored: leave it alone */
+    MR_MERGE_SAME,      /* stored already */
+    MR_MERGE_WRITE,     /* a new revision */
+    MR_MERGE_EXPIRED,   /* its partials are vanishing: leave it alone */
+    MR_MERGE_BACKWARDS, /* fewer events than stored: leave it alone */
+    MR_MERGE_MEMORY     /* out of memory */
 } mr_merge_t;
 
 
@@ -91,11 +112,15 @@ bool mr_window_published(const mr_window_key_t *key);
 int64_t mr_window_end(const mr_window_key_t *key);
 
 /*
- * Fold a list of partials, in its order.  *ret_expire is the earliest expiry
- * among them, 0 for never.  -1 on out of memory.
+ * Fold a list of partials, in its order, with the users that were merged
+ * before (bytes, or empty): so partials whose users have not changed since
+ * need not bring theirs.  *ret_expire is the earliest expiry among them, 0
+ * for never.  Fails with MR_ERROR_MEMORY, and with MR_ERROR_CODING when a
+ * sketch is damaged.
  */
 int mr_partials_fold(mr_arena_t *arena, const mr_partial_t *list,
-    mr_scalars_t *ret_scalars, int64_t *ret_expire);
+    mr_str_t users, mr_scalars_t *ret_scalars, int64_t *ret_expire,
+    mr_error_t *err);
 
 bool mr_scalars_equal(const mr_scalars_t *a, const mr_scalars_t *b);
 
@@ -106,16 +131,19 @@ void mr_scalars_sort(mr_scalars_t *scalars);
  * Decide what to do with a window whose partials fold to `scalars` and expire
  * at `expire`.  `stored` is the window as stored, or NULL.  `now` is the
  * server's clock.  *ret_next is set for MR_MERGE_WRITE only.
+ *
+ * A stored revision that Kafka has not acknowledged may have been sent: its
+ * text is frozen into *ret_next.
  */
-mr_merge_t mr_window_next(const mr_window_key_t *key,
+mr_merge_t mr_window_next(mr_arena_t *arena, const mr_window_key_t *key,
     const mr_scalars_t *scalars, int64_t expire, const mr_merged_t *stored,
     int64_t grace, int64_t now, mr_merged_t *ret_next);
 
 /*
- * The revision that makes `stored` final, which must not be dirty.  Returns
- * -1 if it is not to be closed: it is final, or its time has not come.
+ * The revision that makes `stored` final; MR_MERGE_SAME if it is not to be
+ * closed: it is final, or its time has not come.
  */
-int mr_window_close(
-    const mr_merged_t *stored, int64_t now, mr_merged_t *ret_next);
+mr_merge_t mr_window_close(mr_arena_t *arena, const mr_merged_t *stored,
+    int64_t now, mr_merged_t *ret_next);
 
 #endif /* MILLRACE_STATS_MERGED_H */

@@ -1,5 +1,6 @@
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include <millrace/json.h>
 
@@ -8,6 +9,9 @@
 
 static int message_measure(
     mr_buf_t *buf, const mr_named_measure_t *measure, int first);
+static int message_sketches(mr_buf_t *buf, const mr_scalars_t *scalars);
+static int message_base64(mr_buf_t *buf, mr_str_t bytes);
+static int message_field(mr_buf_t *buf, const char *name, double value);
 static int message_real(mr_buf_t *buf, double value);
 
 
@@ -43,6 +47,10 @@ mr_message_value(mr_buf_t *buf, const mr_merged_t *window)
         || message_real(buf,
                (double) window->scalars.count / mr_width_seconds(key->width))
                != 0
+        || (window->scalars.users.len > 0
+            && mr_buf_printf(buf, ",\"unique_users\":%" PRId64,
+                   window->scalars.unique_users)
+                   != 0)
         || mr_buf_printf(buf, ",\"measures\":{") != 0)
     {
         return -1;
@@ -55,7 +63,13 @@ mr_message_value(mr_buf_t *buf, const mr_merged_t *window)
         }
     }
 
-    return mr_buf_printf(buf, "},\"revision\":%" PRId64 ",\"final\":%s}",
+    if (mr_buf_append(buf, "}", 1) != 0
+        || message_sketches(buf, &window->scalars) != 0)
+    {
+        return -1;
+    }
+
+    return mr_buf_printf(buf, ",\"revision\":%" PRId64 ",\"final\":%s}",
         window->revision, window->final ? "true" : "false");
 }
 
@@ -69,20 +83,116 @@ message_measure(mr_buf_t *buf, const mr_named_measure_t *measure, int first)
 
     if ((!first && mr_buf_append(buf, ",", 1) != 0)
         || mr_json_string(buf, measure->name) != 0
-        || mr_buf_printf(buf, ":{\"count\":%" PRId64 ",\"sum\":", stats->count)
+        || mr_buf_printf(buf, ":{\"count\":%" PRId64, stats->count) != 0
+        || message_field(buf, "sum", stats->sum) != 0
+        || message_field(buf, "average", stats->sum / (double) stats->count)
                != 0
-        || message_real(buf, stats->sum) != 0
-        || mr_buf_printf(buf, ",\"average\":") != 0
-        || message_real(buf, stats->sum / (double) stats->count) != 0
-        || mr_buf_printf(buf, ",\"min\":") != 0
-        || message_real(buf, stats->min) != 0
-        || mr_buf_printf(buf, ",\"max\":") != 0
-        || message_real(buf, stats->max) != 0)
+        || message_field(buf, "min", stats->min) != 0
+        || message_field(buf, "max", stats->max) != 0)
+    {
+        return -1;
+    }
+
+    if (measure->sketch.len > 0
+        && (message_field(buf, "p50", measure->p50) != 0
+            || message_field(buf, "p95", measure->p95) != 0
+            || message_field(buf, "p99", measure->p99) != 0))
     {
         return -1;
     }
 
     return mr_buf_append(buf, "}", 1);
+}
+
+
+/* A window has users or no sketch at all. */
+static int
+message_sketches(mr_buf_t *buf, const mr_scalars_t *scalars)
+{
+    size_t i;
+    const char *comma;
+
+    if (scalars->users.len == 0) {
+        return 0;
+    }
+
+    if (mr_buf_printf(buf, ",\"sketches\":{\"users\":") != 0
+        || message_base64(buf, scalars->users) != 0
+        || mr_buf_printf(buf, ",\"measures\":{") != 0)
+    {
+        return -1;
+    }
+
+    comma = "";
+
+    for (i = 0; i < scalars->n_measures; i++) {
+
+        if (scalars->measures[i].sketch.len == 0) {
+            continue;
+        }
+
+        if (mr_buf_append(buf, comma, strlen(comma)) != 0
+            || mr_json_string(buf, scalars->measures[i].name) != 0
+            || mr_buf_append(buf, ":", 1) != 0
+            || message_base64(buf, scalars->measures[i].sketch) != 0)
+        {
+            return -1;
+        }
+
+        comma = ",";
+    }
+
+    return mr_buf_append(buf, "}}", 2);
+}
+
+
+/* RFC 4648, section 4, with padding; in quotes. */
+static int
+message_base64(mr_buf_t *buf, mr_str_t bytes)
+{
+    char *to;
+    size_t i, n;
+    uint32_t word;
+    const uint8_t *from;
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    n = (bytes.len + 2) / 3 * 4 + 2;
+
+    if (mr_buf_reserve(buf, n) != 0) {
+        return -1;
+    }
+
+    to = buf->data + buf->len;
+    from = (const uint8_t *) bytes.data;
+    *to++ = '"';
+
+    for (i = 0; i < bytes.len; i += 3) {
+        word = (uint32_t) from[i] << 16;
+        word |= i + 1 < bytes.len ? (uint32_t) from[i + 1] << 8 : 0;
+        word |= i + 2 < bytes.len ? from[i + 2] : 0;
+
+        *to++ = digits[word >> 18];
+        *to++ = digits[word >> 12 & 63];
+        *to++ = i + 1 < bytes.len ? digits[word >> 6 & 63] : '=';
+        *to++ = i + 2 < bytes.len ? digits[word & 63] : '=';
+    }
+
+    *to = '"';
+    buf->len += n;
+
+    return 0;
+}
+
+
+static int
+message_field(mr_buf_t *buf, const char *name, double value)
+{
+    if (mr_buf_printf(buf, ",\"%s\":", name) != 0) {
+        return -1;
+    }
+
+    return message_real(buf, value);
 }
 
 

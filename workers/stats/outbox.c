@@ -2,6 +2,7 @@
 
 #include <millrace/time.h>
 
+#include "../common/log.h"
 #include "../common/run.h"
 
 #include "member.h"
@@ -10,6 +11,10 @@
 
 #define POLL_WAIT 20   /* ms */
 #define STOP_WAIT 1000 /* ms that a stopping process waits for acks */
+#define SEND_WAIT 2000 /* ms that merging waits for acks */
+#define REST_TIME 2000 /* ms of a round for what was left over, about */
+#define ASK_INTERVAL 500
+#define ASK_WAIT 100
 
 
 static int outbox_open(mr_member_t *member, mr_error_t *err);
@@ -20,6 +25,7 @@ static int outbox_send_one(mr_member_t *member, mr_buf_t *key, mr_buf_t *value,
 static void outbox_wait(mr_member_t *member);
 static int outbox_mark(
     mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err);
+static bool outbox_back(mr_member_t *member);
 static void outbox_observer(void *ctx, void *item, const char *error);
 
 
@@ -109,15 +115,15 @@ outbox_send_one(mr_member_t *member, mr_buf_t *key, mr_buf_t *value,
     mr_buf_reset(value);
 
     if (mr_message_key(key, &item->window->key) != 0
-        || mr_message_value(value, item->window) != 0)
+        || (item->window->frozen == 0
+            && mr_message_value(value, item->window) != 0))
     {
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    k.data = key->data;
-    k.len = key->len;
-    v.data = value->data;
-    v.len = value->len;
+    k = (mr_str_t){key->data, key->len};
+    v = item->window->frozen != 0 ? item->window->text
+                                  : (mr_str_t){value->data, value->len};
 
     for (;;) {
 
@@ -139,17 +145,18 @@ outbox_send_one(mr_member_t *member, mr_buf_t *key, mr_buf_t *value,
 
 
 /*
- * Until the fate of every message is known.  The messages' own time-out ends
- * this within the lease; a process that lost the lease, or stops, gives up
- * what is pending.
+ * Until the fate of every message is known, but not for long: nothing is
+ * merged meanwhile.  What is pending is given up then, and by a process that
+ * lost the lease or stops.
  */
 static void
 outbox_wait(mr_member_t *member)
 {
-    int64_t stop;
+    int64_t stop, end;
     mr_error_t err;
 
     stop = 0;
+    end = mr_time_monotonic() + SEND_WAIT;
 
     while (mr_publisher_pending(member->publisher) > 0) {
         mr_publisher_poll(member->publisher, POLL_WAIT);
@@ -167,8 +174,9 @@ outbox_wait(mr_member_t *member)
             continue;
         }
 
-        if (mr_member_keep(member, &err) != 0
-            && !mr_lease_valid(&member->lease, mr_time_monotonic()))
+        if (mr_time_monotonic() >= end
+            || (mr_member_keep(member, &err) != 0
+                && !mr_lease_valid(&member->lease, mr_time_monotonic())))
         {
             break;
         }
@@ -226,9 +234,16 @@ outbox_observer(void *ctx, void *item, const char *error)
 int
 mr_member_publish_rest(mr_member_t *member, mr_error_t *err)
 {
+    int64_t end;
     mr_merged_list_t windows;
 
-    while (member->dirty) {
+    if (member->away && !outbox_back(member)) {
+        return 0;
+    }
+
+    end = mr_time_monotonic() + REST_TIME;
+
+    while (member->dirty && mr_time_monotonic() < end) {
         mr_arena_reset(&member->arena);
 
         windows.list = member->batch;
@@ -243,14 +258,63 @@ mr_member_publish_rest(mr_member_t *member, mr_error_t *err)
 
         mr_metric_set(member->metrics.dirty, (double) windows.n);
 
-        if (mr_member_publish(member, &windows, err) != 0) {
-            return -1;
+        if (windows.n == 0) {
+            member->dirty = false;
+            break;
         }
 
-        member->dirty = windows.n == MR_BATCH_WINDOWS;
+        if (mr_member_publish(member, &windows, err) != 0) {
+            return mr_member_away(member, err);
+        }
     }
 
-    mr_metric_set(member->metrics.dirty, 0);
+    return 0;
+}
+
+
+int
+mr_member_away(mr_member_t *member, const mr_error_t *err)
+{
+    if (err->code != MR_ERROR_KAFKA) {
+        return -1;
+    }
+
+    if (!member->away) {
+        mr_log_error("%s; windows are merged but not published until it is "
+                     "back",
+            err->message);
+    }
+
+    mr_metric_add(member->metrics.failures, 1);
+    member->away = true;
+    member->ask = mr_time_monotonic() + ASK_INTERVAL;
 
     return 0;
+}
+
+
+/* Is Kafka there again?  Asked now and then, with a short wait. */
+static bool
+outbox_back(mr_member_t *member)
+{
+    mr_error_t err;
+
+    if (mr_time_monotonic() < member->ask) {
+        return false;
+    }
+
+    member->ask = mr_time_monotonic() + ASK_INTERVAL;
+
+    if (outbox_open(member, &err) != 0
+        || mr_publisher_ready(member->publisher, ASK_WAIT, &err) != 0)
+    {
+        mr_log_debug("%s", err.message);
+        mr_metric_add(member->metrics.failures, 1);
+        return false;
+    }
+
+    mr_log_info("Kafka is back: windows are published");
+    member->away = false;
+
+    return true;
 }

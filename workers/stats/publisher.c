@@ -194,6 +194,33 @@ mr_publisher_poll(mr_publisher_t *publisher, int ms)
 }
 
 
+int
+mr_publisher_ready(mr_publisher_t *publisher, int ms, mr_error_t *err)
+{
+    bool ready;
+    rd_kafka_resp_err_t code;
+    const struct rd_kafka_metadata *metadata;
+
+    rd_kafka_poll(publisher->rk, 0);
+
+    code = rd_kafka_metadata(publisher->rk, 0, publisher->topic, &metadata, ms);
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
+            "no broker tells of the topic: %s", rd_kafka_err2str(code));
+    }
+
+    ready = metadata->topic_cnt == 1 && metadata->topics[0].partition_cnt > 0
+            && metadata->topics[0].partitions[0].leader >= 0;
+
+    rd_kafka_metadata_destroy(metadata);
+
+    return ready ? 0
+                 : mr_error_set(
+                     err, MR_ERROR_KAFKA, NULL, "the topic has no leader");
+}
+
+
 size_t
 mr_publisher_pending(const mr_publisher_t *publisher)
 {

@@ -48,6 +48,12 @@ int mr_publisher_send(mr_publisher_t *publisher, mr_str_t key, mr_str_t value,
 /* Wait at most `ms` for something to tell the observer. */
 void mr_publisher_poll(mr_publisher_t *publisher, int ms);
 
+/*
+ * Whether the topic can be written to, as far as a broker says within `ms`.
+ * Fails with MR_ERROR_KAFKA.
+ */
+int mr_publisher_ready(mr_publisher_t *publisher, int ms, mr_error_t *err);
+
 /* Messages whose fate the observer does not know yet. */
 size_t mr_publisher_pending(const mr_publisher_t *publisher);
 

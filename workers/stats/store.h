@@ -109,21 +109,25 @@ void mr_changes_close(mr_changes_t *changes);
 
 
 /*
- * Complete the chunk's entries [first, first + n): read the partials of the
- * given partitions that are not there yet, and the windows as stored.
+ * Complete the chunk's entries [first, first + n): read the windows as stored
+ * and the partials of the given partitions that are not there yet; these
+ * without their users where the stored window has them merged already.
  */
 int mr_store_read(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
     const mr_progress_list_t *partitions, mr_error_t *err);
 
 /*
- * Write new revisions, each on the condition that the revision before it is
- * what is stored.  Fails with MR_ERROR_FENCED when one was not: others may
- * have been written.
+ * Write new revisions, each on the condition that the revision it was made of
+ * is what is stored, and not by a member of a later term.  Fails with
+ * MR_ERROR_FENCED when one was not: others may have been written.
  */
-int mr_store_write(
-    mr_store_t *store, const mr_merged_list_t *windows, mr_error_t *err);
+int mr_store_write(mr_store_t *store, int64_t term,
+    const mr_merged_list_t *windows, mr_error_t *err);
 
-/* Note that Kafka has acknowledged these very revisions. */
+/*
+ * Note that Kafka has acknowledged these very revisions, or the ones that
+ * were frozen, where there is one.
+ */
 int mr_store_published(
     mr_store_t *store, const mr_merged_list_t *windows, mr_error_t *err);
 

@@ -3,11 +3,25 @@
 #include "store_private.h"
 
 
+/* Where a document's sketches of measures are, if it has some. */
+typedef struct {
+    bool found;
+    bson_iter_t measures;
+} sketches_t;
+
+
 static int bson_key(const bson_iter_t *id, mr_arena_t *arena,
     mr_window_key_t *ret_key, int32_t *ret_partition);
 static int bson_measures(
     const bson_iter_t *field, mr_arena_t *arena, mr_scalars_t *ret_scalars);
-static void bson_measure(const bson_iter_t *field, mr_measure_stats_t *stats);
+static void bson_measure(const bson_iter_t *field, mr_named_measure_t *measure);
+static int bson_sketches(const bson_iter_t *field, mr_arena_t *arena,
+    mr_scalars_t *scalars, mr_str_t *tail, sketches_t *sketches);
+static int bson_attach(
+    const sketches_t *sketches, mr_arena_t *arena, mr_scalars_t *scalars);
+static int bson_bytes(
+    const bson_iter_t *field, mr_arena_t *arena, mr_str_t *ret_bytes);
+static void bson_append_bytes(bson_t *doc, const char *name, mr_str_t bytes);
 
 
 void
@@ -48,10 +62,53 @@ mr_bson_append_measures(bson_t *doc, const mr_scalars_t *scalars)
         BSON_APPEND_DOUBLE(&measure, "sum", m->stats.sum);
         BSON_APPEND_DOUBLE(&measure, "min", m->stats.min);
         BSON_APPEND_DOUBLE(&measure, "max", m->stats.max);
+
+        if (m->sketch.len > 0) {
+            BSON_APPEND_DOUBLE(&measure, "p50", m->p50);
+            BSON_APPEND_DOUBLE(&measure, "p95", m->p95);
+            BSON_APPEND_DOUBLE(&measure, "p99", m->p99);
+        }
+
         bson_append_document_end(&measures, &measure);
     }
 
     bson_append_document_end(doc, &measures);
+}
+
+
+void
+mr_bson_append_sketches(bson_t *doc, const mr_scalars_t *scalars)
+{
+    size_t i;
+    bson_t sketches, measures;
+
+    if (scalars->users.len == 0) {
+        return;
+    }
+
+    BSON_APPEND_DOCUMENT_BEGIN(doc, "sketches", &sketches);
+    bson_append_bytes(&sketches, "users", scalars->users);
+    BSON_APPEND_DOCUMENT_BEGIN(&sketches, "measures", &measures);
+
+    for (i = 0; i < scalars->n_measures; i++) {
+
+        if (scalars->measures[i].sketch.len > 0) {
+            /* mr_arena_copy() has put a NUL behind the name. */
+            bson_append_bytes(&measures, scalars->measures[i].name.data,
+                scalars->measures[i].sketch);
+        }
+    }
+
+    bson_append_document_end(&sketches, &measures);
+    bson_append_document_end(doc, &sketches);
+}
+
+
+static void
+bson_append_bytes(bson_t *doc, const char *name, mr_str_t bytes)
+{
+    BSON_APPEND_BINARY(doc, name, BSON_SUBTYPE_BINARY,
+        (const uint8_t *) bytes.data, (uint32_t) bytes.len);
 }
 
 
@@ -63,9 +120,11 @@ mr_bson_partial(const bson_t *doc, mr_arena_t *arena, mr_window_key_t *ret_key,
     bool known;
     const char *name;
     bson_iter_t iter;
+    sketches_t sketches;
     mr_partial_t *part;
     mr_window_key_t key;
 
+    sketches.found = false;
     part = mr_arena_alloc(arena, sizeof(mr_partial_t));
 
     if (part == NULL || !bson_iter_init(&iter, doc)) {
@@ -92,6 +151,10 @@ mr_bson_partial(const bson_t *doc, mr_arena_t *arena, mr_window_key_t *ret_key,
         } else if (strcmp(name, "measures") == 0) {
             rc = bson_measures(&iter, arena, &part->scalars);
 
+        } else if (strcmp(name, "sketches") == 0) {
+            rc = bson_sketches(
+                &iter, arena, &part->scalars, &part->tail, &sketches);
+
         } else if (strcmp(name, "expire") == 0
                    && BSON_ITER_HOLDS_DATE_TIME(&iter)) {
             part->expire = bson_iter_date_time(&iter);
@@ -104,6 +167,10 @@ mr_bson_partial(const bson_t *doc, mr_arena_t *arena, mr_window_key_t *ret_key,
 
     if (!known || part->partition < 0) {
         return 1;
+    }
+
+    if (bson_attach(&sketches, arena, &part->scalars) != 0) {
+        return -1;
     }
 
     *ret_key = key;
@@ -120,9 +187,11 @@ mr_bson_window(const bson_t *doc, mr_arena_t *arena, mr_merged_t **ret_window)
     bool known;
     int32_t partition;
     const char *name;
+    sketches_t sketches;
     mr_merged_t *window;
-    bson_iter_t iter;
+    bson_iter_t iter, frozen;
 
+    sketches.found = false;
     window = mr_arena_alloc(arena, sizeof(mr_merged_t));
 
     if (window == NULL || !bson_iter_init(&iter, doc)) {
@@ -145,6 +214,24 @@ mr_bson_window(const bson_t *doc, mr_arena_t *arena, mr_merged_t **ret_window)
 
         } else if (strcmp(name, "measures") == 0) {
             rc = bson_measures(&iter, arena, &window->scalars);
+
+        } else if (strcmp(name, "unique_users") == 0) {
+            window->scalars.unique_users = bson_iter_as_int64(&iter);
+
+        } else if (strcmp(name, "sketches") == 0) {
+            rc = bson_sketches(&iter, arena, &window->scalars, NULL, &sketches);
+
+        } else if (strcmp(name, "frozen") == 0
+                   && BSON_ITER_HOLDS_DOCUMENT(&iter)) {
+            if (bson_iter_recurse(&iter, &frozen)
+                && bson_iter_find(&frozen, "revision")) {
+                window->frozen = bson_iter_as_int64(&frozen);
+            }
+
+            if (bson_iter_recurse(&iter, &frozen)
+                && bson_iter_find(&frozen, "text")) {
+                rc = bson_bytes(&frozen, arena, &window->text);
+            }
 
         } else if (strcmp(name, "revision") == 0) {
             window->revision = bson_iter_as_int64(&iter);
@@ -174,6 +261,10 @@ mr_bson_window(const bson_t *doc, mr_arena_t *arena, mr_merged_t **ret_window)
 
     if (!known || window->revision < 1) {
         return 1;
+    }
+
+    if (bson_attach(&sketches, arena, &window->scalars) != 0) {
+        return -1;
     }
 
     *ret_window = window;
@@ -279,7 +370,7 @@ bson_measures(
             return -1;
         }
 
-        bson_measure(&iter, &list[n].stats);
+        bson_measure(&iter, &list[n]);
         n++;
     }
 
@@ -292,7 +383,7 @@ bson_measures(
 
 
 static void
-bson_measure(const bson_iter_t *field, mr_measure_stats_t *stats)
+bson_measure(const bson_iter_t *field, mr_named_measure_t *measure)
 {
     const char *name;
     bson_iter_t iter;
@@ -305,16 +396,108 @@ bson_measure(const bson_iter_t *field, mr_measure_stats_t *stats)
         name = bson_iter_key(&iter);
 
         if (strcmp(name, "count") == 0) {
-            stats->count = bson_iter_as_int64(&iter);
+            measure->stats.count = bson_iter_as_int64(&iter);
 
         } else if (strcmp(name, "sum") == 0) {
-            stats->sum = bson_iter_as_double(&iter);
+            measure->stats.sum = bson_iter_as_double(&iter);
 
         } else if (strcmp(name, "min") == 0) {
-            stats->min = bson_iter_as_double(&iter);
+            measure->stats.min = bson_iter_as_double(&iter);
 
         } else if (strcmp(name, "max") == 0) {
-            stats->max = bson_iter_as_double(&iter);
+            measure->stats.max = bson_iter_as_double(&iter);
+
+        } else if (strcmp(name, "p50") == 0) {
+            measure->p50 = bson_iter_as_double(&iter);
+
+        } else if (strcmp(name, "p95") == 0) {
+            measure->p95 = bson_iter_as_double(&iter);
+
+        } else if (strcmp(name, "p99") == 0) {
+            measure->p99 = bson_iter_as_double(&iter);
         }
     }
+}
+
+
+/* Those of measures are left for when the measures themselves are known. */
+static int
+bson_sketches(const bson_iter_t *field, mr_arena_t *arena,
+    mr_scalars_t *scalars, mr_str_t *tail, sketches_t *sketches)
+{
+    int rc;
+    const char *name;
+    bson_iter_t iter;
+
+    if (!BSON_ITER_HOLDS_DOCUMENT(field) || !bson_iter_recurse(field, &iter)) {
+        return 1;
+    }
+
+    rc = 0;
+
+    while (rc == 0 && bson_iter_next(&iter)) {
+        name = bson_iter_key(&iter);
+
+        if (strcmp(name, "users") == 0) {
+            rc = bson_bytes(&iter, arena, &scalars->users);
+
+        } else if (strcmp(name, "tail") == 0 && tail != NULL) {
+            rc = bson_bytes(&iter, arena, tail);
+
+        } else if (strcmp(name, "measures") == 0
+                   && BSON_ITER_HOLDS_DOCUMENT(&iter)) {
+            sketches->found = bson_iter_recurse(&iter, &sketches->measures);
+        }
+    }
+
+    return rc;
+}
+
+
+static int
+bson_attach(
+    const sketches_t *sketches, mr_arena_t *arena, mr_scalars_t *scalars)
+{
+    int rc;
+    size_t i;
+    mr_str_t name;
+    bson_iter_t iter;
+
+    if (!sketches->found) {
+        return 0;
+    }
+
+    rc = 0;
+    iter = sketches->measures;
+
+    while (rc != -1 && bson_iter_next(&iter)) {
+        name.data = bson_iter_key(&iter);
+        name.len = strlen(name.data);
+
+        for (i = 0; i < scalars->n_measures && rc != -1; i++) {
+            if (mr_str_eq(scalars->measures[i].name, name)) {
+                rc = bson_bytes(&iter, arena, &scalars->measures[i].sketch);
+            }
+        }
+    }
+
+    return rc == -1 ? -1 : 0;
+}
+
+
+static int
+bson_bytes(const bson_iter_t *field, mr_arena_t *arena, mr_str_t *ret_bytes)
+{
+    uint32_t len;
+    mr_str_t bytes;
+    const uint8_t *data;
+
+    if (!BSON_ITER_HOLDS_BINARY(field)) {
+        return 1;
+    }
+
+    bson_iter_binary(field, NULL, &len, &data);
+    bytes = (mr_str_t){(const char *) data, len};
+
+    return mr_arena_copy(arena, bytes, ret_bytes);
 }

@@ -31,6 +31,9 @@ void mr_bson_append_id(bson_t *doc, const char *name,
 
 void mr_bson_append_measures(bson_t *doc, const mr_scalars_t *scalars);
 
+/* Append `sketches`, if there are some. */
+void mr_bson_append_sketches(bson_t *doc, const mr_scalars_t *scalars);
+
 /*
  * Read a document of partials or windows.  Text is copied into the arena.
  * Return 0, 1 for a document that is none of ours (to be passed over), or -1

@@ -24,8 +24,10 @@ typedef struct {
 typedef int (*read_pt)(mr_chunk_t *chunk, const bson_t *doc);
 
 
+static int read_others(mr_store_t *store, mr_chunk_t *chunk, size_t first,
+    size_t n, const mr_progress_list_t *partitions, int lean, mr_error_t *err);
 static int read_batch(mr_store_t *store, mongoc_collection_t *collection,
-    ids_t *ids, mr_chunk_t *chunk, read_pt handler, mr_error_t *err);
+    ids_t *ids, int lean, mr_chunk_t *chunk, read_pt handler, mr_error_t *err);
 static int read_partial(mr_chunk_t *chunk, const bson_t *doc);
 static int read_window(mr_chunk_t *chunk, const bson_t *doc);
 static int read_list(mr_store_t *store, const bson_t *filter, bson_t *opts,
@@ -116,7 +118,31 @@ int
 mr_store_read(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
     const mr_progress_list_t *partitions, mr_error_t *err)
 {
-    int rc;
+    size_t i;
+    ids_t ids;
+
+    ids_init(&ids);
+
+    for (i = first; i < first + n; i++) {
+        ids_add(&ids, &mr_chunk_at(chunk, i)->key, -1);
+    }
+
+    if (read_batch(store, store->windows, &ids, 0, chunk, read_window, err) != 0
+        || read_others(store, chunk, first, n, partitions, 1, err) != 0)
+    {
+        return -1;
+    }
+
+    return read_others(store, chunk, first, n, partitions, 0, err);
+}
+
+
+/* The partials that are not there: of windows whose users are merged or not. */
+static int
+read_others(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
+    const mr_progress_list_t *partitions, int lean, mr_error_t *err)
+{
+    int rc, merged;
     size_t i, p;
     ids_t ids;
     int32_t partition;
@@ -127,8 +153,9 @@ mr_store_read(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
 
     for (i = first; i < first + n && rc == 0; i++) {
         entry = mr_chunk_at(chunk, i);
+        merged = entry->stored != NULL && entry->stored->scalars.users.len > 0;
 
-        for (p = 0; p < partitions->n && rc == 0; p++) {
+        for (p = 0; p < partitions->n && merged == lean && rc == 0; p++) {
             partition = partitions->list[p].partition;
 
             if (mr_entry_has(entry, partition)) {
@@ -138,41 +165,30 @@ mr_store_read(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
             ids_add(&ids, &entry->key, partition);
 
             if (ids.n == IDS_MAX) {
-                rc = read_batch(
-                    store, store->partials, &ids, chunk, read_partial, err);
+                rc = read_batch(store, store->partials, &ids, lean, chunk,
+                    read_partial, err);
                 ids_init(&ids);
             }
         }
     }
 
-    if (rc == 0) {
-        rc = read_batch(store, store->partials, &ids, chunk, read_partial, err);
-
-    } else {
-        bson_destroy((bson_t *) ids_end(&ids));
-    }
-
     if (rc != 0) {
+        bson_destroy((bson_t *) ids_end(&ids));
         return -1;
     }
 
-    ids_init(&ids);
-
-    for (i = first; i < first + n; i++) {
-        ids_add(&ids, &mr_chunk_at(chunk, i)->key, -1);
-    }
-
-    return read_batch(store, store->windows, &ids, chunk, read_window, err);
+    return read_batch(
+        store, store->partials, &ids, lean, chunk, read_partial, err);
 }
 
 
-/* Ends the ids. */
+/* Ends the ids.  `lean`: without users. */
 static int
 read_batch(mr_store_t *store, mongoc_collection_t *collection, ids_t *ids,
-    mr_chunk_t *chunk, read_pt handler, mr_error_t *err)
+    int lean, mr_chunk_t *chunk, read_pt handler, mr_error_t *err)
 {
     int rc;
-    bson_t opts;
+    bson_t opts, projection;
     const bson_t *doc, *filter;
     bson_error_t error;
     mongoc_cursor_t *cursor;
@@ -187,6 +203,13 @@ read_batch(mr_store_t *store, mongoc_collection_t *collection, ids_t *ids,
     if (mr_store_opts(store, &opts, err) != 0) {
         bson_destroy(&ids->filter);
         return -1;
+    }
+
+    if (lean) {
+        BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &projection);
+        BSON_APPEND_INT32(&projection, "sketches.users", 0);
+        BSON_APPEND_INT32(&projection, "sketches.tail", 0);
+        bson_append_document_end(&opts, &projection);
     }
 
     /* All in one answer as a rule, rather than 101 documents first. */

@@ -2,27 +2,31 @@
 
 
 typedef void (*write_pt)(
-    mongoc_bulk_operation_t *bulk, const mr_merged_t *window);
+    mongoc_bulk_operation_t *bulk, int64_t term, const mr_merged_t *window);
 
 
-static int write_bulk(mr_store_t *store, const mr_merged_list_t *windows,
-    write_pt add, const char *what, mr_error_t *err);
+static int write_bulk(mr_store_t *store, int64_t term,
+    const mr_merged_list_t *windows, write_pt add, const char *what,
+    mr_error_t *err);
 static int write_result(const bson_t *reply, const bson_error_t *error, bool ok,
     size_t n, const char *what, mr_error_t *err);
 static void write_revision(
-    mongoc_bulk_operation_t *bulk, const mr_merged_t *window);
+    mongoc_bulk_operation_t *bulk, int64_t term, const mr_merged_t *window);
+static void write_new(
+    mongoc_bulk_operation_t *bulk, int64_t term, const mr_merged_t *window);
 static void write_published(
-    mongoc_bulk_operation_t *bulk, const mr_merged_t *window);
+    mongoc_bulk_operation_t *bulk, int64_t term, const mr_merged_t *window);
+static void write_estimate(bson_t *doc, const mr_scalars_t *scalars);
 static bool write_conflict(const bson_t *reply);
 static int64_t write_count(const bson_t *reply, const char *name);
 
 
 int
-mr_store_write(
-    mr_store_t *store, const mr_merged_list_t *windows, mr_error_t *err)
+mr_store_write(mr_store_t *store, int64_t term, const mr_merged_list_t *windows,
+    mr_error_t *err)
 {
     return write_bulk(
-        store, windows, write_revision, "cannot store windows", err);
+        store, term, windows, write_revision, "cannot store windows", err);
 }
 
 
@@ -30,14 +34,14 @@ int
 mr_store_published(
     mr_store_t *store, const mr_merged_list_t *windows, mr_error_t *err)
 {
-    return write_bulk(store, windows, write_published,
+    return write_bulk(store, 0, windows, write_published,
         "cannot mark windows as published", err);
 }
 
 
 static int
-write_bulk(mr_store_t *store, const mr_merged_list_t *windows, write_pt add,
-    const char *what, mr_error_t *err)
+write_bulk(mr_store_t *store, int64_t term, const mr_merged_list_t *windows,
+    write_pt add, const char *what, mr_error_t *err)
 {
     int rc;
     bool ok;
@@ -60,7 +64,7 @@ write_bulk(mr_store_t *store, const mr_merged_list_t *windows, write_pt add,
         store->windows, &opts);
 
     for (i = 0; i < windows->n; i++) {
-        add(bulk, windows->list[i]);
+        add(bulk, term, windows->list[i]);
     }
 
     ok = mongoc_bulk_operation_execute(bulk, &reply, &error) != 0;
@@ -135,43 +139,51 @@ write_count(const bson_t *reply, const char *name)
 }
 
 
+/*
+ * On the condition that what is stored is what it was made of.  A revision
+ * that was not sent is replaced under its own number, and so would a member
+ * replace it whose term is over: hence the term.
+ */
 static void
-write_revision(mongoc_bulk_operation_t *bulk, const mr_merged_t *window)
+write_revision(
+    mongoc_bulk_operation_t *bulk, int64_t term, const mr_merged_t *window)
 {
-    bson_t doc, selector, set;
+    bson_t doc, selector, set, frozen;
 
-    bson_init(&doc);
-
-    if (window->revision == 1) {
-        mr_bson_append_id(&doc, "_id", &window->key, -1);
-        BSON_APPEND_INT64(&doc, "count", window->scalars.count);
-        mr_bson_append_measures(&doc, &window->scalars);
-        BSON_APPEND_INT64(&doc, "revision", window->revision);
-        BSON_APPEND_BOOL(&doc, "final", window->final);
-        BSON_APPEND_INT64(&doc, "published", 0);
-        BSON_APPEND_BOOL(&doc, "dirty", window->dirty);
-        BSON_APPEND_DATE_TIME(&doc, "closes", window->closes);
-
-        if (window->expire != 0) {
-            BSON_APPEND_DATE_TIME(&doc, "expire", window->expire);
-        }
-
-        mongoc_bulk_operation_insert(bulk, &doc);
-        bson_destroy(&doc);
-
+    if (window->replaces == 0) {
+        write_new(bulk, term, window);
         return;
     }
 
     bson_init(&selector);
     mr_bson_append_id(&selector, "_id", &window->key, -1);
-    BSON_APPEND_INT64(&selector, "revision", window->revision - 1);
+    BSON_APPEND_INT64(&selector, "revision", window->replaces);
+    BCON_APPEND(
+        &selector, "term", "{", "$not", "{", "$gt", BCON_INT64(term), "}", "}");
 
+    if (window->revision == window->replaces) {
+        BSON_APPEND_INT64(&selector, "frozen.revision", window->frozen);
+    }
+
+    bson_init(&doc);
     BSON_APPEND_DOCUMENT_BEGIN(&doc, "$set", &set);
     BSON_APPEND_INT64(&set, "count", window->scalars.count);
+    write_estimate(&set, &window->scalars);
     mr_bson_append_measures(&set, &window->scalars);
     BSON_APPEND_INT64(&set, "revision", window->revision);
     BSON_APPEND_BOOL(&set, "final", window->final);
     BSON_APPEND_BOOL(&set, "dirty", window->dirty);
+    BSON_APPEND_INT64(&set, "term", term);
+
+    if (window->frozen != 0 && window->frozen == window->replaces) {
+        BSON_APPEND_DOCUMENT_BEGIN(&set, "frozen", &frozen);
+        BSON_APPEND_INT64(&frozen, "revision", window->frozen);
+        BSON_APPEND_BINARY(&frozen, "text", BSON_SUBTYPE_BINARY,
+            (const uint8_t *) window->text.data, (uint32_t) window->text.len);
+        bson_append_document_end(&set, &frozen);
+    }
+
+    mr_bson_append_sketches(&set, &window->scalars);
     bson_append_document_end(&doc, &set);
 
     mongoc_bulk_operation_update_one(bulk, &selector, &doc, false);
@@ -182,19 +194,73 @@ write_revision(mongoc_bulk_operation_t *bulk, const mr_merged_t *window)
 
 
 static void
-write_published(mongoc_bulk_operation_t *bulk, const mr_merged_t *window)
+write_new(
+    mongoc_bulk_operation_t *bulk, int64_t term, const mr_merged_t *window)
 {
-    bson_t selector, update, set;
+    bson_t doc;
+
+    bson_init(&doc);
+    mr_bson_append_id(&doc, "_id", &window->key, -1);
+    BSON_APPEND_INT64(&doc, "count", window->scalars.count);
+    write_estimate(&doc, &window->scalars);
+    mr_bson_append_measures(&doc, &window->scalars);
+    BSON_APPEND_INT64(&doc, "revision", window->revision);
+    BSON_APPEND_BOOL(&doc, "final", window->final);
+    BSON_APPEND_INT64(&doc, "published", 0);
+    BSON_APPEND_BOOL(&doc, "dirty", window->dirty);
+    BSON_APPEND_DATE_TIME(&doc, "closes", window->closes);
+    BSON_APPEND_INT64(&doc, "term", term);
+
+    if (window->expire != 0) {
+        BSON_APPEND_DATE_TIME(&doc, "expire", window->expire);
+    }
+
+    /* The last field, so that a projection need not walk it. */
+    mr_bson_append_sketches(&doc, &window->scalars);
+
+    mongoc_bulk_operation_insert(bulk, &doc);
+    bson_destroy(&doc);
+}
+
+
+static void
+write_estimate(bson_t *doc, const mr_scalars_t *scalars)
+{
+    if (scalars->users.len > 0) {
+        BSON_APPEND_INT64(doc, "unique_users", scalars->unique_users);
+    }
+}
+
+
+static void
+write_published(
+    mongoc_bulk_operation_t *bulk, int64_t term, const mr_merged_t *window)
+{
+    bson_t selector, update, set, unset;
+
+    (void) term;
 
     bson_init(&selector);
     mr_bson_append_id(&selector, "_id", &window->key, -1);
-    BSON_APPEND_INT64(&selector, "revision", window->revision);
 
     bson_init(&update);
     BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set);
-    BSON_APPEND_INT64(&set, "published", window->revision);
-    BSON_APPEND_BOOL(&set, "dirty", false);
-    bson_append_document_end(&update, &set);
+
+    if (window->frozen != 0) {
+        /* The one after it is still to be sent. */
+        BSON_APPEND_INT64(&selector, "frozen.revision", window->frozen);
+        BSON_APPEND_INT64(&set, "published", window->frozen);
+        bson_append_document_end(&update, &set);
+        BSON_APPEND_DOCUMENT_BEGIN(&update, "$unset", &unset);
+        BSON_APPEND_INT32(&unset, "frozen", 1);
+        bson_append_document_end(&update, &unset);
+
+    } else {
+        BSON_APPEND_INT64(&selector, "revision", window->revision);
+        BSON_APPEND_INT64(&set, "published", window->revision);
+        BSON_APPEND_BOOL(&set, "dirty", false);
+        bson_append_document_end(&update, &set);
+    }
 
     mongoc_bulk_operation_update_one(bulk, &selector, &update, false);
 

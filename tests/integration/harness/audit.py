@@ -17,6 +17,8 @@ KEEP = {1: 3_600_000, 60: 35 * 86_400_000, 3600: None, 86400: None}  # ms
 SPANS = [10_000, 600_000, 86_400_000, 30 * 86_400_000]               # ms
 BLOCK_EVENTS, BLOCK_SIZE = 1024, 4 * 1024 * 1024
 FADING = 120_000  # ms that taking a snapshot may last
+EXACT = 256  # users up to which a window counts exactly
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 SHOWN = 5  # violations of one check that are spelt out
 
 
@@ -475,6 +477,48 @@ def check_windows(shot):
                    f"is {doc['published']}")
 
     yield from _window_problems(shot, found, shot.windows_of_truth)
+
+
+def check_sketches(shot):
+    """
+    Distinct users and percentiles of each merged window against the sender's
+    log: users exact up to EXACT, then within 4 %, and 95 % of the windows
+    within 2 %; percentiles within 1 %.
+    """
+
+    users = defaultdict(set)
+    for event in shot.truth:
+        for width in WIDTHS:
+            start = event["timestamp"] // (width * 1000) * width * 1000
+            for name in (event["event_type"], ""):
+                users[width, name, start].add(event["user_id"])
+
+    large = wide = 0
+    for doc in shot.windows:
+        key = (doc["_id"]["width"], doc["_id"]["event_type"],
+               doc["_id"]["start"])
+        if key[0] == 1 or key not in users or fading(shot, key[0], key[2]):
+            continue
+
+        want, got = len(users[key]), doc.get("unique_users")
+        if got is None or abs(got - want) > (
+                0 if want <= EXACT else 0.04 * want):
+            yield f"window {key} has {got} users, should be {want}"
+        elif want > EXACT:
+            large += 1
+            wide += abs(got - want) > 0.02 * want
+
+        numbers = sorted(shot.windows_of_truth[key][1])
+        measure = doc.get("measures", {}).get("value")
+        for name, q in QUANTILES.items() if numbers and measure else ():
+            right = numbers[int(q * (len(numbers) - 1))]
+            found = measure.get(name)
+            if found is None or abs(found - right) > max(
+                    0.01 * abs(right), 1e-15):
+                yield f"window {key}: {name} is {found}, should be {right}"
+
+    if large >= 20 and wide * 20 > large:
+        yield f"users of {wide} windows of {large} are more than 2 % off"
 
 
 def check_stats(shot):

@@ -2,6 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <millrace/ddsketch.h>
+#include <millrace/hll.h>
+
 #include "check_stats.h"
 
 
@@ -51,6 +54,7 @@ static const published_case_t published_cases[] = {
 
 
 static mr_arena_t arena;
+static mr_error_t err;
 
 
 static void
@@ -98,10 +102,150 @@ START_TEST(a_fold_sums_counts_and_takes_the_earliest_expiry)
     b->expire = 5000;
     c->expire = 4000;
 
-    ck_assert_int_eq(mr_partials_fold(&arena, a, &sum, &expire), 0);
+    ck_assert_int_eq(
+        mr_partials_fold(&arena, a, mr_str(""), &sum, &expire, &err), 0);
     ck_assert_int_eq(sum.count, 60);
     ck_assert_uint_eq(sum.n_measures, 0);
     ck_assert_int_eq(expire, 4000);
+}
+END_TEST
+
+
+/* The bytes of a sketch that has seen the users [from, to). */
+static mr_str_t
+users(int from, int to)
+{
+    char text[16];
+    mr_buf_t buf = MR_BUF_INIT;
+    mr_hll_t hll = MR_HLL_INIT;
+    mr_str_t bytes;
+
+    for (; from < to; from++) {
+        (void) snprintf(text, sizeof(text), "user-%d", from);
+        ck_assert_int_ge(
+            mr_hll_add(&hll, mr_hll_hash((mr_str_t){text, strlen(text)})), 0);
+    }
+
+    ck_assert_int_eq(mr_hll_write(&hll, &buf), 0);
+    ck_assert_int_eq(
+        mr_arena_copy(&arena, (mr_str_t){buf.data, buf.len}, &bytes), 0);
+
+    mr_buf_free(&buf);
+    mr_hll_free(&hll);
+
+    return bytes;
+}
+
+
+/* The bytes of a sketch that holds from, from + 1, ... to - 1. */
+static mr_str_t
+numbers(int from, int to)
+{
+    mr_buf_t buf = MR_BUF_INIT;
+    mr_str_t bytes;
+    mr_ddsketch_t sketch = MR_DDSKETCH_INIT;
+
+    for (; from < to; from++) {
+        ck_assert_int_eq(mr_ddsketch_add(&sketch, mr_ddsketch_key(from), 1), 0);
+    }
+
+    ck_assert_int_eq(mr_ddsketch_write(&sketch, &buf), 0);
+    ck_assert_int_eq(
+        mr_arena_copy(&arena, (mr_str_t){buf.data, buf.len}, &bytes), 0);
+
+    mr_buf_free(&buf);
+    mr_ddsketch_free(&sketch);
+
+    return bytes;
+}
+
+
+/* A partition's users may be missing: they were merged before. */
+START_TEST(a_fold_merges_sketches)
+{
+    int64_t expire;
+    mr_partial_t *a, *b;
+    mr_scalars_t sum, again;
+
+    a = test_partial(&arena, 0, 100);
+    b = test_partial(&arena, 1, 100);
+    a->next = b;
+
+    a->scalars.users = users(0, 60);
+    a->tail = users(50, 70);
+    test_measure(
+        &arena, &a->scalars, "value", (mr_measure_stats_t){100, 1, 1, 100});
+    test_measure(
+        &arena, &b->scalars, "value", (mr_measure_stats_t){100, 1, 101, 199.9});
+    a->scalars.measures[0].sketch = numbers(1, 101);
+    b->scalars.measures[0].sketch = numbers(101, 201);
+
+    ck_assert_int_eq(
+        mr_partials_fold(&arena, a, users(65, 90), &sum, &expire, &err), 0);
+
+    ck_assert_int_eq(sum.unique_users, 90);
+    ck_assert(mr_str_eq(sum.users, users(0, 90)));
+    ck_assert(mr_str_eq(sum.measures[0].sketch, numbers(1, 201)));
+    ck_assert_double_eq_tol(sum.measures[0].p50, 100, 1);
+    ck_assert_double_eq_tol(sum.measures[0].p95, 190, 1);
+    ck_assert_double_le(sum.measures[0].p99, 199.9);
+
+    /* The same again, with what came of it. */
+    ck_assert_int_eq(
+        mr_partials_fold(&arena, a, sum.users, &again, &expire, &err), 0);
+    ck_assert(mr_str_eq(sum.users, again.users));
+
+    a->tail = mr_str("H\1\16\7");
+    ck_assert_int_eq(
+        mr_partials_fold(&arena, a, mr_str(""), &again, &expire, &err), -1);
+    ck_assert_int_eq(err.code, MR_ERROR_CODING);
+}
+END_TEST
+
+
+/*
+ * What may have been sent is kept as it was until Kafka has it; what cannot
+ * have been sent is replaced.
+ */
+START_TEST(an_unacknowledged_revision_is_frozen)
+{
+    mr_str_t text;
+    mr_merged_t stored, next, third;
+    mr_window_key_t key;
+    mr_scalars_t scalars;
+
+    key = test_key(MR_WIDTH_MINUTE, "a", START);
+    stored = stored_window(&key, 1);
+    stored.revision = 8;
+    stored.dirty = true;
+    memset(&scalars, 0, sizeof(scalars));
+    scalars.count = 2;
+
+    ck_assert_int_eq(
+        mr_window_next(&arena, &key, &scalars, 0, &stored, GRACE, END, &next),
+        MR_MERGE_WRITE);
+    ck_assert_int_eq(next.replaces, 8);
+    ck_assert_int_eq(next.revision, 9);
+    ck_assert_int_eq(next.frozen, 8);
+    text = next.text;
+    ck_assert(strstr(text.data, "\"count\":1,") != NULL);
+    ck_assert(strstr(text.data, "\"revision\":8,") != NULL);
+
+    scalars.count = 3;
+    ck_assert_int_eq(
+        mr_window_next(&arena, &key, &scalars, 0, &next, GRACE, END, &third),
+        MR_MERGE_WRITE);
+    ck_assert_int_eq(third.replaces, 9);
+    ck_assert_int_eq(third.revision, 9);
+    ck_assert_int_eq(third.frozen, 8);
+    ck_assert(mr_str_eq(third.text, text));
+    ck_assert_int_eq(third.scalars.count, 3);
+
+    ck_assert_int_eq(
+        mr_window_close(&arena, &stored, END + GRACE, &next), MR_MERGE_WRITE);
+    ck_assert_int_eq(next.frozen, 8);
+    ck_assert_int_eq(next.revision, 9);
+    ck_assert(next.final);
 }
 END_TEST
 
@@ -111,7 +255,8 @@ START_TEST(a_fold_of_nothing_is_empty)
     int64_t expire;
     mr_scalars_t sum;
 
-    ck_assert_int_eq(mr_partials_fold(&arena, NULL, &sum, &expire), 0);
+    ck_assert_int_eq(
+        mr_partials_fold(&arena, NULL, mr_str(""), &sum, &expire, &err), 0);
     ck_assert_int_eq(sum.count, 0);
     ck_assert_uint_eq(sum.n_measures, 0);
     ck_assert_int_eq(expire, 0);
@@ -136,7 +281,8 @@ START_TEST(a_fold_merges_measures_by_name)
     test_measure(
         &arena, &b->scalars, "price", (mr_measure_stats_t){4, 40, 1, 20});
 
-    ck_assert_int_eq(mr_partials_fold(&arena, a, &sum, &expire), 0);
+    ck_assert_int_eq(
+        mr_partials_fold(&arena, a, mr_str(""), &sum, &expire, &err), 0);
     ck_assert_uint_eq(sum.n_measures, 2);
 
     ck_assert(mr_str_eq(sum.measures[0].name, mr_str("price")));
@@ -171,7 +317,8 @@ START_TEST(a_fold_takes_any_number_of_measures)
             (mr_measure_stats_t){1, 39 - i, 39 - i, 39 - i});
     }
 
-    ck_assert_int_eq(mr_partials_fold(&arena, a, &sum, &expire), 0);
+    ck_assert_int_eq(
+        mr_partials_fold(&arena, a, mr_str(""), &sum, &expire, &err), 0);
     ck_assert_uint_eq(sum.n_measures, 40);
 
     for (i = 0; i < 40; i++) {
@@ -225,12 +372,13 @@ END_TEST
 START_TEST(a_new_window_has_revision_one)
 {
     mr_merged_t next;
-    mr_scalars_t scalars = {3, NULL, 0};
+    mr_scalars_t scalars = {.count = 3};
     mr_window_key_t key;
 
     key = test_key(MR_WIDTH_MINUTE, "a", START);
 
-    ck_assert_int_eq(mr_window_next(&key, &scalars, 0, NULL, GRACE, END, &next),
+    ck_assert_int_eq(
+        mr_window_next(&arena, &key, &scalars, 0, NULL, GRACE, END, &next),
         MR_MERGE_WRITE);
     ck_assert_int_eq(next.revision, 1);
     ck_assert_int_eq(next.published, 0);
@@ -246,20 +394,20 @@ END_TEST
 START_TEST(a_window_outlives_its_closing)
 {
     mr_merged_t next;
-    mr_scalars_t scalars = {3, NULL, 0};
+    mr_scalars_t scalars = {.count = 3};
     mr_window_key_t key;
 
     key = test_key(MR_WIDTH_MINUTE, "a", START);
 
     /* partials that expire just when the window closes */
-    ck_assert_int_eq(
-        mr_window_next(&key, &scalars, END + GRACE, NULL, GRACE, END, &next),
+    ck_assert_int_eq(mr_window_next(&arena, &key, &scalars, END + GRACE, NULL,
+                         GRACE, END, &next),
         MR_MERGE_WRITE);
     ck_assert_int_eq(next.expire, END + GRACE + MR_CLOSED_KEEP);
 
     /* and long after */
-    ck_assert_int_eq(mr_window_next(&key, &scalars, END + 10 * GRACE, NULL,
-                         GRACE, END, &next),
+    ck_assert_int_eq(mr_window_next(&arena, &key, &scalars, END + 10 * GRACE,
+                         NULL, GRACE, END, &next),
         MR_MERGE_WRITE);
     ck_assert_int_eq(next.expire, END + 10 * GRACE);
 }
@@ -269,18 +417,18 @@ END_TEST
 START_TEST(an_unchanged_window_is_left_alone)
 {
     mr_merged_t stored, next;
-    mr_scalars_t scalars = {3, NULL, 0};
+    mr_scalars_t scalars = {.count = 3};
     mr_window_key_t key;
 
     key = test_key(MR_WIDTH_MINUTE, "a", START);
     stored = stored_window(&key, 3);
 
     ck_assert_int_eq(
-        mr_window_next(&key, &scalars, 0, &stored, GRACE, END, &next),
+        mr_window_next(&arena, &key, &scalars, 0, &stored, GRACE, END, &next),
         MR_MERGE_SAME);
 
     /* closing it is not merging's business */
-    ck_assert_int_eq(mr_window_next(&key, &scalars, 0, &stored, GRACE,
+    ck_assert_int_eq(mr_window_next(&arena, &key, &scalars, 0, &stored, GRACE,
                          END + 2 * GRACE, &next),
         MR_MERGE_SAME);
 }
@@ -290,14 +438,14 @@ END_TEST
 START_TEST(a_changed_window_gets_the_next_revision)
 {
     mr_merged_t stored, next;
-    mr_scalars_t scalars = {4, NULL, 0};
+    mr_scalars_t scalars = {.count = 4};
     mr_window_key_t key;
 
     key = test_key(MR_WIDTH_MINUTE, "a", START);
     stored = stored_window(&key, 3);
 
     ck_assert_int_eq(
-        mr_window_next(&key, &scalars, 0, &stored, GRACE, END, &next),
+        mr_window_next(&arena, &key, &scalars, 0, &stored, GRACE, END, &next),
         MR_MERGE_WRITE);
     ck_assert_int_eq(next.revision, 8);
     ck_assert_int_eq(next.published, 7);
@@ -310,14 +458,14 @@ END_TEST
 START_TEST(a_window_never_loses_events)
 {
     mr_merged_t stored, next;
-    mr_scalars_t scalars = {2, NULL, 0};
+    mr_scalars_t scalars = {.count = 2};
     mr_window_key_t key;
 
     key = test_key(MR_WIDTH_MINUTE, "a", START);
     stored = stored_window(&key, 3);
 
     ck_assert_int_eq(
-        mr_window_next(&key, &scalars, 0, &stored, GRACE, END, &next),
+        mr_window_next(&arena, &key, &scalars, 0, &stored, GRACE, END, &next),
         MR_MERGE_BACKWARDS);
 }
 END_TEST
@@ -326,7 +474,7 @@ END_TEST
 START_TEST(a_correction_of_a_final_window_is_final)
 {
     mr_merged_t stored, next;
-    mr_scalars_t scalars = {4, NULL, 0};
+    mr_scalars_t scalars = {.count = 4};
     mr_window_key_t key;
 
     key = test_key(MR_WIDTH_MINUTE, "a", START);
@@ -335,7 +483,7 @@ START_TEST(a_correction_of_a_final_window_is_final)
 
     /* even for a clock that has stepped back */
     ck_assert_int_eq(
-        mr_window_next(&key, &scalars, 0, &stored, GRACE, START, &next),
+        mr_window_next(&arena, &key, &scalars, 0, &stored, GRACE, START, &next),
         MR_MERGE_WRITE);
     ck_assert(next.final);
     ck_assert_int_eq(next.revision, 8);
@@ -346,7 +494,7 @@ END_TEST
 START_TEST(time_decides_on_merging)
 {
     mr_merged_t stored, next;
-    mr_scalars_t scalars = {4, NULL, 0};
+    mr_scalars_t scalars = {.count = 4};
     mr_window_key_t key;
     const time_case_t *c;
 
@@ -354,16 +502,16 @@ START_TEST(time_decides_on_merging)
     key = test_key(MR_WIDTH_MINUTE, "a", START);
     stored = stored_window(&key, 3);
 
-    ck_assert_int_eq(mr_window_next(&key, &scalars, c->expire, &stored, GRACE,
-                         c->now, &next),
+    ck_assert_int_eq(mr_window_next(&arena, &key, &scalars, c->expire, &stored,
+                         GRACE, c->now, &next),
         c->merge);
 
     if (c->merge == MR_MERGE_WRITE) {
         ck_assert_int_eq(next.final, c->final);
     }
 
-    ck_assert_int_eq(
-        mr_window_next(&key, &scalars, c->expire, NULL, GRACE, c->now, &next),
+    ck_assert_int_eq(mr_window_next(&arena, &key, &scalars, c->expire, NULL,
+                         GRACE, c->now, &next),
         c->merge);
 
     if (c->merge == MR_MERGE_WRITE) {
@@ -376,7 +524,7 @@ END_TEST
 START_TEST(only_some_windows_are_published)
 {
     mr_merged_t next;
-    mr_scalars_t scalars = {4, NULL, 0};
+    mr_scalars_t scalars = {.count = 4};
     mr_window_key_t key;
     const published_case_t *c;
 
@@ -384,7 +532,8 @@ START_TEST(only_some_windows_are_published)
     key = test_key(c->width, c->event_type, 86400000);
 
     ck_assert_int_eq(mr_window_published(&key), c->published);
-    ck_assert_int_eq(mr_window_next(&key, &scalars, 0, NULL, GRACE, 0, &next),
+    ck_assert_int_eq(
+        mr_window_next(&arena, &key, &scalars, 0, NULL, GRACE, 0, &next),
         MR_MERGE_WRITE);
     ck_assert_int_eq(next.dirty, c->published);
     ck_assert_int_eq(next.revision, 1);
@@ -400,8 +549,10 @@ START_TEST(a_window_closes_by_the_clock)
     key = test_key(MR_WIDTH_MINUTE, "a", START);
     stored = stored_window(&key, 3);
 
-    ck_assert_int_eq(mr_window_close(&stored, END + GRACE - 1, &next), -1);
-    ck_assert_int_eq(mr_window_close(&stored, END + GRACE, &next), 0);
+    ck_assert_int_eq(mr_window_close(&arena, &stored, END + GRACE - 1, &next),
+        MR_MERGE_SAME);
+    ck_assert_int_eq(
+        mr_window_close(&arena, &stored, END + GRACE, &next), MR_MERGE_WRITE);
 
     ck_assert(next.final);
     ck_assert(next.dirty);
@@ -409,7 +560,8 @@ START_TEST(a_window_closes_by_the_clock)
     ck_assert_int_eq(next.scalars.count, 3);
 
     /* once */
-    ck_assert_int_eq(mr_window_close(&next, END + 2 * GRACE, &stored), -1);
+    ck_assert_int_eq(mr_window_close(&arena, &next, END + 2 * GRACE, &stored),
+        MR_MERGE_SAME);
 }
 END_TEST
 
@@ -422,7 +574,8 @@ START_TEST(closing_what_is_not_published_makes_nothing_dirty)
     key = test_key(MR_WIDTH_MINUTE, "", START);
     stored = stored_window(&key, 3);
 
-    ck_assert_int_eq(mr_window_close(&stored, END + GRACE, &next), 0);
+    ck_assert_int_eq(
+        mr_window_close(&arena, &stored, END + GRACE, &next), MR_MERGE_WRITE);
     ck_assert(next.final);
     ck_assert(!next.dirty);
 }
@@ -442,6 +595,8 @@ suite_merged(void)
 
     tcase_add_test(tc, a_fold_sums_counts_and_takes_the_earliest_expiry);
     tcase_add_test(tc, a_fold_of_nothing_is_empty);
+    tcase_add_test(tc, a_fold_merges_sketches);
+    tcase_add_test(tc, an_unacknowledged_revision_is_frozen);
     tcase_add_test(tc, a_fold_merges_measures_by_name);
     tcase_add_test(tc, a_fold_takes_any_number_of_measures);
     tcase_add_test(tc, scalars_differ_in_any_number);

@@ -117,6 +117,35 @@ START_TEST(measures_stand_in_the_order_of_their_names)
 END_TEST
 
 
+START_TEST(sketches_are_in_base64)
+{
+    mr_merged_t w;
+
+    w = window("page_view");
+    w.scalars.users = mr_str("\0\1\2\373\377");
+    w.scalars.unique_users = 2;
+    test_measure(
+        &arena, &w.scalars, "value", (mr_measure_stats_t){2, 3.5, 1, 2.5});
+    test_measure(&arena, &w.scalars, "price", (mr_measure_stats_t){1, 1, 1, 1});
+    w.scalars.measures[1].sketch = mr_str("abcd");
+    w.scalars.measures[1].p50 = 1;
+    w.scalars.measures[1].p95 = 2.5;
+    w.scalars.measures[1].p99 = 2.5;
+
+    value_is(&w,
+        "{\"schema\":1,\"event_type\":\"page_view\",\"width\":\"1m\","
+        "\"start\":1700000040,\"end\":1700000100,\"count\":3,\"rate\":0.05,"
+        "\"unique_users\":2,"
+        "\"measures\":{\"price\":{\"count\":1,\"sum\":1.0,\"average\":1.0,"
+        "\"min\":1.0,\"max\":1.0},\"value\":{\"count\":2,\"sum\":3.5,"
+        "\"average\":1.75,\"min\":1.0,\"max\":2.5,\"p50\":1.0,\"p95\":2.5,"
+        "\"p99\":2.5}},\"sketches\":{\"users\":\"AAEC+/8=\","
+        "\"measures\":{\"value\":\"YWJjZA==\"}},"
+        "\"revision\":2,\"final\":false}");
+}
+END_TEST
+
+
 START_TEST(awkward_types_are_escaped)
 {
     mr_merged_t w;
@@ -189,6 +218,7 @@ suite_message(void)
     tcase_add_loop_test(tc, keys_name_type_width_and_start, 0,
         sizeof(key_cases) / sizeof(key_cases[0]));
     tcase_add_test(tc, a_window_without_measures);
+    tcase_add_test(tc, sketches_are_in_base64);
     tcase_add_test(tc, measures_stand_in_the_order_of_their_names);
     tcase_add_test(tc, awkward_types_are_escaped);
     tcase_add_test(tc, what_json_cannot_say_is_null);
