@@ -325,6 +325,7 @@ def test_values_come_back_equal(daemon, client):
     ("order=up", "order"), ("order=DESC", "order"),
     ("from=yesterday", "from"), ("to=", "to"), ("from=2&to=1", "from"),
     ("user_id=", "user_id"), ("user_id=%00", "user_id"),
+    ("user_id=%7f", "user_id"), ("user_id=a%c2%9f", "user_id"),
     ("user_id=" + "x" * 257, "user_id"), ("user_id=%ff", "user_id"),
     ("user_id=%4", "user_id"), ("user_id=%zz", "user_id"),
     ("event_type=a&event_type=", "event_type"),

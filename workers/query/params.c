@@ -198,6 +198,7 @@ int
 mr_param_string(const char *name, mr_str_t text, size_t max, mr_error_t *err)
 {
     size_t i;
+    unsigned char c;
 
     if (text.len < 1 || text.len > max) {
         return mr_error_set(err, MR_ERROR_ARGUMENT, name,
@@ -205,7 +206,13 @@ mr_param_string(const char *name, mr_str_t text, size_t max, mr_error_t *err)
     }
 
     for (i = 0; i < text.len; i++) {
-        if ((unsigned char) text.data[i] < 0x20 || text.data[i] == 0x7f) {
+        c = (unsigned char) text.data[i];
+
+        /* U+0080 to U+009F are control characters, too. */
+        if (c < 0x20 || c == 0x7f
+            || (c == 0xc2 && i + 1 < text.len
+                && (unsigned char) text.data[i + 1] < 0xa0))
+        {
             return mr_error_set(err, MR_ERROR_ARGUMENT, name,
                 "%s must not hold control characters: no event has one there",
                 name);
