@@ -126,7 +126,7 @@ def written(records):
     return places
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 500])
+@pytest.mark.parametrize("count", [1, 2, 5, 63, 64, 65, 128, 500])
 def test_a_receipt_says_where_the_events_are(ingest, client, since, count):
     response = client.post("/events", headers=NDJSON,
                            content=lines(many(count)))
