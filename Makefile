@@ -137,21 +137,26 @@ units: $(UNITS)
 include loadtest/loadtest.mk
 
 # The core by itself: how fast it is, and what it makes of random bytes.
-.PHONY: bench-core fuzz-short
+.PHONY: bench-core fuzz fuzz-short
 bench-core: $(BUILD)/bench_core
 	@$<
 
 $(BUILD)/bench_core: $(BUILD)/loadtest/bench_core.o $(BUILD)/libmrcore.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(DEP_LIBS) $(YYJSON_LIBS)
 
-FUZZ       := event batch inflate sketch query cursor
+FUZZ       := event batch inflate sketch query cursor config block
 FUZZ_TIME  ?= 30
 FUZZ_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer \
               -fsanitize=address,undefined -fno-sanitize-recover=undefined
-FUZZ_OBJ   := $(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(core_obj) $(YYJSON_OBJ)) \
-              $(patsubst %,$(BUILD)/fuzz/workers/query/%.o, \
+FUZZ_CORE  := $(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(core_obj) $(YYJSON_OBJ))
+FUZZ_OBJ   := $(FUZZ_CORE) $(patsubst %,$(BUILD)/fuzz/workers/query/%.o, \
                   accept cursor key params plan)
-
+FUZZ_WRITER := $(patsubst %.c,$(BUILD)/fuzz/%.o, \
+                   $(wildcard workers/common/options*.c) \
+                   $(addprefix workers/common/,listen.c window.c) \
+                   $(addprefix workers/writer/,accounts.c arena.c block.c \
+                       bson_write.c cells.c dedup.c encode.c flush.c ledger.c \
+                       partials.c partition.c plan.c span.c types.c))
 $(BUILD)/fuzz/tests/%.o: CPPFLAGS += -Iworkers
 
 $(BUILD)/fuzz/%.o: %.c $(BUILD)/flags
@@ -164,14 +169,23 @@ $(BUILD)/fuzz/yyjson.o: $(YYJSON_SRC)/yyjson.c
 	@mkdir -p $(dir $@)
 	clang -std=gnu11 -g -O1 -fsanitize=address,fuzzer-no-link -c -o $@ $<
 
-.SECONDARY: $(FUZZ_OBJ) $(FUZZ:%=$(BUILD)/fuzz/tests/fuzz/fuzz_%.o)
+.SECONDARY: $(FUZZ_OBJ) $(FUZZ_WRITER) $(FUZZ:%=$(BUILD)/fuzz/tests/fuzz/fuzz_%.o)
+
+$(BUILD)/fuzz_config $(BUILD)/fuzz_block: $(BUILD)/fuzz_%: \
+    $(BUILD)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_CORE) $(FUZZ_WRITER)
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(DEP_LIBS) $(YYJSON_LIBS)
 
 $(BUILD)/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
 	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(DEP_LIBS) $(YYJSON_LIBS)
 
+# FUZZ_TIME seconds each; a corpus that grew stays in $(BUILD)/corpus.
+fuzz:
+	@$(MAKE) --no-print-directory fuzz-short FUZZ_TIME=600
+
 fuzz-short: $(FUZZ:%=$(BUILD)/fuzz_%)
 	@set -e; for f in $(FUZZ); do \
 	    mkdir -p $(BUILD)/corpus/$$f; \
+	    echo "fuzz: $$f"; \
 	    $(BUILD)/fuzz_$$f -max_total_time=$(FUZZ_TIME) -max_len=4096 \
 	        -timeout=10 -verbosity=0 -print_final_stats=1 \
 	        -artifact_prefix=$(BUILD)/ \
