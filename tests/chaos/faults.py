@@ -268,7 +268,7 @@ def _cut(arena, rng, part, low, high):
     ports = ", ".join(str(arena.stack.ports[name])
                       for name in arena.port_names(part))
     _nft(f"table inet chaos {{ chain cut {{ type filter hook input priority 0;"
-         f" tcp dport {{ {ports} }} drop; tcp sport {{ {ports} }} drop; }} }}")
+         f" tcp dport {{ {ports} }} drop; tcp sport {{ {ports} }} drop; }}; }}")
     try:
         pause(seconds)
     finally:

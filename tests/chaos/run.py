@@ -35,7 +35,6 @@ from arena import Arena  # noqa: E402
 from probes import Probes  # noqa: E402
 
 RESULTS = os.path.join(REPO, "build", "chaos")
-RECOVER = 120    # seconds that it may take at most
 ALONE = "CHAOS_NAMESPACE"
 
 
@@ -91,12 +90,12 @@ def apart(arguments):
                           *arguments])
 
 
-def one_fault(arena, name, rng, probes, timeline, results):
+def one_fault(arena, name, rng, probes, timeline, results, limit):
     entry = {"fault": name, "at": round(time.monotonic() - timeline.start, 1)}
     timeline.say(f"{name} ...")
     entry["what"] = faults.FAULTS[name](arena, rng)
     begin = time.monotonic()
-    accepted, readable = probes.recover(begin + RECOVER)
+    accepted, readable = probes.recover(begin + limit)
     entry["accepted"] = round(accepted - begin, 2)
     entry["readable"] = round(readable - begin, 2)
     timeline.say(f"{name}: {entry['what']}; accepted after "
@@ -168,7 +167,8 @@ def schedule(arena, arguments, names, rng, probes, timeline, results):
     while time.monotonic() < end and len(results) < arguments.most:
         if not queue:
             queue = rng.sample(names, len(names))
-        one_fault(arena, queue.pop(), rng, probes, timeline, results)
+        one_fault(arena, queue.pop(), rng, probes, timeline, results,
+                  arguments.recover)
         faults.pause(rng.uniform(0, arguments.pause))
 
 
@@ -197,6 +197,8 @@ def main(argv=None):
     parser.add_argument("--most", type=int, default=100_000, help="faults")
     parser.add_argument("--pause", type=float, default=2,
                         help="seconds between faults at most")
+    parser.add_argument("--recover", type=int, default=120, help="seconds that"
+                        " recovery may take, more on a busy machine")
     parser.add_argument("--faults", type=lambda s: s.split(","))
     parser.add_argument("-b", "--build", default="build")
     parser.add_argument("--directory", default=None)
