@@ -206,6 +206,8 @@ asan:
 
 # What a fault concerns, where that is less than everything.
 fault_makes_no-ledger-guard := daemons
+fault_makes_no-dedup := daemons
+fault_makes_no-ack-wait := module
 
 fault-%:
 	$(MAKE) BUILD=build-fault-$* FAULT=$* $(or $(fault_makes_$*),all)

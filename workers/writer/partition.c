@@ -12,6 +12,8 @@ static mr_take_t partition_look_back(mr_partition_t *partition,
     const mr_record_t *record, mr_parser_t *parser, mr_error_t *err);
 static mr_take_t partition_judge(mr_partition_t *partition,
     const mr_record_t *record, mr_parser_t *parser, mr_error_t *err);
+static int partition_repeat(
+    mr_partition_t *partition, int64_t offset, const mr_event_t *event);
 static int partition_dead(
     mr_partition_t *partition, const mr_record_t *record, const char *reason);
 static mr_take_t partition_failed(mr_partition_t *partition, mr_error_t *err);
@@ -332,9 +334,7 @@ partition_judge(mr_partition_t *partition, const mr_record_t *record,
         account->dead++;
         rc = partition_dead(partition, record, reason.message);
 
-    } else if (mr_dedup_add(partition->window, record->offset,
-                   mr_hash_identity(event.user_id, event.event_id)))
-    {
+    } else if (partition_repeat(partition, record->offset, &event)) {
         account->repeated++;
         flush->repeated++;
         rc = 0;
@@ -357,6 +357,24 @@ partition_judge(mr_partition_t *partition, const mr_record_t *record,
     partition->filled = record->offset + 1;
 
     return MR_TAKE_DONE;
+}
+
+
+/* Does one of the same identity lie within the window?  It enters it. */
+static int
+partition_repeat(
+    mr_partition_t *partition, int64_t offset, const mr_event_t *event)
+{
+    int repeat;
+
+    repeat = mr_dedup_add(partition->window, offset,
+        mr_hash_identity(event->user_id, event->event_id));
+
+#ifdef MR_FAULT_NO_DEDUP
+    repeat = 0;
+#endif
+
+    return repeat;
 }
 
 
