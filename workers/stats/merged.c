@@ -273,7 +273,10 @@ mr_scalars_equal(const mr_scalars_t *a, const mr_scalars_t *b)
     size_t i;
     const mr_measure_stats_t *x, *y;
 
-    if (a->count != b->count || a->n_measures != b->n_measures) {
+    /* A partial may bring its count a round before its users. */
+    if (a->count != b->count || a->n_measures != b->n_measures
+        || !mr_str_eq(a->users, b->users))
+    {
         return false;
     }
 

@@ -203,6 +203,31 @@ START_TEST(a_fold_merges_sketches)
 END_TEST
 
 
+/* A partial that was read without its users brings them a round later. */
+START_TEST(users_alone_are_a_change)
+{
+    mr_merged_t stored, next;
+    mr_window_key_t key;
+    mr_scalars_t scalars;
+
+    key = test_key(MR_WIDTH_MINUTE, "a", START);
+    stored = stored_window(&key, 2);
+    stored.scalars.users = users(0, 1);
+    scalars = stored.scalars;
+
+    ck_assert_int_eq(
+        mr_window_next(&arena, &key, &scalars, 0, &stored, GRACE, END, &next),
+        MR_MERGE_SAME);
+
+    scalars.users = users(0, 2);
+    ck_assert_int_eq(
+        mr_window_next(&arena, &key, &scalars, 0, &stored, GRACE, END, &next),
+        MR_MERGE_WRITE);
+    ck_assert_int_eq(next.revision, 8);
+}
+END_TEST
+
+
 /*
  * What may have been sent is kept as it was until Kafka has it; what cannot
  * have been sent is replaced.
@@ -596,6 +621,7 @@ suite_merged(void)
     tcase_add_test(tc, a_fold_sums_counts_and_takes_the_earliest_expiry);
     tcase_add_test(tc, a_fold_of_nothing_is_empty);
     tcase_add_test(tc, a_fold_merges_sketches);
+    tcase_add_test(tc, users_alone_are_a_change);
     tcase_add_test(tc, an_unacknowledged_revision_is_frozen);
     tcase_add_test(tc, a_fold_merges_measures_by_name);
     tcase_add_test(tc, a_fold_takes_any_number_of_measures);
