@@ -213,7 +213,6 @@ class Bench:
         self.stack.nginx_changes = {
             'worker_processes auto;':
                 f'worker_processes {self.args.workers};',
-            'worker_connections 1024;': 'worker_connections 8192;',
             '    sendfile     on;\n':
                 '    sendfile     on;\n    keepalive_requests 1000000000;\n',
         }
