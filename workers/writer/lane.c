@@ -16,6 +16,8 @@
 #define LANE_WAIT_MS 100
 #define LANE_BEHIND 5      /* intervals that a flush may wait, behind */
 #define LANE_FAR_BEHIND 25 /* and where there is more than it can hold */
+#define LANE_BUSY 1024     /* records in an interval of a busy partition */
+#define LANE_BUSY_WAIT 4   /* intervals that its flushes may wait */
 #define LANE_CELLS 8192    /* seconds and types a flush */
 #define LANE_ACCOUNTS 1024 /* minutes of record time a flush */
 #define LANE_PATIENCE_S 10
@@ -432,8 +434,11 @@ lane_store_due(mr_lane_t *lane)
 
 
 /*
- * When the seat's flush must be stored.  Far behind the log's end a few more
- * intervals do not matter to a record, and larger flushes get there sooner.
+ * When the seat's flush must be stored.  A transaction has a cost of its own,
+ * most of it for the windows that it touches: so where records are few they
+ * are stored soon, and where they are many, in fewer flushes.  Far behind the
+ * log's end a few more intervals do not matter to a record, and larger
+ * flushes get there sooner.
  */
 static int64_t
 lane_due(const mr_lane_t *lane, const mr_seat_t *seat)
@@ -450,6 +455,9 @@ lane_due(const mr_lane_t *lane, const mr_seat_t *seat)
 
     } else if (behind > options->writer.flush_events) {
         interval *= LANE_BEHIND;
+
+    } else if (seat->flush->records >= LANE_BUSY) {
+        interval *= LANE_BUSY_WAIT;
     }
 
     return seat->flush->since + interval;
