@@ -67,9 +67,10 @@ class Client:
     def __init__(self, port):
         self.port = port
         self.connection = None
+        self.headers = {}
 
     def ask(self, method, path, body=None):
-        """(status, body)"""
+        """(status, body); the answer's headers stay in `headers`."""
         if self.connection is None:
             self.connection = http.client.HTTPConnection(
                 HOST, self.port, timeout=30)
@@ -77,6 +78,7 @@ class Client:
             self.connection.request(method, path, body, {
                 'Content-Type': 'application/json'} if body else {})
             answer = self.connection.getresponse()
+            self.headers = answer.headers
             return answer.status, answer.read()
         except OSError:
             self.connection.close()
@@ -111,14 +113,13 @@ class Prober:
                 raise BenchError(f'POST of a probe: {status} {body[:200]}')
             with self.lock:
                 self.posted += 1
-            path = f'/events?user_id={user}&event_id=probe-{number}'
-            while True:
+            path = f'/events?user_id={user}&event_id=probe-{number}' \
+                f'&after={client.headers["Millrace-Receipt"]}'
+            status = 503
+            while status == 503 and time.monotonic() - began < 120:
                 status, body = client.ask('GET', path)
-                if status == 200 and json.loads(body)['events']:
-                    break
-                if time.monotonic() - began > 120:
-                    raise BenchError(f'a probe is not there: {status}')
-                time.sleep(0.1)
+            if status != 200 or not json.loads(body)['events']:
+                raise BenchError(f'a probe is not there: {status} {body}')
             with self.lock:
                 self.waits.append(time.monotonic() - began)
         except (OSError, BenchError, ValueError) as failure:
