@@ -115,7 +115,7 @@ END_TEST
 static mr_str_t
 users(int from, int to)
 {
-    char text[16];
+    char text[24];
     mr_buf_t buf = MR_BUF_INIT;
     mr_hll_t hll = MR_HLL_INIT;
     mr_str_t bytes;

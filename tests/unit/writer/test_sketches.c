@@ -150,7 +150,7 @@ END_TEST
 START_TEST(memory_is_bounded)
 {
     int i, j;
-    char type[16];
+    char type[24];
     mr_partial_t row;
     mr_sketch_t *sketch;
 
