@@ -1,6 +1,8 @@
 """GET /events?after=RECEIPT: what a POST has written is read by the next GET."""
 
 import concurrent.futures
+import os
+import signal
 import socket
 import threading
 import time
@@ -10,8 +12,10 @@ import pytest
 
 from harness.answers import problem, same_events
 from harness import values
+from harness.pipeline import Pipeline
 from harness.waiting import wait_until
 
+BUILD = os.environ.get("MILLRACE_BUILD", "build")
 WAIT = 10  # s, at most
 
 
@@ -131,3 +135,61 @@ def test_a_receipt_that_was_altered_or_misused(sender, client, name):
         answer = client.get(f"/events?after={token}&{more}")
         assert problem(answer, 400)["parameter"] == more.split("=")[0]
     assert problem(client.get(f"/stats?after={token}"), 400)
+
+
+def test_a_receipt_of_another_topic(sender, client, name, tmp_path):
+    """A daemon of another topic knows the receipt, but not its events."""
+
+    token = receipt_of(sender.post([made(name)]))
+    assert client.get("/events", params={"after": token}).status_code == 200
+    other = Pipeline(tmp_path, build=BUILD,
+                     options={"kafka": {"topic": "other-events"}})
+    try:
+        other.start("query")
+        start = time.monotonic()
+        details = problem(httpx.get(other.query_url + "/events",
+                                    params={"after": token}), 400)
+        # It has no MongoDB, and need not ask one.
+        assert time.monotonic() - start < 2
+        assert details["parameter"] == "after"
+        assert "topic" in details["detail"]
+        assert other.stop("query")["millrace-query"] == 0
+        assert not other.problems()
+    finally:
+        other.close()
+
+
+def test_a_mongod_that_hangs(sender, client, stack, name):
+    """The deadline holds, for all that wait, though no reading returns."""
+
+    stack.stop("writer")
+    token = receipt_of(sender.post([made(name)]))
+    found = []
+
+    def read():
+        start = time.monotonic()
+        answer = httpx.get(stack.query_url + "/events", timeout=30,
+                           params={"after": token, "event_type": name})
+        found.append((time.monotonic() - start, answer))
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    threads[0].start()
+    wait_until(lambda: waiting(stack) == 1, 5, "one that waits")
+    stack.signal("mongod", signal.SIGSTOP)
+    try:
+        for thread in threads[1:]:
+            thread.start()
+        for thread in threads:
+            thread.join(WAIT + 10)
+        assert waiting(stack) == 0
+    finally:
+        stack.signal("mongod", signal.SIGCONT)
+    assert len(found) == 3
+    for took, answer in found:
+        assert WAIT - 1 < took < WAIT + 1.5
+        assert int(answer.headers["retry-after"]) > 0
+        problem(answer, 503)
+
+    stack.start("writer")
+    read()
+    assert [e["event_id"] for e in found[-1][1].json()["events"]] == ["e0"]
