@@ -211,6 +211,29 @@ def test_a_stream_that_was_cut_has_no_last_line(client, daemon):
                "events after mongod came back")
 
 
+def test_a_client_that_is_too_slow_is_cut_off(client, daemon, events):
+    """It takes a little now and then, and so is never idle."""
+
+    daemon.options["query"]["export_patience"] = "1s"
+    daemon.restart("query")
+    try:
+        with begin(daemon) as sock:
+            data, start = bytearray(), time.monotonic()
+            while piece := sock.recv(4096):
+                data += piece
+                # Less than a piece in its time.
+                if time.monotonic() - start < 3:
+                    time.sleep(0.02)
+        assert b"next_cursor" not in data
+        assert not data.endswith(b"0\r\n\r\n")
+        wait_until(lambda: client.get("/events?limit=1001", headers=LINES
+                                      ).status_code == 200, 5,
+                   "room for another export")
+    finally:
+        del daemon.options["query"]["export_patience"]
+        daemon.restart("query")
+
+
 def test_an_end_with_a_client_that_does_not_read(client, daemon):
     with begin(daemon):
         start = time.monotonic()

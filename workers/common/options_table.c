@@ -153,6 +153,10 @@ const mr_option_t mr_option_table[] = {
     {"query", "exports", MR_OPTION_COUNT, MR_OFFSET(query.exports), "2", "1",
         "256", NULL, "NDJSON answers of more than 1,000 events at once"},
 
+    {"query", "export_patience", MR_OPTION_DURATION,
+        MR_OFFSET(query.export_patience), "5m", "1s", "24h", NULL,
+        "how long a client may take over each 8 MiB of such an answer"},
+
     {"query", "metrics", MR_OPTION_ADDRESS, MR_OFFSET(query.metrics),
         "127.0.0.1:9103", NULL, NULL, NULL,
         "where /metrics and /healthz are served"},

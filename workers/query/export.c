@@ -80,7 +80,8 @@ mr_export_begin(const mr_app_t *app, const mr_request_t *request,
         return;
     }
 
-    mr_relay_start(request, mr_export_next, export, mr_export_free, reply);
+    mr_relay_start(request, app->options->query.export_patience, mr_export_next,
+        export, mr_export_free, reply);
 }
 
 

@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <millrace/time.h>
+
+#include "../common/metrics.h"
 #include "flow.h"
 #include "job.h"
 #include "pool.h"
@@ -17,7 +20,8 @@ typedef struct {
     mr_flow_t flow;
     atomic_uint refs;
     mr_pool_t *pool;
-    int64_t timeout; /* ms that a piece may take */
+    int64_t timeout;  /* ms that the making of a piece may take */
+    int64_t patience; /* and the taking */
 
     mr_piece_t *next;
     void *ctx; /* used by the job in the making alone */
@@ -26,6 +30,7 @@ typedef struct {
     pthread_mutex_t mutex; /* guards all below */
     mr_buf_t body;         /* being sent, from */
     size_t pos;
+    int64_t due;    /* monotonic: until when the client has to take it */
     mr_buf_t ahead; /* what comes then, if */
     int ready;
     int more;      /* whether there is anything to make after that */
@@ -52,8 +57,8 @@ static const mr_flow_type_t mr_relay_type = {
 
 
 void
-mr_relay_start(const mr_request_t *request, mr_piece_t *next, void *ctx,
-    void (*release)(void *ctx), mr_reply_t *reply)
+mr_relay_start(const mr_request_t *request, int64_t patience, mr_piece_t *next,
+    void *ctx, void (*release)(void *ctx), mr_reply_t *reply)
 {
     mr_relay_t *relay;
 
@@ -71,6 +76,8 @@ mr_relay_start(const mr_request_t *request, mr_piece_t *next, void *ctx,
     relay->flow.type = &mr_relay_type;
     relay->pool = request->pool;
     relay->timeout = request->timeout;
+    relay->patience = patience;
+    relay->due = mr_time_monotonic() + patience;
     relay->next = next;
     relay->ctx = ctx;
     relay->release = release;
@@ -100,6 +107,7 @@ mr_relay_read(mr_flow_t *flow, char *buf, size_t size)
         mr_buf_free(&relay->body);
         relay->body = relay->ahead;
         relay->pos = 0;
+        relay->due = mr_time_monotonic() + relay->patience;
         relay->ready = 0;
         memset(&relay->ahead, 0, sizeof(mr_buf_t));
         job = mr_relay_make(relay);
@@ -107,7 +115,16 @@ mr_relay_read(mr_flow_t *flow, char *buf, size_t size)
 
     n = relay->body.len - relay->pos;
 
-    if (n > 0) {
+    if (n > 0 && mr_time_monotonic() > relay->due) {
+        relay->failed = 1;
+        rc = MR_FLOW_CUT;
+
+        mr_metric_add(
+            mr_metric(MR_METRIC_COUNTER, "millrace_query_too_slow_total", "",
+                "Exports cut off: the client took longer than it may."),
+            1);
+
+    } else if (n > 0) {
         n = n < size ? n : size;
         memcpy(buf, relay->body.data + relay->pos, n);
         relay->pos += n;
