@@ -20,12 +20,11 @@ PRIVATE = ('lsid', '$db', '$clusterTime', 'txnNumber', 'maxTimeMS',
 
 
 def stages(plan):
-    """The stages of a plan, the outermost first."""
-    found = []
-    while plan is not None:
-        found.append(plan)
-        plan = plan.get('inputStage')
-    return found
+    """The stages of a plan, the outermost first, branch by branch."""
+    inner = plan.get('inputStages', [])
+    if 'inputStage' in plan:
+        inner = [plan['inputStage']]
+    return [plan] + [stage for one in inner for stage in stages(one)]
 
 
 def say(stage):

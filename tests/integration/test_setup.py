@@ -90,8 +90,16 @@ def test_everything_is_made_once(setup):
             in sorted(database.blocks.index_information().items())] == [
         ("_id_", [("_id", 1)]),
         ("span_tmax", [("span", 1), ("tmax", 1)]),
+        ("span_tmin", [("span", 1), ("tmin", 1)]),
         ("types_span_tmax", [("types", 1), ("span", 1), ("tmax", 1)]),
-        ("users_span_tmax", [("users", 1), ("span", 1), ("tmax", 1)])]
+        ("types_span_tmin", [("types", 1), ("span", 1), ("tmin", 1)]),
+        ("users_span_tmax", [("users", 1), ("span", 1), ("tmax", 1)]),
+        ("users_span_tmin", [("users", 1), ("span", 1), ("tmin", 1)])]
+    assert {n: i["partialFilterExpression"] for n, i
+            in database.blocks.index_information().items()
+            if "partialFilterExpression" in i} == {
+        n: {"span": 4} for n in ("span_tmin", "types_span_tmin",
+                                 "users_span_tmin")}
     assert database.partials.index_information()["expire"][
         "expireAfterSeconds"] == 0
     assert database.windows.index_information()["dirty"][

@@ -196,7 +196,7 @@ mr_reader_slowest(const mr_reader_t *reader)
 
     slowest = -1;
 
-    for (span = 0; span < MR_SPANS; span++) {
+    for (span = 0; span < reader->source->walks; span++) {
         if (!reader->ended[span]
             && (slowest == -1
                 || reader->bounds[span] < reader->bounds[slowest]))
@@ -214,7 +214,7 @@ mr_reader_advance(mr_reader_t *reader, int span, mr_error_t *err)
 {
     int rc;
     size_t before;
-    int64_t bound, width;
+    int64_t bound;
     mr_header_t header;
 
     rc = reader->source->next(reader->source->ctx, span, &header, err);
@@ -237,13 +237,14 @@ mr_reader_advance(mr_reader_t *reader, int span, mr_error_t *err)
 
     reader->added += reader->candidates.n - before;
 
-    width = mr_span_width(span);
-
     if (reader->plan->order == MR_ORDER_DESC) {
         bound = -header.tmax;
 
+    } else if (mr_plan_by_tmin(reader->plan, span)) {
+        bound = header.tmin;
+
     } else {
-        bound = width == -1 ? reader->first : header.tmax - width;
+        bound = header.tmax - mr_span_width(span);
     }
 
     if (bound > reader->bounds[span]) {

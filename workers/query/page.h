@@ -5,6 +5,9 @@
  * Each class is walked by tmax in the page's order.  Descending, what is
  * left of a class can hold nothing newer than the tmax read last; ascending,
  * nothing older than the tmax read last less the width of the class.  The
+ * widest class has no such width and is walked by tmin when ascending: then
+ * nothing is left that is older than the tmin read last.  (Descending, a
+ * source may as well give all classes as one walk.)  The
  * best of these bounds over all classes is the frontier: an event strictly
  * before it, in the page's order, is certain to have nothing ahead of it
  * that is still unread.  The class that holds the frontier back is read
@@ -35,7 +38,8 @@
 
 /*
  * What a page may cost.  Once it is spent the page ends with the events that
- * are certain, but never before it has got past one millisecond.
+ * are certain, but never before it has got past one millisecond: the blocks
+ * that its first millisecond lies within are read whatever it costs.
  */
 typedef struct {
     size_t blocks; /* headers to read */

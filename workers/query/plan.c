@@ -155,6 +155,13 @@ mr_plan_range(const mr_plan_t *plan, int span)
 }
 
 
+int
+mr_plan_by_tmin(const mr_plan_t *plan, int span)
+{
+    return span == MR_SPAN_ANY && plan->order == MR_ORDER_ASC;
+}
+
+
 int64_t
 mr_span_width(int span)
 {

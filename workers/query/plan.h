@@ -69,6 +69,12 @@ void mr_plan_times(const mr_plan_t *plan, int64_t *ret_from, int64_t *ret_to);
 /* The range to walk in a class, ordered by tmax in the plan's order. */
 mr_range_t mr_plan_range(const mr_plan_t *plan, int span);
 
+/*
+ * Whether a class is walked by tmin instead: ascending, a tmax tells nothing
+ * of how early the events of a block without a bounded width are.
+ */
+int mr_plan_by_tmin(const mr_plan_t *plan, int span);
+
 /* The widest tmax - tmin of a class in ms; -1 for MR_SPAN_ANY: no bound. */
 int64_t mr_span_width(int span);
 

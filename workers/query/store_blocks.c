@@ -1,11 +1,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <millrace/limits.h>
+
 #include "store_session.h"
 
 
-/* Headers of a walk's first batch; each further one has twice as many. */
+/*
+ * Headers of a walk's first batch; each further one has twice as many.  A
+ * user's newest events mostly lie in a few blocks, and a header that is not
+ * needed costs more than another round.
+ */
 #define MR_BATCH_FIRST 32
+#define MR_BATCH_USER 8
 #define MR_BATCH_MAX 256
 
 /*
@@ -13,16 +20,20 @@
  * of the range; MongoDB itself merges at most 200 scans.
  */
 #define MR_TYPES_SCANNED 50
+#define MR_TYPES_MERGED (200 / MR_SPANS)
 
 
 static int mr_blocks_next(
     void *ctx, int span, mr_header_t *ret_header, mr_error_t *err);
 static int mr_blocks_open(mr_session_t *session, int span, mr_error_t *err);
+static void mr_blocks_any(const mr_plan_t *plan, bson_t *filter);
 static void mr_blocks_filter(const mr_plan_t *plan, int span, bson_t *filter);
 static void mr_blocks_projection(const mr_plan_t *plan, bson_t *opts);
-static void mr_blocks_order(const mr_plan_t *plan, bson_t *opts);
+static void mr_blocks_order(const mr_plan_t *plan, int span, bson_t *opts);
 static int mr_blocks_header(
     mr_session_t *session, const bson_t *doc, mr_header_t *ret_header);
+static int mr_blocks_user(
+    bson_iter_t *users, mr_str_t user_id, int64_t *ret_index);
 static int mr_blocks_wanted(mr_session_t *session, bson_iter_t *types);
 
 
@@ -35,6 +46,16 @@ mr_session_blocks(mr_session_t *session, const mr_plan_t *plan)
     session->blocks = mr_mongo_collection(
         session->store->mongo, session->client, MR_MONGO_BLOCKS);
 
+    /*
+     * MongoDB can merge scans of one index.  A page of an ascending plan
+     * would have to read all narrow blocks that a wide one might come before.
+     */
+    session->merged =
+        plan->order == MR_ORDER_DESC
+        && (plan->user_id.data != NULL || plan->n_types <= MR_TYPES_MERGED
+            || plan->n_types > MR_TYPES_SCANNED);
+
+    source.walks = session->merged ? 1 : MR_SPANS;
     source.next = mr_blocks_next;
     source.fetch = mr_session_fetch;
     source.ctx = session;
@@ -86,14 +107,25 @@ static int
 mr_blocks_open(mr_session_t *session, int span, mr_error_t *err)
 {
     bson_t filter, opts;
+    uint32_t first;
 
     bson_init(&filter);
     bson_init(&opts);
 
-    mr_blocks_filter(session->plan, span, &filter);
+    if (session->merged) {
+        mr_blocks_any(session->plan, &filter);
+
+    } else {
+        mr_blocks_filter(session->plan, span, &filter);
+    }
+
+    first =
+        session->plan->user_id.data != NULL ? MR_BATCH_USER : MR_BATCH_FIRST;
     mr_blocks_projection(session->plan, &opts);
-    mr_blocks_order(session->plan, &opts);
-    BSON_APPEND_INT32(&opts, "batchSize", MR_BATCH_FIRST);
+    mr_blocks_order(session->plan, span, &opts);
+
+    /* libmongoc changes it later only where it is one of 64 bits. */
+    BSON_APPEND_INT64(&opts, "batchSize", first);
 
     if (mr_session_limit(session, &opts, err) == -1) {
         bson_destroy(&filter);
@@ -103,13 +135,33 @@ mr_blocks_open(mr_session_t *session, int span, mr_error_t *err)
 
     session->walks[span] =
         mongoc_collection_find_with_opts(session->blocks, &filter, &opts, NULL);
-    session->batches[span] = MR_BATCH_FIRST;
-    session->left[span] = MR_BATCH_FIRST;
+    session->batches[span] = first;
+    session->left[span] = first;
 
     bson_destroy(&filter);
     bson_destroy(&opts);
 
     return 0;
+}
+
+
+/* The blocks of all classes, each with its own range. */
+static void
+mr_blocks_any(const mr_plan_t *plan, bson_t *filter)
+{
+    int span;
+    bson_t list, one;
+    static const char *const keys[MR_SPANS] = {"0", "1", "2", "3", "4"};
+
+    BSON_APPEND_ARRAY_BEGIN(filter, "$or", &list);
+
+    for (span = 0; span < MR_SPANS; span++) {
+        BSON_APPEND_DOCUMENT_BEGIN(&list, keys[span], &one);
+        mr_blocks_filter(plan, span, &one);
+        bson_append_document_end(&list, &one);
+    }
+
+    bson_append_array_end(filter, &list);
 }
 
 
@@ -151,9 +203,12 @@ mr_blocks_filter(const mr_plan_t *plan, int span, bson_t *filter)
     BSON_APPEND_DATE_TIME(&child, "$lt", range.tmax_to);
     bson_append_document_end(filter, &child);
 
-    BSON_APPEND_DOCUMENT_BEGIN(filter, "tmin", &child);
-    BSON_APPEND_DATE_TIME(&child, "$lt", range.tmin_to);
-    bson_append_document_end(filter, &child);
+    /* Without it MongoDB merges index entries, else copies of blocks. */
+    if (range.tmin_to <= MR_TIMESTAMP_MAX) {
+        BSON_APPEND_DOCUMENT_BEGIN(filter, "tmin", &child);
+        BSON_APPEND_DATE_TIME(&child, "$lt", range.tmin_to);
+        bson_append_document_end(filter, &child);
+    }
 
     if (plan->event_id.data != NULL) {
         BSON_APPEND_DOCUMENT_BEGIN(filter, "events", &child);
@@ -169,7 +224,7 @@ mr_blocks_filter(const mr_plan_t *plan, int span, bson_t *filter)
 static void
 mr_blocks_projection(const mr_plan_t *plan, bson_t *opts)
 {
-    bson_t fields, find, args, literal;
+    bson_t fields;
 
     BSON_APPEND_DOCUMENT_BEGIN(opts, "projection", &fields);
     BSON_APPEND_INT32(&fields, "tmin", 1);
@@ -182,17 +237,10 @@ mr_blocks_projection(const mr_plan_t *plan, bson_t *opts)
         BSON_APPEND_INT32(&fields, "kinds", 1);
     }
 
-    /* The user's index among the block's users, instead of all of them. */
+    /* To have MongoDB look for the user costs more than to send all. */
     if (plan->user_id.data != NULL) {
+        BSON_APPEND_INT32(&fields, "users", 1);
         BSON_APPEND_INT32(&fields, "ends", 1);
-        BSON_APPEND_DOCUMENT_BEGIN(&fields, "user", &find);
-        BSON_APPEND_ARRAY_BEGIN(&find, "$indexOfArray", &args);
-        BSON_APPEND_UTF8(&args, "0", "$users");
-        BSON_APPEND_DOCUMENT_BEGIN(&args, "1", &literal);
-        mr_bson_append_text(&literal, "$literal", plan->user_id);
-        bson_append_document_end(&args, &literal);
-        bson_append_array_end(&find, &args);
-        bson_append_document_end(&fields, &find);
     }
 
     bson_append_document_end(opts, &fields);
@@ -201,12 +249,15 @@ mr_blocks_projection(const mr_plan_t *plan, bson_t *opts)
 
 /* The index is named, so that no query is ever tried with another one. */
 static void
-mr_blocks_order(const mr_plan_t *plan, bson_t *opts)
+mr_blocks_order(const mr_plan_t *plan, int span, bson_t *opts)
 {
     bson_t fields;
+    const char *key;
+
+    key = mr_plan_by_tmin(plan, span) ? "tmin" : "tmax";
 
     BSON_APPEND_DOCUMENT_BEGIN(opts, "sort", &fields);
-    BSON_APPEND_INT32(&fields, "tmax", plan->order == MR_ORDER_ASC ? 1 : -1);
+    BSON_APPEND_INT32(&fields, key, plan->order == MR_ORDER_ASC ? 1 : -1);
     bson_append_document_end(opts, &fields);
 
     BSON_APPEND_DOCUMENT_BEGIN(opts, "hint", &fields);
@@ -219,7 +270,7 @@ mr_blocks_order(const mr_plan_t *plan, bson_t *opts)
     }
 
     BSON_APPEND_INT32(&fields, "span", 1);
-    BSON_APPEND_INT32(&fields, "tmax", 1);
+    BSON_APPEND_INT32(&fields, key, 1);
     bson_append_document_end(opts, &fields);
 }
 
@@ -272,8 +323,8 @@ mr_blocks_header(
                 return -1;
             }
 
-        } else if (strcmp(key, "user") == 0) {
-            if (mr_bson_int64(&iter, &user) == -1) {
+        } else if (strcmp(key, "users") == 0) {
+            if (mr_blocks_user(&iter, plan->user_id, &user) == -1) {
                 return -1;
             }
 
@@ -329,6 +380,34 @@ mr_blocks_header(
     *ret_header = header;
 
     return 0;
+}
+
+
+/* Where the user is among the block's users, in bytewise order. */
+static int
+mr_blocks_user(bson_iter_t *users, mr_str_t user_id, int64_t *ret_index)
+{
+    int64_t i;
+    mr_str_t user;
+    bson_iter_t child;
+
+    if (!BSON_ITER_HOLDS_ARRAY(users) || !bson_iter_recurse(users, &child)) {
+        return -1;
+    }
+
+    for (i = 0; bson_iter_next(&child); i++) {
+
+        if (mr_bson_text(&child, &user) == -1) {
+            return -1;
+        }
+
+        if (mr_str_eq(user, user_id)) {
+            *ret_index = i;
+            return 0;
+        }
+    }
+
+    return -1;
 }
 
 

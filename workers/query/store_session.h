@@ -18,6 +18,7 @@ struct mr_session_s {
 
     /* The reading of blocks (store_blocks.c). */
     const mr_plan_t *plan;
+    int merged; /* the classes are one walk */
     mongoc_collection_t *blocks;
     mongoc_cursor_t *walks[MR_SPANS];
     uint32_t batches[MR_SPANS]; /* size of the next batch */

@@ -5,6 +5,7 @@
 
 
 #define MR_INDEX_TTL "received"
+#define MR_INDEX_WIDEST "{\"partialFilterExpression\": {\"span\": 4}}"
 #define MR_MONGO_INDEX_CONFLICT 85 /* IndexOptionsConflict */
 
 
@@ -34,6 +35,14 @@ static const mr_index_t mr_indexes[] = {
     {MR_MONGO_BLOCKS, "types_span_tmax",
         "{\"types\": 1, \"span\": 1, \"tmax\": 1}", "{}"},
     {MR_MONGO_BLOCKS, "span_tmax", "{\"span\": 1, \"tmax\": 1}", "{}"},
+
+    /* The widest class alone, in which few blocks are. */
+    {MR_MONGO_BLOCKS, "users_span_tmin",
+        "{\"users\": 1, \"span\": 1, \"tmin\": 1}", MR_INDEX_WIDEST},
+    {MR_MONGO_BLOCKS, "types_span_tmin",
+        "{\"types\": 1, \"span\": 1, \"tmin\": 1}", MR_INDEX_WIDEST},
+    {MR_MONGO_BLOCKS, "span_tmin", "{\"span\": 1, \"tmin\": 1}",
+        MR_INDEX_WIDEST},
 
     {MR_MONGO_PARTIALS, "partition_flush",
         "{\"_id.partition\": 1, \"flush\": 1}", "{}"},

@@ -17,11 +17,12 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 # Milliseconds: the widest tmax - tmin of each span class but the last.
 SPANS = (10_000, 600_000, 86_400_000, 30 * 86_400_000)
 
-BLOCK_INDEXES = (
-    [("users", 1), ("span", 1), ("tmax", 1)],
-    [("types", 1), ("span", 1), ("tmax", 1)],
-    [("span", 1), ("tmax", 1)],
-)
+BLOCK_INDEXES = [
+    (lead + [("span", 1), (time, 1)], options)
+    for time, options in (
+        ("tmax", {}), ("tmin", {"partialFilterExpression": {"span": 4}}))
+    for lead in ([("users", 1)], [("types", 1)], [])
+]
 
 WIDTHS = (1, 60, 3600, 86400)
 
@@ -37,8 +38,8 @@ def create(database):
         database.drop_collection(name)
         database.create_collection(name)
 
-    for keys in BLOCK_INDEXES:
-        database.blocks.create_index(keys)
+    for keys, options in BLOCK_INDEXES:
+        database.blocks.create_index(keys, **options)
 
 
 def span_of(width):

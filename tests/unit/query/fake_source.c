@@ -17,13 +17,15 @@ static int fake_matches(const fake_t *fake, const fake_block_t *block,
 static int fake_type(const mr_plan_t *plan, uint16_t kind);
 static int fake_by_user(const void *a, const void *b);
 static int fake_by_time(const void *a, const void *b);
-static int fake_by_tmax(const void *a, const void *b);
+static int fake_by_walk(const void *a, const void *b);
 static int fake_by_key(const void *a, const void *b);
 
 
 const char *const fake_kinds[FAKE_KINDS] = {"a", "b", "c"};
 
 /* qsort() has no context. */
+static const mr_plan_t *fake_plan;
+static int fake_walks;
 static mr_order_t fake_order;
 
 
@@ -93,9 +95,13 @@ fake_source(fake_t *fake, const mr_plan_t *plan)
         fake->wanted[kind] = (uint8_t) fake_type(plan, kind);
     }
 
-    fake_order = plan->order;
-    qsort(fake->blocks, fake->n_blocks, sizeof(fake_block_t), fake_by_tmax);
+    /* Now one, now the other, wherever both can be. */
+    fake_plan = plan;
+    fake_walks =
+        plan->order == MR_ORDER_DESC && ++fake->turn % 2 ? 1 : MR_SPANS;
+    qsort(fake->blocks, fake->n_blocks, sizeof(fake_block_t), fake_by_walk);
 
+    source.walks = fake_walks;
     source.next = fake_next;
     source.fetch = fake_fetch;
     source.ctx = fake;
@@ -229,7 +235,7 @@ fake_cut(fake_t *fake, uint32_t *state, int32_t partition, fake_event_t **list,
 
 
 static int
-fake_next(void *ctx, int span, mr_header_t *ret_header, mr_error_t *err)
+fake_next(void *ctx, int walk, mr_header_t *ret_header, mr_error_t *err)
 {
     fake_t *fake;
     uint32_t first, end;
@@ -237,14 +243,14 @@ fake_next(void *ctx, int span, mr_header_t *ret_header, mr_error_t *err)
     fake_block_t *block;
 
     fake = ctx;
-    range = mr_plan_range(fake->plan, span);
 
     if (fake->fail > 0 && --fake->fail == 0) {
         return mr_error_set(err, MR_ERROR_MONGODB, NULL, "made to fail");
     }
 
-    while (fake->seen[span] < fake->n_blocks) {
-        block = &fake->blocks[fake->seen[span]++];
+    while (fake->seen[walk] < fake->n_blocks) {
+        block = &fake->blocks[fake->seen[walk]++];
+        range = mr_plan_range(fake->plan, fake_walks == 1 ? block->span : walk);
 
         if (!fake_matches(fake, block, &range, &first, &end)) {
             continue;
@@ -406,15 +412,24 @@ fake_by_time(const void *a, const void *b)
 }
 
 
+/* Walk by walk, each in its order. */
 static int
-fake_by_tmax(const void *a, const void *b)
+fake_by_walk(const void *a, const void *b)
 {
     const fake_block_t *left, *right;
 
     left = a;
     right = b;
 
-    if (fake_order == MR_ORDER_DESC) {
+    if (fake_walks > 1 && left->span != right->span) {
+        return left->span - right->span;
+    }
+
+    if (mr_plan_by_tmin(fake_plan, left->span)) {
+        return (left->tmin > right->tmin) - (left->tmin < right->tmin);
+    }
+
+    if (fake_plan->order == MR_ORDER_DESC) {
         left = b;
         right = a;
     }

@@ -45,7 +45,8 @@ typedef struct {
     const mr_plan_t *plan;
     size_t seen[MR_SPANS]; /* blocks given so far */
     uint8_t wanted[FAKE_KINDS];
-    int fail; /* calls until one fails; 0: never */
+    int fail;      /* calls until one fails; 0: never */
+    unsigned turn; /* readings so far */
     size_t headers;
     size_t rows;
 } fake_t;
