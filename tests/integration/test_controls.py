@@ -4,16 +4,22 @@ the safeguard prevents must happen to them, and the audits must say exactly
 that; else the tests of the promise prove nothing.
 """
 
+import collections
+import json
 import os
+import re
 import signal
 import subprocess
 
 import pytest
 
 from harness.audit import audit
+from harness.killer import Killer
 from harness.pipeline import REPO, Pipeline
 from harness.sender import Sender, SentLog
 from harness.snapshot import take
+from harness.waiting import Deadline, wait_until
+from test_crash import Flow
 
 pytestmark = pytest.mark.slow
 
@@ -35,15 +41,17 @@ class Control:
             source = faulty if name in parts else sound
             (mixed / name).symlink_to(os.path.join(source, name))
         self.stack = Pipeline(directory / "stack", build=str(mixed), options={
+            **options,
             "kafka": {"session.timeout.ms": "3000",
-                      "heartbeat.interval.ms": "500"}, **options})
+                      "heartbeat.interval.ms": "500",
+                      **options.get("kafka", {})}})
         self.log = SentLog()
         self.stack.start()
 
-    def events(self, name):
+    def events(self, name, n=400):
         return [{"event_id": f"{name}-{i}", "user_id": f"user-{i % USERS}",
                  "event_type": "control", "timestamp": 1_764_000_000 + i}
-                for i in range(400)]
+                for i in range(n)]
 
     def send(self, events):
         with Sender(self.stack.url, self.log) as sender:
@@ -57,9 +65,15 @@ class Control:
         """Exit status and report of millrace-audit."""
         done = subprocess.run(
             [os.path.join(REPO, "build", "millrace-audit"), "-c",
-             self.stack.conf, "--settle"], stdout=subprocess.PIPE, text=True,
-            timeout=120, check=False)
-        return done.returncode, done.stdout
+             self.stack.conf, "--settle", "--json"], stdout=subprocess.PIPE,
+            text=True, timeout=120, check=False)
+        return done.returncode, json.loads(done.stdout)
+
+    def stored_offsets(self):
+        """{offset: how many times it is in the blocks} of partition 0."""
+        return collections.Counter(
+            event["offset"] for block in self.stack.database.blocks.find()
+            for event in block["events"])
 
 
 @pytest.fixture
@@ -115,3 +129,75 @@ def test_without_the_ack_wait_an_answered_event_is_lost(control):
                for v in violations)
     # What Kafka has never seen, only the sender can miss.
     assert it.product_audit()[0] == 0
+
+
+def test_without_the_ledger_guard_a_zombie_stores_twice(control):
+    """Stopped inside a transaction, and woken when another one has stored."""
+
+    it = control("no-ledger-guard", ["millrace-writer"],
+                 kafka={"partitions": "1"})
+    stack = it.stack
+    killer = Killer(stack)
+    stack.mongo.admin.command("setParameter", 1,
+                              transactionLifetimeLimitSeconds=3)
+    made = it.events("a", 100_000)
+    batches = [made[i:i + 50] for i in range(0, len(made), 50)]
+
+    def following():
+        return stack.database.ledger.find_one()["next"]
+
+    def stop_inside():
+        if not killer.open_transactions():
+            return False
+        stack.signal("writer", signal.SIGSTOP)
+        if killer.open_transactions():
+            return True
+        stack.signal("writer", signal.SIGCONT)
+        return False
+
+    def zombie():
+        """What the ledger said when it was stopped; None: it did no harm."""
+        wait_until(stop_inside, 60, "a transaction", interval=0)
+        stopped = following()
+        stack.start("writer-2")
+        wait_until(lambda: following() > stopped + 200, 60,
+                   lambda: stack.log_text("writer-2")[-2000:])
+        stack.signal("writer", signal.SIGCONT)
+        try:
+            wait_until(lambda: max(it.stored_offsets().values()) > 1, 10,
+                       "a second copy")
+            return stopped
+        except Deadline:
+            stack.stop("writer-2")
+            return None
+
+    with Flow(stack, it.log, batches, pace=0.5) as flow:
+        # It may hear that its partition was taken before it tries again.
+        for _ in range(6):
+            stopped = zombie()
+            if stopped is not None:
+                break
+        assert flow.running, flow.errors
+        flow.stopping.set()
+        flow.finish()
+
+    assert stopped is not None, "a zombie never stored anything"
+    violations = it.violations()
+    offsets = it.stored_offsets()
+    twice = sum(offsets.values()) - len(offsets)
+    assert min(o for o, n in offsets.items() if n > 1) == stopped
+    assert len(offsets) == max(offsets) + 1  # and nothing is lost
+    assert {"sender", "ledger", "tiling"} <= checks(violations)
+
+    # The report names exactly these, and by how much the accounts are off.
+    status, report = it.product_audit()
+    assert status == 1
+    findings = report["findings"]
+    named = [re.search(r"offset (\d+) is in the blocks twice", f["text"])
+             for f in findings]
+    assert sorted(int(found[1]) for found in named if found) \
+        == sorted(o for o, n in offsets.items() if n == 2)
+    assert set(offsets.values()) == {1, 2}
+    assert sum(f["difference"] for f in findings
+               if f["check"] == "accounts") == twice, findings
+    assert {f["check"] for f in findings} == {"accounts", "blocks"}
