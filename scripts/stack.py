@@ -109,6 +109,7 @@ class Stack:
         self.mongo_cache = mongo_cache
         self.members = members
         self.kafka_properties = {}
+        self.format_options = []  # of Kafka's storage
         self.nginx_changes = {}
         self.nginx_template = None
         self.environment = {}
@@ -421,7 +422,8 @@ class Stack:
             _java('-Xmx128m', '-XX:TieredStopAtLevel=1') + [
                 'kafka.tools.StorageTool', 'format',
                 '-t', 'bWlsbHJhY2UtbG9jYWwtMQ',
-                '-c', self.path(f'conf/{name}.properties')],
+                '-c', self.path(f'conf/{name}.properties'),
+                *self.format_options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, cwd=self.directory, timeout=120)
         if done.returncode != 0:

@@ -124,11 +124,14 @@ class Pipeline(processes.Stack):
 
     # At rest.
 
+    def consumer(self):
+        return confluent_kafka.Consumer({
+            "bootstrap.servers": self.brokers, "group.id": "audit"})
+
     def ends(self):
         """{partition: offset after the last record} of the topic."""
 
-        consumer = confluent_kafka.Consumer({
-            "bootstrap.servers": self.brokers, "group.id": "audit"})
+        consumer = self.consumer()
         try:
             about = consumer.list_topics(self.topic, timeout=10)
             return {p: consumer.get_watermark_offsets(
