@@ -273,7 +273,9 @@ ddsketch_parse(mr_str_t bytes, mr_ddsketch_t *into)
         return 1;
     }
 
-    if (n > 0 && ddsketch_reserve(into, (uint32_t) n) != 0) {
+    if (n > 0
+        && (ddsketch_reserve(into, (uint32_t) n) != 0 || into->buckets == NULL))
+    {
         return -1;
     }
 

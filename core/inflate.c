@@ -295,6 +295,7 @@ mr_inflate_step(mr_inflate_t *inflate, mr_inflate_io_t *io, size_t room,
         io->out_len = 1;
 
         rc = inflate->inflater->step(inflate, io, 1, err);
+        io->out = NULL;
 
         if (io->out_len == 0) {
             inflate->status = MR_INFLATE_TOO_LARGE;

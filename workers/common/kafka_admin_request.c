@@ -150,7 +150,7 @@ mr_admin_failed(rd_kafka_event_t *event, rd_kafka_resp_err_t *ret_code,
         break;
     }
 
-    if (n == 0) {
+    if (n == 0 || (topics == NULL && resources == NULL)) {
         *ret_code = RD_KAFKA_RESP_ERR__BAD_MSG;
         *ret_why = "an answer without a result";
         return 1;

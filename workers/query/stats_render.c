@@ -104,12 +104,13 @@ mr_stats_etag_matches(const char *header, const char *etag)
     size_t len, wanted;
     const char *p;
 
-    if (header == NULL) {
+    /* Weak comparison looks at the quoted part alone. */
+    etag = strchr(etag, '"');
+
+    if (header == NULL || etag == NULL) {
         return 0;
     }
 
-    /* Weak comparison looks at the quoted part alone. */
-    etag = strchr(etag, '"');
     wanted = strlen(etag);
 
     p = header + strspn(header, " \t");

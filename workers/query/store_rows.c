@@ -176,6 +176,7 @@ mr_rows_select(const bson_t *doc, const mr_rows_group_t *groups, size_t n,
     }
 
     key.refs = &ref;
+    key.n = 1;
     group = bsearch(&key, groups, n, sizeof(key), mr_rows_group_cmp);
 
     if (group == NULL) {

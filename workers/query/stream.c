@@ -199,7 +199,7 @@ static void
 stream_begin(mr_stream_reader_t *reader)
 {
     size_t i, n;
-    int64_t firsts[MR_TAIL_PARTITIONS];
+    int64_t firsts[MR_TAIL_PARTITIONS] = {0};
     mr_error_t err = MR_ERROR_INIT;
     mr_stream_t *stream;
 

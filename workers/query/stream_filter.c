@@ -93,7 +93,8 @@ mr_stream_filter_types(
     filter->types = calloc(n, sizeof(mr_hash_t));
 
     if (filter->types == NULL) {
-        rc = mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+        free(types);
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
     for (i = 0; rc == 0 && i < n; i++) {

@@ -13,7 +13,7 @@
 
 
 static int mr_store_direct_uri(mongoc_uri_t *uri, mongoc_uri_t **ret_uri,
-    char *ret_host, size_t size, const char **ret_name, mr_error_t *err);
+    char *ret_host, size_t size, mr_error_t *err);
 static int mr_store_hello(const mr_setup_t *setup, const mongoc_uri_t *uri,
     bson_t *ret_hello, mr_error_t *err);
 static int mr_store_member(const bson_t *hello, const char *name,
@@ -28,7 +28,7 @@ mr_store_initiate(const mr_setup_t *setup, mr_error_t *err)
     int rc, member = 0;
     char host[320];
     bson_t hello;
-    const char *name = NULL;
+    const char *name;
     mongoc_uri_t *uri, *direct = NULL;
 
     uri = mongoc_uri_new(setup->options->mongodb.uri);
@@ -38,12 +38,12 @@ mr_store_initiate(const mr_setup_t *setup, mr_error_t *err)
             "[mongodb] uri is no connection string");
     }
 
-    if (mr_store_direct_uri(uri, &direct, host, sizeof(host), &name, err) == -1)
-    {
+    if (mr_store_direct_uri(uri, &direct, host, sizeof(host), err) == -1) {
         mongoc_uri_destroy(uri);
         return -1;
     }
 
+    name = mongoc_uri_get_replica_set(uri);
     rc = mr_store_hello(setup, direct, &hello, err);
 
     if (rc == 0) {
@@ -69,21 +69,20 @@ mr_store_initiate(const mr_setup_t *setup, mr_error_t *err)
 /*
  * A set that does not exist yet has no primary to select: the one mongod is
  * spoken to directly, without credentials (there can be no user yet).
- * *ret_name points into `uri`.
  */
 static int
 mr_store_direct_uri(mongoc_uri_t *uri, mongoc_uri_t **ret_uri, char *ret_host,
-    size_t size, const char **ret_name, mr_error_t *err)
+    size_t size, mr_error_t *err)
 {
     bson_iter_t iter;
-    const char *name;
     mongoc_uri_t *direct;
     const mongoc_host_list_t *hosts;
 
-    name = mongoc_uri_get_replica_set(uri);
     hosts = mongoc_uri_get_hosts(uri);
 
-    if (name == NULL || hosts == NULL || hosts->next != NULL) {
+    if (mongoc_uri_get_replica_set(uri) == NULL || hosts == NULL
+        || hosts->next != NULL)
+    {
         return mr_error_set(err, MR_ERROR_CONFIG, NULL,
             "--initiate makes a replica set of one member: [mongodb] uri "
             "must name one host and the set, as in "
@@ -129,7 +128,6 @@ mr_store_direct_uri(mongoc_uri_t *uri, mongoc_uri_t **ret_uri, char *ret_host,
 
     (void) bson_snprintf(ret_host, size, "%s", hosts->host_and_port);
 
-    *ret_name = name;
     *ret_uri = direct;
 
     return 0;

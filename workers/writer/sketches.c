@@ -203,10 +203,14 @@ mr_sketches_add(
         sizeof(sketches_entry_t) + sketches->n_measures * sizeof(mr_ddsketch_t);
 
     seat = sketches_seat(sketches, partition);
+
+    if (seat == NULL) {
+        return NULL;
+    }
+
     entry = calloc(1, size + row->type.len);
 
-    if (seat == NULL || entry == NULL) {
-        free(entry);
+    if (entry == NULL) {
         return NULL;
     }
 
