@@ -24,6 +24,13 @@ LDFLAGS   += -fsanitize=address,undefined
 export SANITIZE
 endif
 
+# make BUILD=build-analyzer ANALYZER=1 ...: gcc follows the paths of a function.
+# It loses sight of what is stored in an element of an array, and calls it a
+# leak; LeakSanitizer looks for those in every test.
+ifdef ANALYZER
+CFLAGS    += -fanalyzer -Wno-analyzer-malloc-leak
+endif
+
 # Negative controls: make fault-NAME builds programs that lack one safeguard,
 # MR_FAULT_<NAME>, into build-fault-NAME/.  A test that watches over the
 # safeguard must fail on them; nothing else may ever run them.
@@ -204,6 +211,10 @@ module:
 asan:
 	$(MAKE) BUILD=build-asan SANITIZE=1 all
 
+.PHONY: analyze
+analyze:
+	@scripts/analyze
+
 # What a fault concerns, where that is less than everything.
 fault_makes_no-ledger-guard := daemons
 fault_makes_no-dedup := daemons
@@ -283,6 +294,7 @@ help:
 	@echo 'make test-nginx  the module with other versions of nginx'
 	@echo 'make           build the module and the daemons into $(BUILD)/'
 	@echo 'make asan      the same with ASan and UBSan into build-asan/'
+	@echo 'make analyze   cppcheck and gcc -fanalyzer'
 	@echo 'make units     build and run the unit tests'
 	@echo 'make bench-core  how fast the core is; make fuzz-short  fuzz it'
 	@echo 'make bench-ingest  POST /events beside librdkafka, Go and return 204'
