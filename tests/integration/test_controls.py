@@ -112,6 +112,8 @@ def test_without_dedup_a_repeat_is_stored_twice(control):
 def test_without_the_ack_wait_an_answered_event_is_lost(control):
     it = control("no-ack-wait", ["ngx_http_millrace_module.so"])
     it.send(it.events("a"))
+    wait_until(lambda: sum(it.stack.ends().values()) == 400, 30,
+               "Kafka having what was answered before it had it")
     assert it.violations() == []
 
     it.stack.signal("kafka", signal.SIGSTOP)
@@ -121,8 +123,11 @@ def test_without_the_ack_wait_an_answered_event_is_lost(control):
     it.stack.start("nginx")
 
     violations = it.violations()
-    assert "sender: and 395 more" in violations
-    assert "log: and 395 more" in violations
+    # The stopped broker's socket may have taken a request already.
+    lost = 800 - sum(it.stack.ends().values())
+    assert lost > 5
+    assert f"sender: and {lost - 5} more" in violations
+    assert f"log: and {lost - 5} more" in violations
     assert any("got a 202 and is not in GET /events" in v
                for v in violations)
     assert any("acknowledged 1 times, unanswered 0 times, 0 copies" in v
