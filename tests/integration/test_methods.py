@@ -1,7 +1,10 @@
 """Methods other than POST and GET, and paths that there are not."""
 
-import pytest
+import http.client
+import json
+import socket
 
+import pytest
 from harness import values
 from harness.answers import await_events, problem
 
@@ -76,3 +79,25 @@ def test_very_many_arguments(client, path):
     assert client.get(f"{path}?" + "&" * 999).status_code == 200
     refused = problem(client.get(f"{path}?" + "&" * 1000), 400)
     assert "1000" in refused["detail"]
+
+
+@pytest.mark.parametrize("request_line, status", [
+    ("GET / / HTTP/1.1", 400),
+    ("GET /" + "x" * 40000 + " HTTP/1.1", 414),
+    ("TRACE / HTTP/1.1", 405),
+    ("POST / HTTP/1.1", 405),
+    ("GET / HTTP/7.0", 505),
+])
+def test_nginx_refuses_by_problem_details(stack, request_line, status):
+    """What nginx itself refuses looks like what Millrace refuses."""
+
+    with socket.create_connection(("127.0.0.1", stack.ports["nginx"]),
+                                  timeout=10) as sock:
+        sock.sendall(f"{request_line}\r\nHost: x\r\nContent-Length: 0\r\n"
+                     "Connection: close\r\n\r\n".encode())
+        answer = http.client.HTTPResponse(sock)
+        answer.begin()
+        assert answer.status == status
+        assert answer.headers["content-type"] == "application/problem+json"
+        details = json.loads(answer.read())
+    assert details["status"] == status and details["detail"]
