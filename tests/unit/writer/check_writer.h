@@ -11,6 +11,17 @@
 #include <common/options.h>
 
 
+/*
+ * How many cases of a property are tried.  Sanitizers make each of them ten
+ * times as long and need but a few to see what they look for.
+ */
+#ifdef __SANITIZE_ADDRESS__
+#define TEST_CASES(n) ((n) / 5)
+#else
+#define TEST_CASES(n) (n)
+#endif
+
+
 Suite *suite_span(void);
 Suite *suite_block(void);
 Suite *suite_dedup(void);

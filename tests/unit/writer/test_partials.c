@@ -231,7 +231,7 @@ suite_partials(void)
     tcase_add_test(tc, past_windows_are_not_made);
     tcase_add_test(tc, future_events_have_all_windows);
     tcase_add_test(tc, retention_off_keeps_everything);
-    tcase_add_loop_test(tc, any_mixture_is_summed, 0, 10);
+    tcase_add_loop_test(tc, any_mixture_is_summed, 0, TEST_CASES(10));
 
     suite_add_tcase(suite, tc);
 

@@ -611,7 +611,8 @@ suite_partition(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 120);
 
-    tcase_add_loop_test(tc, every_cut_of_the_log_decides_alike, 0, 30);
+    tcase_add_loop_test(
+        tc, every_cut_of_the_log_decides_alike, 0, TEST_CASES(30));
     tcase_add_test(tc, another_record_in_the_last_place_is_noticed);
     tcase_add_test(tc, a_missing_last_record_is_noticed);
     tcase_add_test(tc, a_marker_is_a_hole_to_be_checked_against_the_log);
