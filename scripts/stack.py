@@ -307,6 +307,9 @@ class Stack:
         env.setdefault('ASAN_OPTIONS', 'detect_odr_violation=0:'
                        'detect_stack_use_after_return=1')
         env.setdefault('UBSAN_OPTIONS', 'print_stacktrace=1')
+        # Else libmongoc keeps counters that nobody reads in /dev/shm, and a
+        # process that is killed leaves its file to a later one of its id.
+        env.setdefault('MONGOC_DISABLE_SHM', '1')
         env.setdefault('LSAN_OPTIONS', 'suppressions=' + os.path.join(
             REPO, 'tests', 'lsan.supp') + ':print_suppressions=0')
         env.update(self.environment)

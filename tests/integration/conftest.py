@@ -20,6 +20,9 @@ from harness.snapshot import take
 BUILD = os.environ.get("MILLRACE_BUILD", "build")
 SEED = os.environ.get("MILLRACE_SEED")
 
+# As in scripts/stack.py, for programs that a test starts by itself.
+os.environ.setdefault("MONGOC_DISABLE_SHM", "1")
+
 
 # An audit looks at all that was sent before: the large ones come last.
 LAST = ["test_clickstream.py", "test_crash.py"]
