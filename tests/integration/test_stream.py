@@ -178,6 +178,16 @@ def test_methods(stack):
         assert answer.headers["allow"] == "GET, HEAD"
 
 
+def await_stream(stack):
+    """A daemon that has just started refuses until Kafka gave a position."""
+
+    def taken():
+        with Listener(stack.query_url) as listener:
+            return listener.status == 200
+
+    wait_until(taken, 20, "the stream being served")
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_client_that_comes_back_misses_nothing(stack, publish, name, restart):
     with Listener(stack.query_url, f"?event_type={name}") as listener:
@@ -189,6 +199,7 @@ def test_a_client_that_comes_back_misses_nothing(stack, publish, name, restart):
     if restart:
         stack.stop("query")
         stack.start("query")
+        await_stream(stack)
     for i, id in enumerate(ids):
         for url in (stack.url, stack.query_url):
             with Listener(url, f"?event_type={name}", last=id) as listener:

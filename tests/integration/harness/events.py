@@ -81,6 +81,7 @@ class Listener:
     def until(self, condition, seconds=20):
         """Read until condition(self) holds."""
 
+        assert self.status == 200, f"{self.status} {self.raw!r}"
         deadline = time.monotonic() + seconds
         while not condition(self):
             assert time.monotonic() < deadline, (
