@@ -70,13 +70,7 @@ def pipeline(tmp_path_factory):
     try:
         stack.start()
         yield stack
-        problems = stack.deaths()
-        status = stack.stop()
-        problems += [f"{part} ended with status {code} when it was stopped"
-                     for part, code in status.items()
-                     if part.startswith(("millrace", "nginx"))
-                     and code not in (0, None)]
-        problems += stack.problems()
+        problems = stack.finish()
         assert not problems, "\n".join(problems)
     finally:
         stack.close()

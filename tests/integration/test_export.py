@@ -31,12 +31,7 @@ def alone(tmp_path_factory):
         stack.start("mongod", "query")
         storage.create(stack.database)
         yield stack
-        problems = stack.deaths()
-        status = stack.stop()
-        problems += [f"{part} ended with status {code}"
-                     for part, code in status.items()
-                     if part.startswith("millrace") and code not in (0, None)]
-        problems += stack.problems()
+        problems = stack.finish()
         assert not problems, "\n".join(problems)
     finally:
         stack.close()

@@ -80,6 +80,17 @@ class Pipeline(processes.Stack):
                              + self.log_text(name)[-2000:])
         return found
 
+    def finish(self):
+        """Stop all; sentences on what was wrong, up to the last exit."""
+
+        problems = self.deaths()
+        status = self.stop()
+        problems += [f"{part} ended with status {code} when it was stopped"
+                     for part, code in status.items()
+                     if part.startswith(("millrace", "nginx"))
+                     and code not in (0, None)]
+        return problems + self.problems()
+
     def revive(self):
         """Start what does not run; after a test that failed half-way."""
 
