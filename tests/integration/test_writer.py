@@ -483,7 +483,7 @@ def test_kill_at_random_and_inside_transactions(rig, seed):
     one.mongo.admin.command(
         "setParameter", transactionLifetimeLimitSeconds=4)
     try:
-        with Stream(one, events(200_000, seed), size=500,
+        with Stream(one, events(200_000, seed), size=200,
                     pause=0.1) as stream:
             while inside < 5 or kills < 8:
                 one.start()
