@@ -64,7 +64,7 @@ const mr_option_t mr_option_table[] = {
         "millrace-writer", NULL, NULL, NULL,
         "Kafka consumer group that the writers share"},
 
-    {"writer", "threads", MR_OPTION_COUNT, MR_OFFSET(writer.threads), "2", "1",
+    {"writer", "threads", MR_OPTION_COUNT, MR_OFFSET(writer.threads), "4", "1",
         "256", NULL, "partitions flushed at once"},
 
     {"writer", "flush_events", MR_OPTION_COUNT, MR_OFFSET(writer.flush_events),
