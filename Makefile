@@ -33,7 +33,8 @@ endif
 
 # Negative controls: make fault-NAME builds programs that lack one safeguard,
 # MR_FAULT_<NAME>, into build-fault-NAME/.  A test that watches over the
-# safeguard must fail on them; nothing else may ever run them.
+# safeguard must fail on them; nothing else may ever run them.  (no-windows is
+# none: bench-stats measures with it what the windows cost.)
 ifdef FAULT
 ifneq ($(BUILD),build-fault-$(FAULT))
 $(error FAULT=$(FAULT) is for tests alone: make fault-$(FAULT))
@@ -231,6 +232,7 @@ analyze:
 fault_makes_no-ledger-guard := daemons
 fault_makes_no-dedup := daemons
 fault_makes_no-ack-wait := module
+fault_makes_no-windows := daemons
 
 fault-%:
 	$(MAKE) BUILD=build-fault-$* FAULT=$* $(or $(fault_makes_$*),all)

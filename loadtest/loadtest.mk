@@ -7,7 +7,7 @@ KAFKA_LIBS   := $(shell pkg-config --libs rdkafka 2>/dev/null)
 MONGO_LIBS   := $(shell pkg-config --libs libmongoc-1.0 2>/dev/null)
 
 .PHONY: loadtest bench-ingest memory-ingest bench-pipeline bench-query \
-    bench-cache bench-storage
+    bench-cache bench-stats bench-storage
 loadtest: $(BUILD)/millrace-load $(BUILD)/raw_producer $(BUILD)/topic_tool \
     $(BUILD)/block_tool
 
@@ -56,6 +56,11 @@ bench-query: loadtest all
 # 50 million events, then a stopped broker: what a worker takes at most.
 memory-ingest: loadtest module
 	@loadtest/memory_ingest.py -b $(BUILD) $(MEMORY_FLAGS)
+
+# What the windows cost and how fresh they are: about ten minutes.
+bench-stats: loadtest all
+	@.cache/venv/bin/python -B loadtest/bench_stats.py -b $(BUILD) \
+	    $(BENCH_FLAGS)
 
 # GET /stats, of the daemon and from nginx's cache.
 bench-cache: all

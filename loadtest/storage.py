@@ -40,12 +40,12 @@ class Storage:
     """
 
     def __init__(self, directory, build='build', cache=2, heap='512m',
-                 options=None):
+                 options=None, kind=Stack):
         # As in bench_ingest.py: a tied stack saves on the JVM's compiler, so
         # the servers' is not, and the guard of a second one in the same
         # place ends them all the same, should this process be killed.
         self.guard = Stack(directory, build)
-        self.stack = Stack(directory, build, ports=self.guard.ports,
+        self.stack = kind(directory, build, ports=self.guard.ports,
                            heap=heap, mongo_cache=cache, options=options,
                            tied=False)
         # Elections of a set of one cost nothing but time.
