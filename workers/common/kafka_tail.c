@@ -19,6 +19,7 @@ struct mr_tail_s {
     size_t n; /* partitions; 0: not started */
     size_t running;
     int64_t first[MR_TAIL_PARTITIONS];
+    int64_t end[MR_TAIL_PARTITIONS];
 
     rd_kafka_message_t *messages[TAIL_BATCH];
     mr_tail_record_t records[TAIL_BATCH];
@@ -179,6 +180,13 @@ mr_tail_first(const mr_tail_t *tail, size_t partition)
 }
 
 
+int64_t
+mr_tail_end(const mr_tail_t *tail, size_t partition)
+{
+    return tail->end[partition];
+}
+
+
 int
 mr_tail_read(mr_tail_t *tail, int timeout, size_t max,
     const mr_tail_record_t **ret_records, size_t *ret_n, mr_error_t *err)
@@ -309,7 +317,7 @@ tail_begin(
 {
     size_t i;
     int32_t partitions[MR_TAIL_PARTITIONS];
-    int64_t starts[MR_TAIL_PARTITIONS], ends[MR_TAIL_PARTITIONS];
+    int64_t starts[MR_TAIL_PARTITIONS];
 
     for (i = 0; i < tail->n; i++) {
         partitions[i] = (int32_t) i;
@@ -320,7 +328,7 @@ tail_begin(
             MR_OFFSETS_START, timeout, starts, err)
             != 0
         || mr_offsets_ask(tail->rk, tail->name, partitions, tail->n,
-               MR_OFFSETS_END, timeout, ends, err)
+               MR_OFFSETS_END, timeout, tail->end, err)
                != 0
         || mr_offsets_ask(tail->rk, tail->name, partitions, tail->n, since,
                timeout, tail->first, err)
@@ -334,12 +342,12 @@ tail_begin(
     for (i = 0; i < tail->n; i++) {
 
         /* -1: no record is as late as that. */
-        if (tail->first[i] < 0 || tail->first[i] > ends[i]) {
-            tail->first[i] = ends[i];
+        if (tail->first[i] < 0 || tail->first[i] > tail->end[i]) {
+            tail->first[i] = tail->end[i];
         }
 
-        if (tail->first[i] < ends[i] - max) {
-            tail->first[i] = ends[i] - max;
+        if (tail->first[i] < tail->end[i] - max) {
+            tail->first[i] = tail->end[i] - max;
         }
 
         if (tail->first[i] < starts[i]) {

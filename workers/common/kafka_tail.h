@@ -64,6 +64,9 @@ size_t mr_tail_partitions(const mr_tail_t *tail);
 /* The offset that was the first to be read. */
 int64_t mr_tail_first(const mr_tail_t *tail, size_t partition);
 
+/* One more than the last offset that there was when it was started. */
+int64_t mr_tail_end(const mr_tail_t *tail, size_t partition);
+
 /*
  * Wait up to `timeout` ms for records and take up to `max` of them, which
  * are valid until the next call.  *ret_n may be 0.  Fails with

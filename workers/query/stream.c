@@ -17,10 +17,11 @@
 /* A message stays in the ring for at least so many seconds. */
 #define MR_STREAM_STAY 4
 
-#define MR_STREAM_ASK 2000  /* ms that a question to Kafka may take */
-#define MR_STREAM_AGAIN 500 /* ms after which it is asked again */
-#define MR_STREAM_READ 200  /* ms that a read waits for records */
-#define MR_STREAM_ROUND 40  /* ms between two rounds of waking */
+#define MR_STREAM_ASK 2000     /* ms that a question to Kafka may take */
+#define MR_STREAM_AGAIN 500    /* ms after which it is asked again */
+#define MR_STREAM_READ 200     /* ms that a read waits for records */
+#define MR_STREAM_SILENCE 3000 /* ms without one: there is none */
+#define MR_STREAM_ROUND 40     /* ms between two rounds of waking */
 #define MR_STREAM_SWEEP 1000
 #define MR_STREAM_BATCH 64
 #define MR_STREAM_WARN 10000
@@ -30,7 +31,9 @@
 typedef struct {
     mr_stream_t *stream;
     int started;
-    int pending; /* messages that nobody was woken for */
+    int caught_up; /* with what there was at the start */
+    int64_t heard; /* until then: when a record came last */
+    int pending;   /* messages that nobody was woken for */
     int64_t woken;
     int64_t swept;
     int64_t warned;
@@ -45,6 +48,7 @@ static void stream_metrics(mr_stream_t *stream);
 static void *stream_run(void *ctx);
 static void stream_begin(mr_stream_reader_t *reader);
 static void stream_read(mr_stream_reader_t *reader);
+static void stream_catch_up(mr_stream_reader_t *reader);
 static int stream_may(mr_stream_reader_t *reader);
 static void stream_take(
     mr_stream_reader_t *reader, const mr_tail_record_t *records, size_t n);
@@ -224,12 +228,15 @@ stream_begin(mr_stream_reader_t *reader)
     mr_stream_ring_reset(&stream->ring, n, firsts);
     memcpy(reader->at, stream->ring.last, sizeof(reader->at));
     stream->epoch++;
-    stream->ready = 1;
     mr_stream_wake(stream);
     pthread_mutex_unlock(&stream->mutex);
 
     reader->started = 1;
+    reader->caught_up = 0;
+    reader->heard = mr_time_monotonic();
     reader->warned = 0;
+    stream_catch_up(reader);
+
     mr_log_info("topic=%s followed from offset %lld on",
         stream->options->kafka.stats_topic, (long long) firsts[0]);
 }
@@ -263,7 +270,43 @@ stream_read(mr_stream_reader_t *reader)
 
     if (n > 0) {
         stream_take(reader, records, n);
+        reader->heard = mr_time_monotonic();
     }
+
+    if (!reader->caught_up) {
+        stream_catch_up(reader);
+    }
+}
+
+
+/*
+ * A position that lies ahead of the ring cannot be told from one of another
+ * topic.  So nobody may listen before what there was at the start is read.
+ * The last offsets of a log need not hold records, so a silence ends it too.
+ */
+static void
+stream_catch_up(mr_stream_reader_t *reader)
+{
+    size_t i;
+    mr_stream_t *stream;
+
+    stream = reader->stream;
+
+    for (i = 0; i < stream->ring.partitions
+                && mr_time_monotonic() - reader->heard < MR_STREAM_SILENCE;
+         i++)
+    {
+
+        if (reader->at[i].offset + 1 < mr_tail_end(stream->tail, i)) {
+            return;
+        }
+    }
+
+    reader->caught_up = 1;
+
+    pthread_mutex_lock(&stream->mutex);
+    stream->ready = 1;
+    pthread_mutex_unlock(&stream->mutex);
 }
 
 
@@ -272,6 +315,11 @@ static int
 stream_may(mr_stream_reader_t *reader)
 {
     int64_t second;
+
+    /* Nobody listens yet; what is too much pushes out what is older. */
+    if (!reader->caught_up) {
+        return 1;
+    }
 
     second = mr_time_monotonic() / 1000;
 
