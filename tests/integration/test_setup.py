@@ -19,7 +19,8 @@ from stack import CACHE, REPO, Stack, free_port  # noqa: E402
 
 BUILD = os.environ.get("MILLRACE_BUILD", "build")
 
-COLLECTIONS = {"ledger", "blocks", "partials", "windows", "accounts", "state"}
+COLLECTIONS = {"ledger", "blocks", "partials", "windows", "accounts", "state",
+               "types"}
 
 
 class Setup:
@@ -83,7 +84,9 @@ def test_everything_is_made_once(setup):
     assert {d["_id"]: d for d in database.state.find()} == {
         "dedup": {"_id": "dedup", "window": 500000},
         "schema": {"_id": "schema", "version": 1},
-        "topic": {"_id": "topic", "name": "once-topic"}}
+        "topic": {"_id": "topic", "name": "once-topic"},
+        "types": {"_id": "types", "max": 1000, "known": 0}}
+    assert database.types.index_information()["number"]["unique"]
     assert database.blocks.count_documents({}) == 0
 
     assert [(n, i["key"]) for n, i
@@ -240,6 +243,33 @@ def test_retention_of_events(setup):
     status, said, _ = setup.run("keep")
     assert status == 0 and setup.ttl("keep") is None
     assert "retention of events: was 3456000 s, now for ever" in said
+
+    # Whether a type ever had events can no longer be told from the blocks.
+    assert setup.mongo.keep.state.find_one("types")["trimmed"]
+
+
+def test_event_types_with_statistics_of_their_own(setup):
+    assert setup.run("types", STATS_MAX_TYPES="50")[0] == 0
+    state = setup.mongo.types.state
+
+    status, said, _ = setup.run("types", STATS_MAX_TYPES="60")
+    assert status == 0 and state.find_one("types")["max"] == 60
+    assert ("event types with statistics of their own: at most 50, now 60"
+            in said)
+
+    status, said, _ = setup.run("types", STATS_MAX_TYPES="40")
+    assert status == 0 and state.find_one("types")["max"] == 60
+    assert ("event types with statistics of their own: at most 60, which "
+            "[stats] max_types = 40 does not lower" in said)
+    assert "trimmed" not in state.find_one("types")
+
+    assert setup.run("types", STATS_MAX_TYPES="60", WRITER_RETENTION="1d")[
+        0] == 0
+    assert state.find_one("types")["trimmed"]
+
+    for value in ("0", "100001", "many"):
+        status, _, complained = setup.run("types", STATS_MAX_TYPES=value)
+        assert status == 1 and "MILLRACE_STATS_MAX_TYPES" in complained
 
 
 def test_another_dedup_window_is_refused(setup):

@@ -19,6 +19,7 @@
 #define MR_MONGO_WINDOWS "windows"
 #define MR_MONGO_ACCOUNTS "accounts"
 #define MR_MONGO_STATE "state"
+#define MR_MONGO_TYPES "types"
 
 
 typedef struct mr_mongo_s mr_mongo_t;

@@ -116,6 +116,12 @@ const mr_option_t mr_option_table[] = {
         "how long windows of one minute are kept; hours and days are kept for "
         "ever"},
 
+    {"stats", "max_types", MR_OPTION_COUNT, MR_OFFSET(stats.max_types), "1000",
+        "1", "100000", NULL,
+        "event types that have statistics of their own, the first ones to "
+        "come; all others are counted together, under (other); kept in "
+        "MongoDB, where millrace-setup raises it and nothing lowers it"},
+
     {"stats", "lease", MR_OPTION_DURATION, MR_OFFSET(stats.lease), "10s", "1s",
         "5m", NULL,
         "how long a publisher that has died keeps others from taking over"},

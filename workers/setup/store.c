@@ -7,6 +7,7 @@
 #include "../common/run.h"
 #include "store.h"
 #include "store_index.h"
+#include "store_types.h"
 
 
 #define MR_SCHEMA_VERSION 1
@@ -42,7 +43,7 @@ static int mr_store_once(mongoc_collection_t *state, const char *id,
 
 static const char *mr_collections[] = {MR_MONGO_LEDGER, MR_MONGO_BLOCKS,
     MR_MONGO_PARTIALS, MR_MONGO_WINDOWS, MR_MONGO_ACCOUNTS, MR_MONGO_STATE,
-    NULL};
+    MR_MONGO_TYPES, NULL};
 
 
 int
@@ -127,6 +128,10 @@ mr_store_shape(const mr_setup_t *setup, mr_mongo_t *mongo,
 
     if (rc == 0) {
         rc = mr_store_topic(state, setup->options->kafka.topic, err);
+    }
+
+    if (rc == 0) {
+        rc = mr_store_types(setup, mongo, client, err);
     }
 
     if (rc == 0) {

@@ -56,6 +56,8 @@ static const mr_index_t mr_indexes[] = {
     {MR_MONGO_WINDOWS, "expire", "{\"expire\": 1}",
         "{\"expireAfterSeconds\": 0}"},
 
+    {MR_MONGO_TYPES, "number", "{\"number\": 1}", "{\"unique\": true}"},
+
     {MR_MONGO_ACCOUNTS, "expire", "{\"expire\": 1}",
         "{\"expireAfterSeconds\": 0}"},
 

@@ -45,6 +45,7 @@ START_TEST(defaults)
 
     ck_assert_int_eq(options.stats.grace, 3600 * 1000);
     ck_assert_int_eq(options.stats.keep_minute, 35 * 86400 * 1000LL);
+    ck_assert_int_eq(options.stats.max_types, 1000);
     ck_assert_str_eq(options.query.listen, "127.0.0.1:8081");
     ck_assert_int_eq(options.query.queue, 256);
 
@@ -141,6 +142,7 @@ static const struct {
     {"writer", "dedup_window = 50000000", "dedup_window", 50000000},
     {"stats", "grace = 0", "grace", 0},
     {"stats", "keep_second = 30d", "keep_second", 30 * 86400000LL},
+    {"stats", "max_types = 100000", "max_types", 100000},
     {"query", "scan_blocks = 1000000", "scan_blocks", 1000000},
 };
 
