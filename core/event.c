@@ -332,5 +332,11 @@ mr_event_admit(const mr_event_t *event, size_t size, const mr_policy_t *policy,
             latest / 1000, (int) (latest % 1000), policy->max_future / 1000);
     }
 
+    if (mr_str_eq(event->event_type, mr_str(MR_EVENT_TYPE_OTHER))) {
+        return mr_error_set(err, MR_ERROR_POLICY, "event_type",
+            "event_type \"" MR_EVENT_TYPE_OTHER "\" is what GET /stats calls "
+            "all types beyond those that it counts one by one; send another");
+    }
+
     return 0;
 }

@@ -76,8 +76,9 @@ mr_str_t mr_parser_event_id(const mr_parser_t *parser);
 
 
 /*
- * Judge a parsed event's policy; `size` is the bytes of its JSON, `now` in
- * ms since the epoch.  Fails with MR_ERROR_POLICY.
+ * Judge a parsed event's policy, which holds MR_EVENT_TYPE_OTHER back too;
+ * `size` is the bytes of its JSON, `now` in ms since the epoch.  Fails with
+ * MR_ERROR_POLICY.
  */
 int mr_event_admit(const mr_event_t *event, size_t size,
     const mr_policy_t *policy, int64_t now, mr_error_t *err);

@@ -13,6 +13,13 @@
 #define MR_METADATA_DEPTH 32  /* the metadata object itself is 1 */
 
 /*
+ * The windows of all event types that have none of their own ([stats]
+ * max_types).  The policy refuses it as an event_type; the format does not,
+ * and an event that has it all the same is counted there.
+ */
+#define MR_EVENT_TYPE_OTHER "(other)"
+
+/*
  * Bytes of one event's JSON.  Chosen so that the worst growth from JSON to
  * BSON, 6.5 times for an array of one-digit numbers, stays well within
  * MongoDB's 16 MiB document.  millrace_max_event_size may not exceed it.

@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 from harness import bsondoc, values
-from harness.audit import QUANTILES, CHECKS, audit, fold, judged
+from harness.audit import CHECKS, OTHER, QUANTILES, audit, fold, judged
 from harness.bsondoc import Date, Long
 from harness.partition import murmur2, partition_of
 from harness.pipeline import Pipeline
@@ -25,6 +25,13 @@ from harness.workload import Workload
 PARTITIONS = 3
 NOW = 1_700_003_600_000
 NAMES = {1: "1s", 60: "1m", 3600: "1h"}
+
+# The first types to come, and as many as may have windows of their own.
+KNOWN = ["view", "extra", "search", "add_to_cart", "purchase"]
+
+
+def counted(event_type):
+    return event_type if event_type in KNOWN else OTHER
 
 
 def made_log():
@@ -61,6 +68,9 @@ def made_snapshot():
     for value, valid in ((b"no json", False), (extra[3], True)):
         log.note_foreign(1, produce(value, b"k", 1), b"k", value, valid)
 
+    shot.registry = {"_id": "types", "max": len(KNOWN), "known": len(KNOWN)}
+    shot.types = [{"_id": name, "number": i, "max": len(KNOWN)}
+                  for i, name in enumerate(KNOWN)]
     shot.records.sort()
     shot.sent, shot.foreign = log.entries(), log.foreign
     shot.ends = tops
@@ -107,7 +117,10 @@ def make_partition(shot, p, verdicts):
                 p, verdicts[start][0].offset, number, events[i:i + 6]), 5000))
 
     kept = [event for _, verdict, event in verdicts if verdict == "kept"]
-    for (width, name, start), (n, numbers) in fold(kept).items():
+    others = sum(counted(e["event_type"]) == OTHER for e in kept)
+    shot.ledger[p]["other"] = {str(len(KNOWN)): {"events": others}}
+
+    for (width, name, start), (n, numbers) in fold(kept, counted).items():
         shot.partials.append({
             "_id": {"width": width, "event_type": name, "start": start,
                     "partition": p},
@@ -141,7 +154,8 @@ def made_measures(numbers):
 
 
 def made_estimates(kept, width, name, start, numbers):
-    users = {e["user_id"] for e in kept if name in ("", e["event_type"])
+    users = {e["user_id"] for e in kept
+             if name in ("", counted(e["event_type"]))
              and start <= e["timestamp"] < start + width * 1000}
     made = {"unique_users": len(users), **made_measures(numbers)}
     for quantile, q in QUANTILES.items() if numbers else ():
@@ -151,7 +165,7 @@ def made_estimates(kept, width, name, start, numbers):
 
 
 def make_windows(shot, kept):
-    for (width, name, start), (n, numbers) in fold(kept).items():
+    for (width, name, start), (n, numbers) in fold(kept, counted).items():
         shown = name and width in NAMES
         shot.windows.append({
             "_id": {"width": width, "event_type": name, "start": start},
@@ -190,7 +204,7 @@ def make_stats(shot, kept):
         if grouped:
             params["group_by"] = "event_type"
         series, total = [], [0, []]
-        for (w, kind, start), window in fold(kept).items():
+        for (w, kind, start), window in fold(kept, counted).items():
             if w == width and bool(kind) == grouped:
                 series.append({"event_type": kind, "start": start // 1000,
                                **made_point(window)})
@@ -442,6 +456,23 @@ DAMAGES = [
     ("window: percentile", lambda s: next(
         d for d in s.windows if d["_id"]["width"] > 1 and "measures" in d)[
             "measures"]["value"].update(p95=1e9), {"sketches"}),
+    ("a type more than may be", lambda s: s.types.append(
+        {"_id": "never", "number": len(KNOWN), "max": len(KNOWN)}), {"types"}),
+    ("more types known than there may be",
+     lambda s: s.registry.update(max=len(KNOWN) - 1), {"types"}),
+    ("a type not registered, and there is room",
+     lambda s: s.registry.update(max=len(KNOWN) + 1), {"types"}),
+    ("a registered type gone", lambda s: s.types.pop(),
+     {"types", "partials", "windows", "stats"}),
+    ("two types of one number", lambda s: s.types[1].update(number=0),
+     {"types"}),
+    ("others in the ledger", lambda s: bump(
+        [s.ledger[0]["other"][str(len(KNOWN))]], "events"), {"types"}),
+    ("others not in the ledger", lambda s: s.ledger[0].pop("other"),
+     {"types"}),
+    ("others under their own name", lambda s: next(
+        d for d in s.windows if d["_id"]["event_type"] == OTHER)["_id"].update(
+            event_type="click"), {"types", "windows"}),
     ("window dirty", lambda s: s.windows[0].update(dirty=True), {"windows"}),
     ("window not published",
      lambda s: next(d for d in s.windows if d["published"]).update(

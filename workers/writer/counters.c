@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include <millrace/limits.h>
+
 
 #define COUNTERS_RECORDS "millrace_writer_records_total"
 #define COUNTERS_RETRIES "millrace_writer_retries_total"
@@ -37,6 +39,14 @@ mr_counters_init(mr_counters_t *counters)
     counters->ignored =
         mr_metric(MR_METRIC_COUNTER, "millrace_writer_measures_ignored_total",
             "", "Measures that were no number, or beyond 1e15");
+
+    counters->types = mr_metric(MR_METRIC_GAUGE, "millrace_writer_types", "",
+        "Event types that have windows of their own, as this writer saw last");
+    counters->types_max = mr_metric(MR_METRIC_GAUGE,
+        "millrace_writer_types_max", "", "How many there may be");
+    counters->other = mr_metric(MR_METRIC_COUNTER,
+        "millrace_writer_other_events_total", "",
+        "Events of other types, which are counted under " MR_EVENT_TYPE_OTHER);
 
     counters->flushes = mr_metric(MR_METRIC_COUNTER,
         "millrace_writer_flushes_total", "", "Transactions committed");

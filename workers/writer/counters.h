@@ -22,7 +22,10 @@ typedef struct {
     mr_metric_t *stored;
     mr_metric_t *repeated;
     mr_metric_t *dead;
-    mr_metric_t *ignored; /* measures that were no usable number */
+    mr_metric_t *ignored;   /* measures that were no usable number */
+    mr_metric_t *types;     /* in the registry; as seen last, */
+    mr_metric_t *types_max; /* and so are the places there */
+    mr_metric_t *other;     /* events of types that have none */
     mr_metric_t *flushes;
     mr_metric_t *flush_time;
     mr_metric_t *flushed; /* when */

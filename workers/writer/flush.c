@@ -48,6 +48,7 @@ mr_flush_destroy(mr_flush_t *flush)
     mr_partials_free(&flush->partials);
     mr_accounts_free(&flush->accounts);
     mr_buf_free(&flush->scratch);
+    free(flush->other);
     free(flush->entries);
     free(flush->dead);
     free(flush);
@@ -66,6 +67,7 @@ mr_flush_reset(mr_flush_t *flush)
     flush->n_dead = 0;
     flush->repeated = 0;
     flush->ignored = 0;
+    flush->unsure = 0;
     flush->size = 0;
     flush->records = 0;
     flush->since = 0;

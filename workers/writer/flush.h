@@ -41,6 +41,9 @@ typedef struct {
     size_t n;
     size_t cap;
     mr_types_t types;
+    uint8_t *other; /* of each type: counted under MR_EVENT_TYPE_OTHER; */
+    size_t other_cap;
+    size_t unsure; /* of how many the registry must be asked (registry.h) */
     mr_partials_t partials;
     mr_accounts_t accounts;
     mr_dead_t *dead;

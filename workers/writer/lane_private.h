@@ -1,4 +1,4 @@
-/* What the lane's two files share: the loop (lane.c), storing (lane_store.c) */
+/* What the lane's files share: the loop (lane.c), storing (lane_*.c). */
 #ifndef MR_WRITER_LANE_PRIVATE_H
 #define MR_WRITER_LANE_PRIVATE_H
 
@@ -57,6 +57,9 @@ struct mr_lane_s {
  * empty, and the seat may be halted.
  */
 void mr_lane_store(mr_lane_t *lane, mr_seat_t *seat);
+
+/* Show, and say once, what a stored flush has learnt of event types. */
+void mr_lane_types(mr_lane_t *lane, const mr_flush_t *flush);
 
 /* Drop what is not stored and tell the main thread. */
 void mr_lane_halt(

@@ -374,12 +374,12 @@ lane_prepare(mr_lane_t *lane, mr_seat_t *seat)
     mr_flush_t *flush;
 
     flush = seat->flush;
+    mr_error_set(&err, MR_ERROR_MEMORY, NULL, "out of memory");
 
     if (mr_plan_make(&lane->plan, flush->entries, flush->n, flush->types.names)
             != 0
-        || mr_partials_roll_up(&flush->partials) != 0)
+        || mr_store_prepare(lane->store, flush, &err) != 0)
     {
-        mr_error_set(&err, MR_ERROR_MEMORY, NULL, "out of memory");
         mr_lane_halt(lane, seat, MR_HALT_MEMORY, &err);
         return -1;
     }
@@ -510,6 +510,7 @@ lane_stored(
     mr_metric_add(counters->dead, (int64_t) flush->n_dead);
     mr_metric_add(counters->ignored, (int64_t) flush->ignored);
     mr_metric_add(counters->flushes, 1);
+    mr_lane_types(lane, flush);
     mr_metric_observe(counters->flush_time, mr_time_monotonic() - since);
     mr_metric_set(counters->flushed, (double) mr_time_now() / 1000);
 

@@ -3,8 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <millrace/limits.h>
+
 
 #define PARTIALS_ALL_TYPES 0
+#define PARTIALS_OTHER UINT32_MAX
 
 
 static void partials_limits(mr_partials_t *partials, int64_t second);
@@ -12,8 +15,9 @@ static mr_sample_t *partials_sample(mr_partials_t *partials, mr_cell_t *cell);
 static int partials_part(
     mr_partials_t *partials, mr_cell_t *window, uint32_t second);
 static void *partials_grow(void *list, size_t n, size_t *cap, size_t size);
-static int partials_spread(
-    mr_partials_t *partials, uint32_t second, mr_width_t width);
+static int partials_spread(mr_partials_t *partials, uint32_t second,
+    mr_width_t width, const uint8_t *other);
+static void partials_other(mr_partials_t *partials, const uint8_t *other);
 
 
 void
@@ -191,18 +195,22 @@ mr_partials_rows_max(const mr_partials_t *partials)
 
 
 int
-mr_partials_roll_up(mr_partials_t *partials)
+mr_partials_roll_up(mr_partials_t *partials, const uint8_t *other)
 {
     size_t i;
     mr_width_t width;
     const mr_cell_t *cell;
+
+    mr_cells_reset(&partials->windows);
+    partials->n_parts = 0;
+    partials_other(partials, other);
 
     for (width = 0; width < MR_WIDTHS; width++) {
         for (i = 0; i < partials->seconds.n; i++) {
             cell = mr_cells_at(&partials->seconds, i);
 
             if ((cell->tag & (UINT32_C(1) << width)) != 0
-                && partials_spread(partials, (uint32_t) i, width) != 0)
+                && partials_spread(partials, (uint32_t) i, width, other) != 0)
             {
                 return -1;
             }
@@ -230,8 +238,9 @@ mr_partials_row(const mr_partials_t *partials, size_t i, const mr_str_t *types,
     cell = mr_cells_at(&partials->windows, i);
 
     ret_row->width = (mr_width_t) cell->tag;
-    ret_row->type =
-        cell->type == PARTIALS_ALL_TYPES ? mr_str("") : types[cell->type - 1];
+    ret_row->type = cell->type == PARTIALS_ALL_TYPES ? mr_str("")
+                    : cell->type == PARTIALS_OTHER ? mr_str(MR_EVENT_TYPE_OTHER)
+                                                   : types[cell->type - 1];
     ret_row->start = cell->start;
     ret_row->count = cell->count;
     ret_row->measures = cell->measures;
@@ -307,7 +316,8 @@ partials_limits(mr_partials_t *partials, int64_t second)
 
 /* Add a second's cell to its window of `width`, by type and over all. */
 static int
-partials_spread(mr_partials_t *partials, uint32_t second, mr_width_t width)
+partials_spread(mr_partials_t *partials, uint32_t second, mr_width_t width,
+    const uint8_t *other)
 {
     int all;
     size_t i;
@@ -319,6 +329,10 @@ partials_spread(mr_partials_t *partials, uint32_t second, mr_width_t width)
 
     for (all = 0; all < 2; all++) {
         type = all ? PARTIALS_ALL_TYPES : cell->type + 1;
+
+        if (!all && other != NULL && other[cell->type]) {
+            type = PARTIALS_OTHER;
+        }
 
         window = mr_cells_find(&partials->windows,
             mr_window_start(width, cell->start), type, (uint32_t) width);
@@ -339,4 +353,33 @@ partials_spread(mr_partials_t *partials, uint32_t second, mr_width_t width)
     }
 
     return 0;
+}
+
+
+/* What of the windows is counted under MR_EVENT_TYPE_OTHER. */
+static void
+partials_other(mr_partials_t *partials, const uint8_t *other)
+{
+    size_t i;
+    const mr_cell_t *cell;
+
+    partials->other = 0;
+
+    for (i = 0; other != NULL && i < partials->seconds.n; i++) {
+        cell = mr_cells_at(&partials->seconds, i);
+
+        if (!other[cell->type] || cell->tag == 0) {
+            continue;
+        }
+
+        if (partials->other == 0 || cell->start < partials->other_first) {
+            partials->other_first = cell->start;
+        }
+
+        if (partials->other == 0 || cell->start > partials->other_last) {
+            partials->other_last = cell->start;
+        }
+
+        partials->other += cell->count;
+    }
 }

@@ -39,7 +39,8 @@ typedef struct {
 
 typedef struct {
     mr_cells_t seconds;       /* tag: the widths that still want it */
-    mr_cells_t windows;       /* tag: width; type: number + 1, 0: all */
+    mr_cells_t windows;       /* tag: width; type: number + 1, 0: all, or
+                                 PARTIALS_OTHER */
     int64_t keep[MR_WIDTHS];  /* ms after the end; 0: for ever */
     int64_t limit[MR_WIDTHS]; /* arrivals from here on are too late for */
     int64_t recent;           /* this second */
@@ -50,6 +51,10 @@ typedef struct {
     mr_part_t *parts; /* chained to the windows that have sketches */
     size_t n_parts;
     size_t parts_cap;
+
+    int64_t other;       /* events rolled up under MR_EVENT_TYPE_OTHER; */
+    int64_t other_first; /* their first and last second */
+    int64_t other_last;
 } mr_partials_t;
 
 /* One row for MongoDB. */
@@ -88,8 +93,12 @@ int mr_partials_number(
 /* How many rows there can be at most, eight a cell. */
 size_t mr_partials_rows_max(const mr_partials_t *partials);
 
-/* Roll up.  Call once, after the last event; -1 on out of memory. */
-int mr_partials_roll_up(mr_partials_t *partials);
+/*
+ * Roll up after the last event; -1 on out of memory.  Types whose element of
+ * `other` is not 0 are counted under MR_EVENT_TYPE_OTHER; NULL: none is.
+ * Called again it begins anew.
+ */
+int mr_partials_roll_up(mr_partials_t *partials, const uint8_t *other);
 
 /* After rolling up: the number of rows, and row `i`. */
 size_t mr_partials_rows(const mr_partials_t *partials);

@@ -23,6 +23,7 @@ mr_store_open(mr_mongo_t *mongo, const mr_options_t *options,
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
+    store->registry = (mr_registry_t) MR_REGISTRY_INIT;
     store->mongo = mongo;
     store->options = options;
     store->client = mr_mongo_pop(mongo);
@@ -33,6 +34,8 @@ mr_store_open(mr_mongo_t *mongo, const mr_options_t *options,
         mr_mongo_collection(mongo, store->client, MR_MONGO_PARTIALS);
     store->accounts =
         mr_mongo_collection(mongo, store->client, MR_MONGO_ACCOUNTS);
+    store->types = mr_mongo_collection(mongo, store->client, MR_MONGO_TYPES);
+    store->state = mr_mongo_collection(mongo, store->client, MR_MONGO_STATE);
 
     *ret_store = store;
 
@@ -51,8 +54,11 @@ mr_store_close(mr_store_t *store)
     mongoc_collection_destroy(store->blocks);
     mongoc_collection_destroy(store->partials);
     mongoc_collection_destroy(store->accounts);
+    mongoc_collection_destroy(store->types);
+    mongoc_collection_destroy(store->state);
     mr_mongo_push(store->mongo, store->client);
 
+    mr_registry_free(&store->registry);
     mr_sketches_destroy(store->sketches);
     mr_buf_free(&store->sketch);
     mr_buf_free(&store->chunk);
@@ -71,14 +77,12 @@ mr_store_check(mr_store_t *store, mr_error_t *err)
     bson_error_t error;
     const bson_t *document;
     mongoc_cursor_t *cursor;
-    mongoc_collection_t *state;
 
     found = 0;
     window = 0;
 
-    state = mr_mongo_collection(store->mongo, store->client, MR_MONGO_STATE);
     filter = BCON_NEW("_id", BCON_UTF8("dedup"));
-    cursor = mongoc_collection_find_with_opts(state, filter, NULL, NULL);
+    cursor = mongoc_collection_find_with_opts(store->state, filter, NULL, NULL);
 
     if (mongoc_cursor_next(cursor, &document)
         && bson_iter_init_find(&iter, document, "window"))
@@ -94,7 +98,6 @@ mr_store_check(mr_store_t *store, mr_error_t *err)
 
     mongoc_cursor_destroy(cursor);
     bson_destroy(filter);
-    mongoc_collection_destroy(state);
 
     if (found == -1) {
         return -1;
@@ -115,7 +118,7 @@ mr_store_check(mr_store_t *store, mr_error_t *err)
             mr_mongo_database(store->mongo), (long long) window);
     }
 
-    return 0;
+    return mr_store_types_check(store, err);
 }
 
 

@@ -28,7 +28,7 @@ typedef struct {
     int32_t partition;
     const mr_ledger_t *before;
     const mr_ledger_t *after;
-    const mr_flush_t *flush; /* its partials rolled up */
+    mr_flush_t *flush; /* prepared by this store */
     const mr_plan_t *plan;
 } mr_work_t;
 
@@ -90,6 +90,17 @@ int mr_store_order(
 /* A claim whose ledger has moved meanwhile is passed over. */
 int mr_store_caught_up(
     mr_store_t *store, const mr_caught_up_t *claims, size_t n, mr_error_t *err);
+
+/*
+ * Decide by which names the flush's events are counted, as far as this store
+ * knows the registry of types, and roll its partials up; the rest is decided
+ * in the transaction.  Fails with MR_ERROR_MEMORY.
+ */
+int mr_store_prepare(mr_store_t *store, mr_flush_t *flush, mr_error_t *err);
+
+/* Types in the registry and places for them, as this store read it last. */
+void mr_store_types_seen(
+    const mr_store_t *store, int64_t *ret_total, int64_t *ret_max);
 
 /*
  * Store one flush in one transaction.  `err` is set unless it is done.  It

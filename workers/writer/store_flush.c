@@ -31,7 +31,7 @@ static mr_store_result_t store_settle(
 mr_store_result_t
 mr_store_flush(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
 {
-    int rc, matched;
+    int rc, matched, begun;
     bson_t opts;
     mr_store_result_t result;
     mongoc_client_session_t *session;
@@ -44,6 +44,13 @@ mr_store_flush(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
     matched = 0;
 
     rc = store_ledger(store, work, &opts, &matched, err);
+
+    /* Before what takes long: writers that bring types wait for each other. */
+    if (rc == 0 && matched) {
+        rc = mr_store_types(store, work, &opts, err);
+    }
+
+    begun = rc == 0 && matched;
 
     if (rc == 0 && matched) {
         rc = store_blocks(store, work, &opts, err);
@@ -60,6 +67,7 @@ mr_store_flush(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
     if (rc == 0 && matched && store_commit(session, err) == 0) {
         mr_sketches_commit(
             store->sketches, work->partition, work->after->flush);
+        mr_store_types_end(store, 1);
         result = MR_STORE_DONE;
 
     } else if (rc == 0) {
@@ -69,7 +77,11 @@ mr_store_flush(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
 
     } else {
         (void) mongoc_client_session_abort_transaction(session, NULL);
-        result = matched ? MR_STORE_ABORTED : MR_STORE_RETRY;
+        result = begun ? MR_STORE_ABORTED : MR_STORE_RETRY;
+    }
+
+    if (result != MR_STORE_DONE) {
+        mr_store_types_end(store, 0);
     }
 
     mongoc_client_session_destroy(session);

@@ -3,6 +3,7 @@
 #define MR_WRITER_STORE_PRIVATE_H
 
 #include "../common/mongo.h"
+#include "registry.h"
 #include "sketches.h"
 #include "store.h"
 
@@ -18,6 +19,11 @@ struct mr_store_s {
     mongoc_collection_t *blocks;
     mongoc_collection_t *partials;
     mongoc_collection_t *accounts;
+    mongoc_collection_t *types;
+    mongoc_collection_t *state;
+
+    mr_registry_t registry;
+    size_t registered; /* of it, known by a transaction that was committed */
 
     mr_buf_t chunk;    /* blocks on their way */
     bson_t *documents; /* views of them */
@@ -41,6 +47,19 @@ bson_t *mr_store_fence(
  */
 int mr_store_accounts(mr_store_t *store, const mr_work_t *work,
     const bson_t *opts, mr_error_t *err);
+
+/* The registry as it is now; MR_ERROR_CONFIG: the database has none. */
+int mr_store_types_check(mr_store_t *store, mr_error_t *err);
+
+/*
+ * What mr_store_prepare() left open, in the transaction of `opts`, after the
+ * ledger was moved: types get their places, the partials are rolled up anew,
+ * and the ledger is told what is counted under MR_EVENT_TYPE_OTHER.  When the
+ * transaction has ended, mr_store_types_end() must hear how.
+ */
+int mr_store_types(mr_store_t *store, const mr_work_t *work, const bson_t *opts,
+    mr_error_t *err);
+void mr_store_types_end(mr_store_t *store, int committed);
 
 /* Part of the flush's transaction, after the ledger: see store_flush.c. */
 int mr_store_partials(mr_store_t *store, const mr_work_t *work,

@@ -7,6 +7,7 @@
 
 
 static int types_grow(mr_types_t *types);
+static size_t types_slot(const mr_types_t *types, mr_str_t name);
 
 
 int
@@ -14,7 +15,6 @@ mr_types_find(mr_types_t *types, mr_str_t name, uint32_t *ret_number)
 {
     char *copy;
     size_t slot;
-    uint32_t value;
 
     if (types->n != 0 && mr_str_eq(types->names[types->recent], name)) {
         *ret_number = types->recent;
@@ -25,17 +25,12 @@ mr_types_find(mr_types_t *types, mr_str_t name, uint32_t *ret_number)
         return -1;
     }
 
-    slot = (size_t) mr_hash(name).lo & types->mask;
+    slot = types_slot(types, name);
 
-    while ((value = types->table[slot]) != 0) {
-
-        if (mr_str_eq(types->names[value - 1], name)) {
-            types->recent = value - 1;
-            *ret_number = value - 1;
-            return 0;
-        }
-
-        slot = (slot + 1) & types->mask;
+    if (types->table[slot] != 0) {
+        types->recent = types->table[slot] - 1;
+        *ret_number = types->recent;
+        return 0;
     }
 
     copy = malloc(name.len);
@@ -52,6 +47,27 @@ mr_types_find(mr_types_t *types, mr_str_t name, uint32_t *ret_number)
     *ret_number = types->recent;
 
     return 0;
+}
+
+
+int
+mr_types_known(const mr_types_t *types, mr_str_t name, uint32_t *ret_number)
+{
+    size_t slot;
+
+    if (types->n == 0) {
+        return 0;
+    }
+
+    slot = types_slot(types, name);
+
+    if (types->table[slot] == 0) {
+        return 0;
+    }
+
+    *ret_number = types->table[slot] - 1;
+
+    return 1;
 }
 
 
@@ -121,4 +137,22 @@ types_grow(mr_types_t *types)
     types->cap = cap;
 
     return 0;
+}
+
+
+/* Where `name` is, or would be; there is room. */
+static size_t
+types_slot(const mr_types_t *types, mr_str_t name)
+{
+    size_t slot;
+
+    slot = (size_t) mr_hash(name).lo & types->mask;
+
+    while (types->table[slot] != 0
+           && !mr_str_eq(types->names[types->table[slot] - 1], name))
+    {
+        slot = (slot + 1) & types->mask;
+    }
+
+    return slot;
 }

@@ -1,6 +1,7 @@
 /*
- * The distinct event types of a flush, numbered in the order of their first
- * appearance, so that an event carries a small number and not a string.
+ * Distinct event types, numbered in the order of their first appearance: those
+ * of a flush, so that an event carries a small number and not a string, and
+ * those of the registry.
  *
  * One thread at a time.
  */
@@ -29,6 +30,10 @@ typedef struct {
 
 /* The number of `name`, which is copied when new; -1 on out of memory. */
 int mr_types_find(mr_types_t *types, mr_str_t name, uint32_t *ret_number);
+
+/* 1 with *ret_number set if `name` is there, else 0. */
+int mr_types_known(
+    const mr_types_t *types, mr_str_t name, uint32_t *ret_number);
 
 /* Forget all of them; the tables' memory is kept. */
 void mr_types_reset(mr_types_t *types);

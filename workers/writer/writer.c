@@ -104,11 +104,15 @@ writer_open(mr_writer_t *writer, const mr_options_t *options, mr_error_t *err)
 static int
 writer_wait_for_database(mr_writer_t *writer, mr_error_t *err)
 {
+    int64_t total, max;
     unsigned attempt;
 
     for (attempt = 0; !mr_run_stopping(); attempt++) {
 
         if (mr_store_check(writer->store, err) == 0) {
+            mr_store_types_seen(writer->store, &total, &max);
+            mr_metric_set(writer->counters.types, (double) total);
+            mr_metric_set(writer->counters.types_max, (double) max);
             return 0;
         }
 

@@ -19,6 +19,7 @@ BLOCK_EVENTS, BLOCK_SIZE = 1024, 4 * 1024 * 1024
 FADING = 120_000  # ms that taking a snapshot may last
 EXACT = 256  # users up to which a window counts exactly
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+OTHER = "(other)"  # what types without windows of their own are counted under
 SHOWN = 5  # violations of one check that are spelt out
 
 
@@ -122,7 +123,18 @@ class Case:
 
     @cached_property
     def windows_of_truth(self):
-        return fold(self.truth)
+        return fold(self.truth, self.counted)
+
+    @cached_property
+    def known(self):
+        return {doc["_id"] for doc in self.shot.types}
+
+    def counted(self, event_type):
+        """The name that events of a type are counted under."""
+
+        if self.registry is None or event_type in self.known:
+            return event_type
+        return OTHER
 
 
 # Checks.
@@ -380,15 +392,18 @@ def _wide_integers(value):
         yield int(value)
 
 
-def fold(events):
-    """(width, type, start in ms) -> [count, [measures]]; "" is all types."""
+def fold(events, counted=str):
+    """
+    (width, name, start in ms) -> [count, [measures]]; "" is all types, and
+    `counted` gives the name that a type is counted under.
+    """
 
     windows = {}
     for event in events:
         value = values.measure(event)
         for width in WIDTHS:
             start = event["timestamp"] // (width * 1000) * width * 1000
-            for name in (event["event_type"], ""):
+            for name in (counted(event["event_type"]), ""):
                 window = windows.setdefault((width, name, start), [0, []])
                 window[0] += 1
                 if value is not None:
@@ -448,7 +463,7 @@ def check_partials(shot):
 
     right = {(*key, partition): window
              for partition, events in kept.items()
-             for key, window in fold(events).items()}
+             for key, window in fold(events, shot.counted).items()}
     found = {}
 
     for doc in shot.partials:
@@ -460,6 +475,43 @@ def check_partials(shot):
             yield f"partial {key} is of flush {doc['flush']} of {flush}"
 
     yield from _window_problems(shot, found, right)
+
+
+def check_types(shot):
+    """
+    Not more types have windows than may, each that came while there was room
+    has them, and the ledger says how many events are counted as others.
+    """
+
+    if shot.registry is None:
+        return
+
+    numbers = sorted(doc["number"] for doc in shot.types)
+    n, most = len(numbers), shot.registry["max"]
+    if numbers != list(range(n)) or shot.registry["known"] != n:
+        yield (f"the registry of types has the numbers {numbers[:99]}, known "
+               f"is {shot.registry['known']}")
+    if n > most:
+        yield f"{n} types have windows, {most} may"
+
+    found = {doc["_id"]["event_type"] for doc in shot.partials + shot.windows}
+    for name in found - shot.known - {"", OTHER}:
+        yield f"there are windows of {name!r}, which is not registered"
+
+    others = Counter()
+    for record, verdict, event in shot.judged:
+        if verdict == "kept" and event["event_type"] not in shot.known:
+            others[record.partition] += 1
+            if n < most and event["event_type"] != OTHER:
+                yield (f"{event['event_type']!r} is not registered, and {n} "
+                       f"of {most} types are")
+
+    for partition, doc in shot.ledger.items():
+        by_max = doc.get("other", {})
+        counted = sum(one["events"] for one in by_max.values())
+        if counted != others[partition]:
+            yield (f"partition {partition}: {counted} events are counted as "
+                   f"others, {others[partition]} are")
 
 
 def check_windows(shot):
@@ -490,7 +542,7 @@ def check_sketches(shot):
     for event in shot.truth:
         for width in WIDTHS:
             start = event["timestamp"] // (width * 1000) * width * 1000
-            for name in (event["event_type"], ""):
+            for name in (shot.counted(event["event_type"]), ""):
                 users[width, name, start].add(event["user_id"])
 
     large = wide = 0

@@ -22,12 +22,12 @@ from .audit import audit
 from .snapshot import Snapshot, read_collection, read_topic
 from .waiting import wait_until
 
-CHECKS = ["ledger", "tiling", "blocks", "partials", "dead"]
+CHECKS = ["ledger", "tiling", "blocks", "partials", "types", "dead"]
 
 
 class Rig:
 
-    def __init__(self, stack, name, partitions=4, **options):
+    def __init__(self, stack, name, partitions=4, stats=None, **options):
         self.stack = stack
         self.topic, self.dead_topic = f"events-{name}", f"dead-{name}"
         self.window = int(options.get("dedup_window", 500_000))
@@ -41,6 +41,7 @@ class Rig:
                       "heartbeat.interval.ms": 500},
             "mongodb": {"database": f"millrace-{name}"},
             "writer": {"group": f"writer-{name}", **options},
+            "stats": stats or {},
         }
         self.writer = os.path.join(stack.build, "millrace-writer")
         self.processes = {}
@@ -235,6 +236,8 @@ class Rig:
         shot.blocks = read_collection(self.database, "blocks")
         shot.partials = [
             d for d, _ in read_collection(self.database, "partials")]
+        shot.registry = self.database.state.find_one({"_id": "types"})
+        shot.types = [d for d, _ in read_collection(self.database, "types")]
         return shot
 
     def violations(self, seconds=60, only=CHECKS):

@@ -50,6 +50,8 @@ class Snapshot:
     blocks: list = field(default_factory=list)    # (document, bytes of BSON)
     partials: list = field(default_factory=list)
     windows: list = field(default_factory=list)
+    registry: dict = None                 # state's "types"; None: not looked at
+    types: list = field(default_factory=list)
     ascending: list = field(default_factory=list)
     descending: list = field(default_factory=list)
     stats: list = field(default_factory=list)
@@ -218,6 +220,8 @@ def take(stack, log):
     shot.blocks = read_collection(database, "blocks")
     shot.partials = [d for d, _ in read_collection(database, "partials")]
     shot.windows = [d for d, _ in read_collection(database, "windows")]
+    shot.registry = database.state.find_one({"_id": "types"})
+    shot.types = [d for d, _ in read_collection(database, "types")]
 
     # What is so now, not what nginx has kept of GET /stats.
     with httpx.Client(base_url=stack.url, timeout=30,

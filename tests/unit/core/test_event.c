@@ -625,15 +625,21 @@ static const mr_policy_t policy = {64 * 1024, 86400000};
 static const struct {
     size_t size;
     int64_t time;
+    const char *type;
     const char *field;
     const char *message; /* NULL: admitted */
-} admissions[] = {{1, 0, NULL, NULL}, {64 * 1024, NOW, NULL, NULL},
-    {100, NOW + 86400000, NULL, NULL},
-    {100, NOW + 86400001, "timestamp",
+} admissions[] = {{1, 0, "view", NULL, NULL},
+    {64 * 1024, NOW, "view", NULL, NULL},
+    {100, NOW + 86400000, "view", NULL, NULL},
+    {100, NOW + 86400001, "view", "timestamp",
         "timestamp 1700086400.001 lies too far in the future; at most "
         "1700086400.000"},
-    {100, MR_TIMESTAMP_MAX, "timestamp", "86400 s ahead"},
-    {64 * 1024 + 1, NOW, NULL, "65537 bytes; at most 65536"}};
+    {100, MR_TIMESTAMP_MAX, "view", "timestamp", "86400 s ahead"},
+    {64 * 1024 + 1, NOW, "view", NULL, "65537 bytes; at most 65536"},
+    {100, NOW, "(other)", "event_type",
+        "event_type \"(other)\" is what GET /stats calls all types beyond"},
+    {100, NOW, "(others)", NULL, NULL}, {100, NOW, "(other", NULL, NULL},
+    {100, NOW, "(Other)", NULL, NULL}, {100, NOW, "other", NULL, NULL}};
 
 
 START_TEST(admit_table)
@@ -644,6 +650,8 @@ START_TEST(admit_table)
 
     memset(&event, 0, sizeof(event));
     event.timestamp = admissions[_i].time;
+    event.event_type.data = admissions[_i].type;
+    event.event_type.len = strlen(admissions[_i].type);
 
     rc = mr_event_admit(&event, admissions[_i].size, &policy, NOW, &err);
 

@@ -25,6 +25,7 @@ main(void)
     srunner_add_suite(runner, suite_partition());
     srunner_add_suite(runner, suite_operator());
     srunner_add_suite(runner, suite_sketches());
+    srunner_add_suite(runner, suite_registry());
 
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

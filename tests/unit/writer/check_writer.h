@@ -31,6 +31,7 @@ Suite *suite_ledger(void);
 Suite *suite_partition(void);
 Suite *suite_operator(void);
 Suite *suite_sketches(void);
+Suite *suite_registry(void);
 
 
 /*

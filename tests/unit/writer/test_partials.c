@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <millrace/limits.h>
 #include <writer/partials.h>
 
 #include "check_writer.h"
@@ -25,6 +26,7 @@ static mr_options_t options;
 static mr_partials_t partials;
 static made_t made[MOST];
 static size_t n;
+static uint8_t other[3]; /* of the names */
 
 
 static void
@@ -32,6 +34,7 @@ setup(void)
 {
     test_options(&options, 2);
     mr_partials_init(&partials, &options);
+    memset(other, 0, sizeof(other));
     n = 0;
 }
 
@@ -65,6 +68,15 @@ add(uint32_t type, int64_t time, int64_t received, const double *value)
 }
 
 
+/* What event `k` is counted as, beside "". */
+static mr_str_t
+name_of(size_t k)
+{
+    return other[made[k].type] ? mr_str(MR_EVENT_TYPE_OTHER)
+                               : names[made[k].type];
+}
+
+
 /* Compare each row with a count over all events, and nothing is missing. */
 static void
 check_rows(void)
@@ -74,7 +86,7 @@ check_rows(void)
     mr_partial_t row;
     mr_measure_stats_t stats;
 
-    ck_assert_int_eq(mr_partials_roll_up(&partials), 0);
+    ck_assert_int_eq(mr_partials_roll_up(&partials, other), 0);
     rows = mr_partials_rows(&partials);
     ck_assert_uint_le(rows, mr_partials_rows_max(&partials));
 
@@ -95,8 +107,7 @@ check_rows(void)
 
         for (k = 0; k < n; k++) {
             if (made[k].time >= row.start && made[k].time < row.start + width
-                && (row.type.len == 0
-                    || mr_str_eq(row.type, names[made[k].type]))
+                && (row.type.len == 0 || mr_str_eq(row.type, name_of(k)))
                 && (keep == 0 || made[k].received < row.expire))
             {
                 expected++;
@@ -124,11 +135,11 @@ check_rows(void)
 
         /* the same window is there once */
         for (k = 0; k < i; k++) {
-            mr_partial_t other;
+            mr_partial_t twin;
 
-            mr_partials_row(&partials, k, names, &other);
-            ck_assert(other.width != row.width || other.start != row.start
-                      || !mr_str_eq(other.type, row.type));
+            mr_partials_row(&partials, k, names, &twin);
+            ck_assert(twin.width != row.width || twin.start != row.start
+                      || !mr_str_eq(twin.type, row.type));
         }
     }
 
@@ -203,6 +214,8 @@ START_TEST(any_mixture_is_summed)
     test_seed((uint64_t) _i);
     now = INT64_C(1700000000000);
 
+    other[test_below(3)] = 1;
+
     while (n < MOST / 4) {
         time = now - (int64_t) test_below(spread[test_below(4)])
                + (int64_t) test_below(2000);
@@ -212,6 +225,63 @@ START_TEST(any_mixture_is_summed)
     }
 
     check_rows();
+}
+END_TEST
+
+
+START_TEST(other_types_are_counted_together)
+{
+    int64_t now;
+
+    now = INT64_C(1700000000000);
+    add(0, now, now, NULL);
+    add(1, now, now, NULL);
+    add(2, now + 5000, now, NULL);
+    add(2, now + 60000, now, NULL);
+
+    /* Too late for the windows of seconds and minutes, not for the others. */
+    add(1, now - 40 * DAY, now, NULL);
+
+    ck_assert_int_eq(mr_partials_roll_up(&partials, NULL), 0);
+    ck_assert_int_eq(partials.other, 0);
+
+    /* Decided anew, as when a transaction is repeated. */
+    other[1] = 1;
+    other[2] = 1;
+    check_rows();
+    ck_assert_int_eq(partials.other, 4);
+    ck_assert_int_eq(partials.other_first, now - 40 * DAY);
+    ck_assert_int_eq(partials.other_last, now + 60000);
+
+    memset(other, 0, sizeof(other));
+    check_rows();
+    ck_assert_int_eq(partials.other, 0);
+
+    other[0] = 1;
+    check_rows();
+    ck_assert_int_eq(partials.other, 1);
+    ck_assert_int_eq(partials.other_first, now);
+    ck_assert_int_eq(partials.other_last, now);
+}
+END_TEST
+
+
+/* What is in no window is not counted under any name. */
+START_TEST(what_is_past_is_nobodys)
+{
+    options.stats.keep_second = 1;
+    mr_partials_free(&partials);
+    mr_partials_init(&partials, &options);
+    partials.keep[MR_WIDTH_MINUTE] = 1;
+    partials.keep[MR_WIDTH_HOUR] = 1;
+    partials.keep[MR_WIDTH_DAY] = 1;
+
+    add(0, 9 * DAY + HOUR, 10 * DAY, NULL);
+    add(0, 0, 10 * DAY, NULL);
+    other[0] = 1;
+    ck_assert_int_eq(mr_partials_roll_up(&partials, other), 0);
+    ck_assert_int_eq(partials.other, 1);
+    ck_assert_int_eq(partials.other_first, 9 * DAY + HOUR);
 }
 END_TEST
 
@@ -232,6 +302,8 @@ suite_partials(void)
     tcase_add_test(tc, future_events_have_all_windows);
     tcase_add_test(tc, retention_off_keeps_everything);
     tcase_add_loop_test(tc, any_mixture_is_summed, 0, TEST_CASES(10));
+    tcase_add_test(tc, other_types_are_counted_together);
+    tcase_add_test(tc, what_is_past_is_nobodys);
 
     suite_add_tcase(suite, tc);
 

@@ -78,7 +78,7 @@ START_TEST(rows_get_their_samples)
     event(1, NOW + 2000, 3, 40);
     event(0, NOW - MINUTE, 4, 50);
 
-    ck_assert_int_eq(mr_partials_roll_up(&partials), 0);
+    ck_assert_int_eq(mr_partials_roll_up(&partials, NULL), 0);
     ck_assert_int_eq(mr_sketches_begin(sketches, 3, 0), 0);
 
     rows = mr_partials_rows(&partials);
