@@ -25,6 +25,7 @@ In a test:
 
     stack.options = {'writer': {'flush_interval': '50ms'}}   # millrace.conf
     stack.kafka_properties = {'message.max.bytes': '2000000'}
+    stack.mongod_parameters = {'ttlMonitorSleepSecs': 1}
     stack.nginx_changes = {'10s': '1s'}       # text of conf/nginx.conf
     stack.nginx_template = '...'              # instead of conf/nginx.conf
     stack.environment = {'MILLRACE_LOG': 'debug'}
@@ -109,6 +110,7 @@ class Stack:
         self.mongo_cache = mongo_cache
         self.members = members
         self.kafka_properties = {}
+        self.mongod_parameters = {}
         self.format_options = []  # of Kafka's storage
         self.nginx_changes = {}
         self.nginx_template = None
@@ -245,7 +247,8 @@ class Stack:
             files[stackconf.member('kafka', n) + '.properties'] = \
                 stackconf.kafka(self.ports, properties, n, self.members)
             files[stackconf.member('mongod', n) + '.conf'] = \
-                stackconf.mongod(self.ports, self.mongo_cache, n)
+                stackconf.mongod(self.ports, self.mongo_cache, n,
+                                 self.mongod_parameters)
         for name, content in files.items():
             with open(self.path('conf/' + name), 'w') as f:
                 f.write(content)

@@ -111,12 +111,15 @@ def kafka(ports, properties, number=1, members=1):
     return set_properties(set_properties(text, own), properties)
 
 
-def mongod(ports, cache, number=1):
+def mongod(ports, cache, number=1, parameters=None):
     name = member('mongod', number)
+    more = ''.join(f'\n  {key}: {value}'
+                   for key, value in (parameters or {}).items())
     return replace(read('mongod.conf'), {
         'port: 27017': f'port: {ports[name]}',
         'dbPath: data/mongod': f'dbPath: data/{name}',
         'cacheSizeGB: 2': f'cacheSizeGB: {cache}',
+        'setParameter:': 'setParameter:' + more,
     }, 'conf/mongod.conf')
 
 
