@@ -217,8 +217,10 @@ windows_types(mr_store_t *store, windows_t *windows, const char *collection,
         bson_append_document_end(&low, &high);
         bson_append_document_end(filter, &low);
 
-        if (mr_store_find(
-                store, collection, filter, NULL, windows_take, windows, err)
+        if (mr_store_find(store, collection, filter,
+                BCON_NEW("projection", "{", "_id", BCON_INT32(1), "count",
+                    BCON_INT32(1), "}"),
+                windows_take, windows, err)
                 != 0
             || windows_next_type(store, windows, collection, err) != 0)
         {
