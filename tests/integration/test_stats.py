@@ -176,16 +176,93 @@ def test_an_expired_window_is_not_made_again(make, servers):
     stats = make()
     servers.start("stats")
     now = int(time.time())
-    key = {"width": 1, "event_type": "old", "start": date(now - 3700)}
+    minute = (now - 3700) // 60 * 60
+    key = {"width": 60, "event_type": "old", "start": date(minute)}
     stats.flushes.flush(0, [("new", now, None)])
     stats.settle()
+    # Its last second is kept for more than the margin, the first two are not.
     stats.database.partials.insert_one({
         "_id": key | {"partition": 0}, "flush": 2, "count": 1,
-        "expire": date(now + 2)})
+        "expire": date(now + 2), "forget": date(now + 63), "seconds": {
+            number: {"flush": 2, "count": 1} for number in ("0", "1", "59")}})
     stats.flushes.flush(0, [("new", now, None)])
     stats.settle()
-    assert stats.database.windows.find_one({"_id": key}) is None
-    assert stats.metric("windows_expired_total") == 1
+    assert stats.metric("windows_expired_total") == 3
+    old = list(stats.database.windows.find({"_id.event_type": "old"}))
+    assert [(d["_id"]["width"], d["_id"]["start"], d["count"])
+            for d in old] == [(1, date(minute + 59), 1)]
+    stats.flushes.account.windows[1, "old", minute + 59] = [
+        1, 0, 0.0, None, None]
+    stats.check()
+
+
+def test_seconds_are_forgotten_when_their_time_has_come(make, servers):
+    stats = make()
+    servers.start("stats")
+    now = int(time.time())
+    stats.flushes.flush(0, [("a", now - 120, 1.0), ("b", now - 60, None)])
+    stats.flushes.flush(1, [("a", now - 120, 2.0)])
+    stats.settle()
+    before = stats.windows()
+    partials = stats.database.partials
+    assert partials.count_documents({"seconds": {"$exists": True}}) == 6
+
+    partials.update_many(
+        {"_id.start": {"$lte": date(now - 120)}, "_id.width": 60},
+        {"$set": {"forget": date(now - 1)}})
+    wait_until(lambda: stats.metric("minutes_forgotten_total") == 4, 30,
+               "four minutes without seconds")
+    left = list(partials.find({"_id.width": 60}))
+    assert len(left) == 6
+    for document in left:
+        kept = document["_id"]["start"] > date(now - 120)
+        assert ("seconds" in document) == ("forget" in document) == kept
+        assert document["count"] == 1 and document["expire"]
+
+    # What comes for another second of theirs does not touch those before.
+    stats.flushes.flush(0, [("a", now - 120 + (-1 if now % 60 else 1), None)])
+    stats.settle()
+    after = stats.windows()
+    assert all(after[key]["count"] == document["count"]
+               for key, document in before.items() if key[0] == 1)
+    stats.check()
+
+
+@pytest.mark.parametrize("order", [(True, False), (False, True),
+                                   (True, False, True)])
+def test_seconds_alone_and_inside_are_added(make, servers, order):
+    """Version 0.1.0's and this version's, of one window and partition."""
+
+    stats = make()
+    servers.start("stats")
+    now = int(time.time()) // 60 * 60 - 60
+    for number, alone in enumerate(order):
+        stats.flushes.alone = alone
+        for partition in range(2):
+            stats.flushes.flush(partition, [
+                ("a", now, 1.0 + number), ("a", now + 7, None),
+                ("b", now + 30 + number, 0.25)])
+        stats.settle()
+        stats.check()
+    assert stats.windows()[1, "a", now]["count"] == 2 * len(order)
+
+
+def test_a_second_is_merged_wherever_the_last_walk_ended(make, servers):
+    """
+    A walk that ended between two flushes has merged the documents of the
+    first, but not a second of that flush in a document of the next.
+    """
+
+    stats = make()
+    minute = int(time.time()) // 60 * 60 - 60
+    stats.flushes.flush(0, [("a", minute + 1, None)])
+    stats.flushes.flush(0, [("a", minute + 2, None)])
+    stats.database.state.insert_one({
+        "_id": "merge", "term": 0, "partitions": [
+            {"partition": 0, "flush": 1}]})
+    servers.start("stats")
+    stats.settle()
+    assert stats.windows()[1, "a", minute + 1]["count"] == 1
     stats.check()
 
 

@@ -254,6 +254,14 @@ mr_options_cross_check(const mr_options_t *options, mr_error_t *err)
             (long long) options->kafka.replication);
     }
 
+    if (options->stats.keep_second > options->stats.keep_minute) {
+        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "[stats] keep_second (%lld ms) must be at most keep_minute (%lld "
+            "ms): seconds are inside their minutes",
+            (long long) options->stats.keep_second,
+            (long long) options->stats.keep_minute);
+    }
+
     if (options->stats.lease < 2 * options->stats.interval) {
         return mr_error_set(err, MR_ERROR_CONFIG, NULL,
             "[stats] lease (%lld ms) must be at least twice interval "

@@ -48,6 +48,7 @@ static const mr_index_t mr_indexes[] = {
         "{\"_id.partition\": 1, \"flush\": 1}", "{}"},
     {MR_MONGO_PARTIALS, "expire", "{\"expire\": 1}",
         "{\"expireAfterSeconds\": 0}"},
+    {MR_MONGO_PARTIALS, "forget", "{\"forget\": 1}", "{\"sparse\": true}"},
 
     {MR_MONGO_WINDOWS, "dirty", "{\"dirty\": 1}",
         "{\"partialFilterExpression\": {\"dirty\": true}}"},

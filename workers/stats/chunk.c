@@ -22,6 +22,7 @@ struct mr_chunk_s {
 static uint64_t chunk_hash(const mr_window_key_t *key);
 static uint32_t *chunk_slot(
     mr_chunk_t *chunk, const mr_window_key_t *key, uint64_t hash);
+static int64_t entry_place(int32_t partition, bool inside);
 
 
 mr_chunk_t *
@@ -193,15 +194,21 @@ chunk_slot(mr_chunk_t *chunk, const mr_window_key_t *key, uint64_t hash)
 void
 mr_entry_link(mr_entry_t *entry, mr_partial_t *partial)
 {
+    int64_t place, found;
     mr_partial_t **link;
 
-    link = &entry->partials;
+    place = entry_place(partial->partition, partial->inside);
+    found = place + 1;
 
-    while (*link != NULL && (*link)->partition < partial->partition) {
-        link = &(*link)->next;
+    for (link = &entry->partials; *link != NULL; link = &(*link)->next) {
+        found = entry_place((*link)->partition, (*link)->inside);
+
+        if (found >= place) {
+            break;
+        }
     }
 
-    if (*link != NULL && (*link)->partition == partial->partition) {
+    if (*link != NULL && found == place) {
         partial->next = (*link)->next;
 
     } else {
@@ -213,16 +220,23 @@ mr_entry_link(mr_entry_t *entry, mr_partial_t *partial)
 
 
 bool
-mr_entry_has(const mr_entry_t *entry, int32_t partition)
+mr_entry_has(const mr_entry_t *entry, int32_t partition, bool inside)
 {
     const mr_partial_t *part;
 
     for (part = entry->partials; part != NULL; part = part->next) {
 
-        if (part->partition == partition) {
+        if (part->partition == partition && part->inside == inside) {
             return true;
         }
     }
 
     return false;
+}
+
+
+static int64_t
+entry_place(int32_t partition, bool inside)
+{
+    return 2 * (int64_t) partition + inside;
 }

@@ -47,11 +47,13 @@ mr_entry_t *mr_chunk_add(mr_chunk_t *chunk, const mr_window_key_t *key);
 
 /*
  * Link a partial, which must live in the chunk's arena, into its place; it
- * takes the place of one of the same partition.
+ * takes the place of one of the same partition.  A second may have two parts
+ * of a partition: first the one that is a document of its own, then the one
+ * inside its minute's.
  */
 void mr_entry_link(mr_entry_t *entry, mr_partial_t *partial);
 
 /* Whether the partition's part has been read. */
-bool mr_entry_has(const mr_entry_t *entry, int32_t partition);
+bool mr_entry_has(const mr_entry_t *entry, int32_t partition, bool inside);
 
 #endif /* MILLRACE_STATS_CHUNK_H */

@@ -4,7 +4,8 @@
  *
  *   main.c     starts and stops it
  *   member.c   the lease, rounds, failures
- *   merge.c    one round: what was changed becomes new revisions
+ *   merge.c    one round: what was changed becomes new revisions, and what is
+ *              kept no longer goes
  *   outbox.c   stored revisions go to Kafka and are marked
  *
  * Everything runs in one thread.  Whatever fails ends the round with an
@@ -33,6 +34,7 @@ typedef struct {
     mr_metric_t *closed;
     mr_metric_t *conflicts;
     mr_metric_t *expired;
+    mr_metric_t *forgotten;
     mr_metric_t *failures;
     mr_metric_t *dirty;
     mr_metric_t *lag;

@@ -11,6 +11,9 @@
 /* Batches of windows closed in one round. */
 #define CLOSE_BATCHES 16
 
+/* Minutes that forget their seconds in one round. */
+#define FORGET_MINUTES 1000
+
 
 static int merge_ledger(
     mr_member_t *member, int64_t *ret_as_of, mr_error_t *err);
@@ -27,6 +30,7 @@ static int merge_store(
     mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err);
 static int merge_state(mr_member_t *member, mr_error_t *err);
 static int merge_close(mr_member_t *member, mr_error_t *err);
+static int merge_forget(mr_member_t *member, mr_error_t *err);
 static int merge_close_batch(
     mr_member_t *member, size_t *ret_n, mr_error_t *err);
 
@@ -39,7 +43,8 @@ mr_member_merge(mr_member_t *member, mr_error_t *err)
     mr_progress_t *at;
 
     if (mr_member_publish_rest(member, err) != 0
-        || merge_ledger(member, &as_of, err) != 0)
+        || merge_ledger(member, &as_of, err) != 0
+        || mr_store_alone(member->store, err) != 0)
     {
         return -1;
     }
@@ -71,6 +76,8 @@ mr_member_merge(mr_member_t *member, mr_error_t *err)
             at->flush = member->ledger.list[i].flush;
             member->unstored = true;
         }
+
+        at->seconds = at->flush;
     }
 
     member->as_of = as_of;
@@ -85,7 +92,11 @@ mr_member_merge(mr_member_t *member, mr_error_t *err)
         mr_metric_set(member->metrics.as_of, (double) as_of / 1000);
     }
 
-    return merge_close(member, err);
+    if (merge_close(member, err) != 0) {
+        return -1;
+    }
+
+    return merge_forget(member, err);
 }
 
 
@@ -143,12 +154,10 @@ merge_partition(
             merged->partition, merged->flush, flush);
 
         merged->flush = 0;
+        merged->seconds = 0;
     }
 
-    if (mr_store_changes(
-            member->store, merged->partition, merged->flush, &changes, err)
-        != 0)
-    {
+    if (mr_store_changes(member->store, merged, &changes, err) != 0) {
         return -1;
     }
 
@@ -486,6 +495,29 @@ merge_close_batch(mr_member_t *member, size_t *ret_n, mr_error_t *err)
 
     mr_metric_add(member->metrics.closed, (int64_t) windows.n);
     *ret_n = n;
+
+    return 0;
+}
+
+
+/*
+ * Seconds are kept for a shorter time than the minutes that they are in.  In
+ * the thread that merges, so that none goes while its window is made of it.
+ */
+static int
+merge_forget(mr_member_t *member, mr_error_t *err)
+{
+    size_t n;
+
+    if (mr_member_keep(member, err) != 0
+        || mr_store_forget(
+               member->store, mr_member_time(member), FORGET_MINUTES, &n, err)
+               != 0)
+    {
+        return -1;
+    }
+
+    mr_metric_add(member->metrics.forgotten, (int64_t) n);
 
     return 0;
 }

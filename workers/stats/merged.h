@@ -66,7 +66,8 @@ typedef struct mr_partial_s mr_partial_t;
 struct mr_partial_s {
     mr_partial_t *next; /* of the same window, by partition */
     int32_t partition;
-    int64_t flush;
+    bool inside;    /* a second's, from the document of its minute */
+    int64_t flush;  /* of the document */
     int64_t expire; /* 0: never */
     mr_scalars_t scalars;
     mr_str_t tail; /* what was added to scalars.users: bytes of the same */

@@ -19,6 +19,7 @@ mr_store_open(
     }
 
     store->options = options;
+    store->alone = true;
 
     if (mr_mongo_open(options, "millrace-stats", &store->mongo, err) != 0) {
         free(store);

@@ -26,6 +26,13 @@ typedef struct {
     int32_t partition;
     int64_t flush;
     int64_t as_of; /* ledger only; 0: nothing is known yet */
+
+    /*
+     * Merged only: seconds of this flush and earlier are merged wherever they
+     * are.  It may be behind `flush`, which goes by the documents: one that
+     * was changed later may hold a second that was not since.  0: unknown.
+     */
+    int64_t seconds;
 } mr_progress_t;
 
 /* Sorted by partition; grown as needed, freed by mr_progress_free(). */
@@ -93,15 +100,23 @@ int mr_store_set_state(mr_store_t *store, int64_t term,
 
 
 /*
- * Walk the partials of a partition that were changed after `flush`, in the
- * order of their flushes.
+ * Look whether there are seconds that are documents of their own, as version
+ * 0.1.0 wrote them: only then mr_store_read() asks for such.
  */
-int mr_store_changes(mr_store_t *store, int32_t partition, int64_t flush,
+int mr_store_alone(mr_store_t *store, mr_error_t *err);
+
+/*
+ * Walk the partials of a partition whose documents were changed after
+ * merged->flush, in the order of their flushes; of the seconds inside, those
+ * that were changed after merged->seconds.
+ */
+int mr_store_changes(mr_store_t *store, const mr_progress_t *merged,
     mr_changes_t **ret_changes, mr_error_t *err);
 
 /*
- * The next one: *ret_partial and the key's text live in `arena`, and
- * *ret_partial is NULL after the last.
+ * The next one: *ret_partial lives in `arena`, the key's text until the next
+ * call, and *ret_partial is NULL after the last.  A minute is followed by its
+ * seconds.
  */
 int mr_changes_next(mr_changes_t *changes, mr_arena_t *arena,
     mr_window_key_t *ret_key, mr_partial_t **ret_partial, mr_error_t *err);
@@ -115,6 +130,13 @@ void mr_changes_close(mr_changes_t *changes);
  */
 int mr_store_read(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
     const mr_progress_list_t *partitions, mr_error_t *err);
+
+/*
+ * Take at most `limit` minutes' seconds away that are kept no longer at
+ * `now`; *ret_n is the number of those that were found.
+ */
+int mr_store_forget(mr_store_t *store, int64_t now, size_t limit, size_t *ret_n,
+    mr_error_t *err);
 
 /*
  * Write new revisions, each on the condition that the revision it was made of

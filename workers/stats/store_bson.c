@@ -10,10 +10,6 @@ typedef struct {
 } sketches_t;
 
 
-static int bson_key(const bson_iter_t *id, mr_arena_t *arena,
-    mr_window_key_t *ret_key, int32_t *ret_partition);
-static int bson_measures(
-    const bson_iter_t *field, mr_arena_t *arena, mr_scalars_t *ret_scalars);
 static void bson_measure(const bson_iter_t *field, mr_named_measure_t *measure);
 static int bson_sketches(const bson_iter_t *field, mr_arena_t *arena,
     mr_scalars_t *scalars, mr_str_t *tail, sketches_t *sketches);
@@ -139,7 +135,7 @@ mr_bson_partial(const bson_t *doc, mr_arena_t *arena, mr_window_key_t *ret_key,
         name = bson_iter_key(&iter);
 
         if (strcmp(name, "_id") == 0) {
-            rc = bson_key(&iter, arena, &key, &part->partition);
+            rc = mr_bson_key(&iter, arena, &key, &part->partition);
             known = true;
 
         } else if (strcmp(name, "flush") == 0) {
@@ -149,7 +145,7 @@ mr_bson_partial(const bson_t *doc, mr_arena_t *arena, mr_window_key_t *ret_key,
             part->scalars.count = bson_iter_as_int64(&iter);
 
         } else if (strcmp(name, "measures") == 0) {
-            rc = bson_measures(&iter, arena, &part->scalars);
+            rc = mr_bson_measures(&iter, arena, &part->scalars);
 
         } else if (strcmp(name, "sketches") == 0) {
             rc = bson_sketches(
@@ -206,14 +202,14 @@ mr_bson_window(const bson_t *doc, mr_arena_t *arena, mr_merged_t **ret_window)
         name = bson_iter_key(&iter);
 
         if (strcmp(name, "_id") == 0) {
-            rc = bson_key(&iter, arena, &window->key, &partition);
+            rc = mr_bson_key(&iter, arena, &window->key, &partition);
             known = true;
 
         } else if (strcmp(name, "count") == 0) {
             window->scalars.count = bson_iter_as_int64(&iter);
 
         } else if (strcmp(name, "measures") == 0) {
-            rc = bson_measures(&iter, arena, &window->scalars);
+            rc = mr_bson_measures(&iter, arena, &window->scalars);
 
         } else if (strcmp(name, "unique_users") == 0) {
             window->scalars.unique_users = bson_iter_as_int64(&iter);
@@ -273,8 +269,8 @@ mr_bson_window(const bson_t *doc, mr_arena_t *arena, mr_merged_t **ret_window)
 }
 
 
-static int
-bson_key(const bson_iter_t *id, mr_arena_t *arena, mr_window_key_t *ret_key,
+int
+mr_bson_key(const bson_iter_t *id, mr_arena_t *arena, mr_window_key_t *ret_key,
     int32_t *ret_partition)
 {
     uint32_t len;
@@ -304,7 +300,10 @@ bson_key(const bson_iter_t *id, mr_arena_t *arena, mr_window_key_t *ret_key,
             text.data = bson_iter_utf8(&iter, &len);
             text.len = len;
 
-            if (mr_arena_copy(arena, text, &key.event_type) != 0) {
+            key.event_type = text;
+
+            if (arena != NULL
+                && mr_arena_copy(arena, text, &key.event_type) != 0) {
                 return -1;
             }
 
@@ -331,8 +330,8 @@ bson_key(const bson_iter_t *id, mr_arena_t *arena, mr_window_key_t *ret_key,
 }
 
 
-static int
-bson_measures(
+int
+mr_bson_measures(
     const bson_iter_t *field, mr_arena_t *arena, mr_scalars_t *ret_scalars)
 {
     size_t n;

@@ -9,7 +9,11 @@
 
 
 struct mr_changes_s {
+    mr_store_t *store;
     mongoc_cursor_t *cursor;
+    int64_t since;
+    bool inside; /* `seconds` has some of the document that was read last */
+    mr_seconds_t seconds;
 };
 
 
@@ -21,15 +25,19 @@ typedef struct {
 } ids_t;
 
 
-typedef int (*read_pt)(mr_chunk_t *chunk, const bson_t *doc);
+typedef int (*read_pt)(mr_chunk_t *chunk, const bson_t *doc, int lean);
 
 
 static int read_others(mr_store_t *store, mr_chunk_t *chunk, size_t first,
     size_t n, const mr_progress_list_t *partitions, int lean, mr_error_t *err);
+static void read_other(mr_store_t *store, mr_chunk_t *chunk, size_t first,
+    size_t i, int32_t partition, ids_t *ids);
+static int read_lean(const mr_entry_t *entry);
+static mr_window_key_t read_document(const mr_entry_t *entry);
 static int read_batch(mr_store_t *store, mongoc_collection_t *collection,
     ids_t *ids, int lean, mr_chunk_t *chunk, read_pt handler, mr_error_t *err);
-static int read_partial(mr_chunk_t *chunk, const bson_t *doc);
-static int read_window(mr_chunk_t *chunk, const bson_t *doc);
+static int read_partial(mr_chunk_t *chunk, const bson_t *doc, int lean);
+static int read_window(mr_chunk_t *chunk, const bson_t *doc, int lean);
 static int read_list(mr_store_t *store, const bson_t *filter, bson_t *opts,
     mr_arena_t *arena, mr_merged_list_t *windows, mr_error_t *err);
 static void ids_init(ids_t *ids);
@@ -38,13 +46,14 @@ static const bson_t *ids_end(ids_t *ids);
 
 
 int
-mr_store_changes(mr_store_t *store, int32_t partition, int64_t flush,
+mr_store_changes(mr_store_t *store, const mr_progress_t *merged,
     mr_changes_t **ret_changes, mr_error_t *err)
 {
     bson_t *filter, opts, sort;
     mr_changes_t *changes;
 
-    changes = malloc(sizeof(mr_changes_t));
+    /* A bson_iter_t wants to be aligned more than malloc() does. */
+    changes = aligned_alloc(_Alignof(mr_changes_t), sizeof(mr_changes_t));
     if (changes == NULL) {
         return mr_store_memory(err);
     }
@@ -54,8 +63,12 @@ mr_store_changes(mr_store_t *store, int32_t partition, int64_t flush,
         return -1;
     }
 
-    filter = BCON_NEW("_id.partition", BCON_INT32(partition), "flush", "{",
-        "$gt", BCON_INT64(flush), "}");
+    changes->store = store;
+    changes->since = merged->seconds;
+    changes->inside = false;
+
+    filter = BCON_NEW("_id.partition", BCON_INT32(merged->partition), "flush",
+        "{", "$gt", BCON_INT64(merged->flush), "}");
 
     BSON_APPEND_DOCUMENT_BEGIN(&opts, "sort", &sort);
     BSON_APPEND_INT32(&sort, "_id.partition", 1);
@@ -82,6 +95,17 @@ mr_changes_next(mr_changes_t *changes, mr_arena_t *arena,
     const bson_t *doc;
     bson_error_t error;
 
+    if (changes->inside
+        && mr_seconds_next(&changes->seconds, changes->since, ret_key))
+    {
+        return mr_seconds_read(&changes->seconds, ret_key, arena, ret_partial)
+                       == 0
+                   ? 0
+                   : mr_store_memory(err);
+    }
+
+    changes->inside = false;
+
     while (mongoc_cursor_next(changes->cursor, &doc)) {
         rc = mr_bson_partial(doc, arena, ret_key, ret_partial);
 
@@ -90,6 +114,12 @@ mr_changes_next(mr_changes_t *changes, mr_arena_t *arena,
         }
 
         if (rc == 0) {
+            changes->inside = mr_seconds_begin(doc, &changes->seconds) == 0;
+
+            if (ret_key->width == MR_WIDTH_SECOND) {
+                changes->store->alone = true;
+            }
+
             return 0;
         }
     }
@@ -137,34 +167,29 @@ mr_store_read(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
 }
 
 
-/* The partials that are not there: of windows whose users are merged or not. */
+/* The partials that are not there, of the windows that are lean or not. */
 static int
 read_others(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
     const mr_progress_list_t *partitions, int lean, mr_error_t *err)
 {
-    int rc, merged;
+    int rc;
     size_t i, p;
     ids_t ids;
-    int32_t partition;
-    mr_entry_t *entry;
 
     rc = 0;
     ids_init(&ids);
 
     for (i = first; i < first + n && rc == 0; i++) {
-        entry = mr_chunk_at(chunk, i);
-        merged = entry->stored != NULL && entry->stored->scalars.users.len > 0;
 
-        for (p = 0; p < partitions->n && merged == lean && rc == 0; p++) {
-            partition = partitions->list[p].partition;
+        if (read_lean(mr_chunk_at(chunk, i)) != lean) {
+            continue;
+        }
 
-            if (mr_entry_has(entry, partition)) {
-                continue;
-            }
+        for (p = 0; p < partitions->n && rc == 0; p++) {
+            read_other(
+                store, chunk, first, i, partitions->list[p].partition, &ids);
 
-            ids_add(&ids, &entry->key, partition);
-
-            if (ids.n == IDS_MAX) {
+            if (ids.n >= IDS_MAX) {
                 rc = read_batch(store, store->partials, &ids, lean, chunk,
                     read_partial, err);
                 ids_init(&ids);
@@ -179,6 +204,75 @@ read_others(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
 
     return read_batch(
         store, store->partials, &ids, lean, chunk, read_partial, err);
+}
+
+
+/*
+ * Ask for a partition's part of a window.  The windows of a minute stand
+ * together, as mr_changes_next() gives them: one document is for all.
+ */
+static void
+read_other(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t i,
+    int32_t partition, ids_t *ids)
+{
+    bool inside;
+    mr_entry_t *entry, *before;
+    mr_window_key_t key, other;
+
+    entry = mr_chunk_at(chunk, i);
+    inside = entry->key.width == MR_WIDTH_SECOND;
+
+    if (inside && store->alone && !mr_entry_has(entry, partition, false)) {
+        ids_add(ids, &entry->key, partition);
+    }
+
+    if (mr_entry_has(entry, partition, inside)) {
+        return;
+    }
+
+    key = read_document(entry);
+
+    if (i > first) {
+        before = mr_chunk_at(chunk, i - 1);
+        other = read_document(before);
+
+        if (read_lean(before) == read_lean(entry) && other.width == key.width
+            && other.start == key.start
+            && mr_str_eq(other.event_type, key.event_type)
+            && !mr_entry_has(
+                before, partition, before->key.width == MR_WIDTH_SECOND))
+        {
+            return;
+        }
+    }
+
+    ids_add(ids, &key, partition);
+}
+
+
+/* Whether no users are needed: it has none, or they are merged. */
+static int
+read_lean(const mr_entry_t *entry)
+{
+    return entry->key.width == MR_WIDTH_SECOND
+           || (entry->stored != NULL && entry->stored->scalars.users.len > 0);
+}
+
+
+/* The document that a window's parts are in. */
+static mr_window_key_t
+read_document(const mr_entry_t *entry)
+{
+    mr_window_key_t key;
+
+    key = entry->key;
+
+    if (key.width == MR_WIDTH_SECOND) {
+        key.width = MR_WIDTH_MINUTE;
+        key.start = mr_window_start(MR_WIDTH_MINUTE, key.start);
+    }
+
+    return key;
 }
 
 
@@ -221,7 +315,7 @@ read_batch(mr_store_t *store, mongoc_collection_t *collection, ids_t *ids,
 
     while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
 
-        if (handler(chunk, doc) == -1) {
+        if (handler(chunk, doc, lean) == -1) {
             rc = mr_store_memory(err);
         }
     }
@@ -238,34 +332,65 @@ read_batch(mr_store_t *store, mongoc_collection_t *collection, ids_t *ids,
 }
 
 
+/*
+ * The document's own part and its seconds, whoever of them asked for it: what
+ * is not there yet, and not without users what needs them.
+ */
 static int
-read_partial(mr_chunk_t *chunk, const bson_t *doc)
+read_partial(mr_chunk_t *chunk, const bson_t *doc, int lean)
 {
     int rc;
     mr_entry_t *entry;
     mr_partial_t *part;
+    mr_seconds_t seconds;
     mr_window_key_t key;
 
-    rc = mr_bson_partial(doc, mr_chunk_arena(chunk), &key, &part);
-
-    if (rc == 0) {
-        entry = mr_chunk_find(chunk, &key);
-
-        if (entry != NULL) {
-            mr_entry_link(entry, part);
-        }
+    rc = mr_seconds_begin(doc, &seconds);
+    if (rc != 0) {
+        return rc;
     }
 
-    return rc;
+    entry = mr_chunk_find(chunk, &seconds.key);
+
+    if (entry != NULL && !mr_entry_has(entry, seconds.partition, false)
+        && (!lean || read_lean(entry)))
+    {
+        rc = mr_bson_partial(doc, mr_chunk_arena(chunk), &key, &part);
+
+        if (rc != 0) {
+            return rc;
+        }
+
+        mr_entry_link(entry, part);
+    }
+
+    while (mr_seconds_next(&seconds, 0, &key)) {
+        entry = mr_chunk_find(chunk, &key);
+
+        if (entry == NULL || mr_entry_has(entry, seconds.partition, true)) {
+            continue;
+        }
+
+        rc = mr_seconds_read(&seconds, &key, mr_chunk_arena(chunk), &part);
+        if (rc != 0) {
+            return rc;
+        }
+
+        mr_entry_link(entry, part);
+    }
+
+    return 0;
 }
 
 
 static int
-read_window(mr_chunk_t *chunk, const bson_t *doc)
+read_window(mr_chunk_t *chunk, const bson_t *doc, int lean)
 {
     int rc;
     mr_entry_t *entry;
     mr_merged_t *window;
+
+    (void) lean;
 
     rc = mr_bson_window(doc, mr_chunk_arena(chunk), &window);
 

@@ -15,7 +15,8 @@ typedef struct {
     int64_t start;
     uint32_t type;
     uint32_t tag;   /* what it means is the caller's affair, */
-    uint32_t chain; /* and so is this, which is no part of the key */
+    uint32_t chain; /* and so are these, which are no part of the key */
+    uint32_t inside;
     int64_t count;
     mr_measure_stats_t measures[];
 } mr_cell_t;

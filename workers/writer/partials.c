@@ -9,6 +9,10 @@
 #define PARTIALS_ALL_TYPES 0
 #define PARTIALS_OTHER UINT32_MAX
 
+/* A second's window is inside its minute's, which is kept for longer. */
+#define PARTIALS_PACKED                                                        \
+    (UINT32_C(1) << MR_WIDTH_SECOND | UINT32_C(1) << MR_WIDTH_MINUTE)
+
 
 static void partials_limits(mr_partials_t *partials, int64_t second);
 static mr_sample_t *partials_sample(mr_partials_t *partials, mr_cell_t *cell);
@@ -17,6 +21,12 @@ static int partials_part(
 static void *partials_grow(void *list, size_t n, size_t *cap, size_t size);
 static int partials_spread(mr_partials_t *partials, uint32_t second,
     mr_width_t width, const uint8_t *other);
+static int partials_pack(
+    mr_partials_t *partials, uint32_t second, const uint8_t *other);
+static uint32_t partials_type(
+    const mr_cell_t *cell, int all, const uint8_t *other);
+static void partials_merge(
+    const mr_partials_t *partials, mr_cell_t *into, const mr_cell_t *from);
 static void partials_other(mr_partials_t *partials, const uint8_t *other);
 
 
@@ -28,6 +38,7 @@ mr_partials_init(mr_partials_t *partials, const mr_options_t *options)
     memset(partials, 0, sizeof(mr_partials_t));
     mr_cells_init(&partials->seconds, options->measures.n);
     mr_cells_init(&partials->windows, options->measures.n);
+    mr_cells_init(&partials->inner, options->measures.n);
 
     for (width = 0; width < MR_WIDTHS; width++) {
         partials->keep[width] = mr_width_keep(width, options);
@@ -42,6 +53,7 @@ mr_partials_free(mr_partials_t *partials)
 {
     mr_cells_free(&partials->seconds);
     mr_cells_free(&partials->windows);
+    mr_cells_free(&partials->inner);
     free(partials->samples);
     free(partials->parts);
 }
@@ -52,6 +64,7 @@ mr_partials_reset(mr_partials_t *partials)
 {
     mr_cells_reset(&partials->seconds);
     mr_cells_reset(&partials->windows);
+    mr_cells_reset(&partials->inner);
     partials->n_samples = 0;
     partials->n_parts = 0;
 }
@@ -190,7 +203,7 @@ partials_grow(void *list, size_t n, size_t *cap, size_t size)
 size_t
 mr_partials_rows_max(const mr_partials_t *partials)
 {
-    return partials->seconds.n * 2 * MR_WIDTHS;
+    return partials->seconds.n * 2 * (MR_WIDTHS - 1);
 }
 
 
@@ -202,10 +215,11 @@ mr_partials_roll_up(mr_partials_t *partials, const uint8_t *other)
     const mr_cell_t *cell;
 
     mr_cells_reset(&partials->windows);
+    mr_cells_reset(&partials->inner);
     partials->n_parts = 0;
     partials_other(partials, other);
 
-    for (width = 0; width < MR_WIDTHS; width++) {
+    for (width = MR_WIDTH_MINUTE; width < MR_WIDTHS; width++) {
         for (i = 0; i < partials->seconds.n; i++) {
             cell = mr_cells_at(&partials->seconds, i);
 
@@ -214,6 +228,16 @@ mr_partials_roll_up(mr_partials_t *partials, const uint8_t *other)
             {
                 return -1;
             }
+        }
+    }
+
+    for (i = 0; i < partials->seconds.n; i++) {
+        cell = mr_cells_at(&partials->seconds, i);
+
+        if ((cell->tag & PARTIALS_PACKED) == PARTIALS_PACKED
+            && partials_pack(partials, (uint32_t) i, other) != 0)
+        {
+            return -1;
         }
     }
 
@@ -250,13 +274,35 @@ mr_partials_row(const mr_partials_t *partials, size_t i, const mr_str_t *types,
     ret_row->expire = partials->keep[ret_row->width] != 0
                           ? end + partials->keep[ret_row->width]
                           : 0;
+
+    ret_row->seconds = cell->inside;
+    ret_row->forget = cell->inside != 0 && partials->keep[MR_WIDTH_SECOND] != 0
+                          ? end + partials->keep[MR_WIDTH_SECOND]
+                          : 0;
 }
 
 
 bool
-mr_partials_sketched(mr_width_t width)
+mr_partials_second(
+    const mr_partials_t *partials, uint32_t *at, mr_second_t *ret_second)
 {
-    return width != MR_WIDTH_SECOND;
+    int64_t minute;
+    const mr_cell_t *cell;
+
+    if (*at == 0) {
+        return false;
+    }
+
+    cell = mr_cells_at(&partials->inner, *at - 1);
+    minute = mr_window_start(MR_WIDTH_MINUTE, cell->start);
+
+    ret_second->number = (int) ((cell->start - minute) / 1000);
+    ret_second->count = cell->count;
+    ret_second->measures = cell->measures;
+
+    *at = cell->chain;
+
+    return true;
 }
 
 
@@ -320,39 +366,87 @@ partials_spread(mr_partials_t *partials, uint32_t second, mr_width_t width,
     const uint8_t *other)
 {
     int all;
-    size_t i;
-    uint32_t type;
     mr_cell_t *window;
     const mr_cell_t *cell;
 
     cell = mr_cells_at(&partials->seconds, second);
 
     for (all = 0; all < 2; all++) {
-        type = all ? PARTIALS_ALL_TYPES : cell->type + 1;
-
-        if (!all && other != NULL && other[cell->type]) {
-            type = PARTIALS_OTHER;
-        }
-
         window = mr_cells_find(&partials->windows,
-            mr_window_start(width, cell->start), type, (uint32_t) width);
-        if (window == NULL) {
+            mr_window_start(width, cell->start),
+            partials_type(cell, all, other), (uint32_t) width);
+
+        if (window == NULL || partials_part(partials, window, second) != 0) {
             return -1;
         }
 
-        if (mr_partials_sketched(width)
-            && partials_part(partials, window, second) != 0) {
-            return -1;
-        }
-
-        window->count += cell->count;
-
-        for (i = 0; i < partials->windows.n_measures; i++) {
-            mr_measure_merge(&window->measures[i], &cell->measures[i]);
-        }
+        partials_merge(partials, window, cell);
     }
 
     return 0;
+}
+
+
+/* Add it to its window of a second, which is chained to its minute's. */
+static int
+partials_pack(mr_partials_t *partials, uint32_t second, const uint8_t *other)
+{
+    int all;
+    uint32_t type;
+    mr_cell_t *inner, *window;
+    const mr_cell_t *cell;
+
+    cell = mr_cells_at(&partials->seconds, second);
+
+    for (all = 0; all < 2; all++) {
+        type = partials_type(cell, all, other);
+
+        inner = mr_cells_find(&partials->inner, cell->start, type, 0);
+        if (inner == NULL) {
+            return -1;
+        }
+
+        if (inner->count == 0) {
+            window = mr_cells_find(&partials->windows,
+                mr_window_start(MR_WIDTH_MINUTE, cell->start), type,
+                (uint32_t) MR_WIDTH_MINUTE);
+            if (window == NULL) {
+                return -1;
+            }
+
+            inner->chain = window->inside;
+            window->inside = (uint32_t) partials->inner.recent + 1;
+        }
+
+        partials_merge(partials, inner, cell);
+    }
+
+    return 0;
+}
+
+
+static uint32_t
+partials_type(const mr_cell_t *cell, int all, const uint8_t *other)
+{
+    if (all) {
+        return PARTIALS_ALL_TYPES;
+    }
+
+    return other != NULL && other[cell->type] ? PARTIALS_OTHER : cell->type + 1;
+}
+
+
+static void
+partials_merge(
+    const mr_partials_t *partials, mr_cell_t *into, const mr_cell_t *from)
+{
+    size_t i;
+
+    into->count += from->count;
+
+    for (i = 0; i < partials->windows.n_measures; i++) {
+        mr_measure_merge(&into->measures[i], &from->measures[i]);
+    }
 }
 
 

@@ -1,7 +1,8 @@
 /*
  * The window partials of a flush: each event is added once, to its second and
  * type; the windows of all widths are rolled up from those when the flush is
- * written.
+ * written.  A window of a minute or more is a row, a document of its own; those
+ * of a second are inside the row of their minute.
  *
  * A window whose retention had passed when the record arrived (by the
  * record's time, so that it depends on the log alone) gets nothing.
@@ -41,6 +42,7 @@ typedef struct {
     mr_cells_t seconds;       /* tag: the widths that still want it */
     mr_cells_t windows;       /* tag: width; type: number + 1, 0: all, or
                                  PARTIALS_OTHER */
+    mr_cells_t inner;         /* of a second; type as in windows */
     int64_t keep[MR_WIDTHS];  /* ms after the end; 0: for ever */
     int64_t limit[MR_WIDTHS]; /* arrivals from here on are too late for */
     int64_t recent;           /* this second */
@@ -48,7 +50,7 @@ typedef struct {
     mr_sample_t *samples; /* chained to the cells of seconds */
     size_t n_samples;
     size_t samples_cap;
-    mr_part_t *parts; /* chained to the windows that have sketches */
+    mr_part_t *parts; /* chained to the windows */
     size_t n_parts;
     size_t parts_cap;
 
@@ -65,7 +67,17 @@ typedef struct {
     int64_t expire; /* ms; 0: never */
     int64_t count;
     const mr_measure_stats_t *measures;
+
+    uint32_t seconds; /* inside: see mr_partials_second(); 0: none */
+    int64_t forget;   /* ms; when the last of them is kept no more; 0: never */
 } mr_partial_t;
+
+/* A second inside the row of its minute. */
+typedef struct {
+    int number; /* 0 to 59 */
+    int64_t count;
+    const mr_measure_stats_t *measures;
+} mr_second_t;
 
 
 /* End with mr_partials_free(). */
@@ -90,7 +102,7 @@ int mr_partials_user(mr_partials_t *partials, mr_cell_t *cell, uint64_t hash);
 int mr_partials_number(
     mr_partials_t *partials, mr_cell_t *cell, size_t measure, int32_t key);
 
-/* How many rows there can be at most, eight a cell. */
+/* How many rows there can be at most, six a cell. */
 size_t mr_partials_rows_max(const mr_partials_t *partials);
 
 /*
@@ -105,10 +117,14 @@ size_t mr_partials_rows(const mr_partials_t *partials);
 void mr_partials_row(const mr_partials_t *partials, size_t i,
     const mr_str_t *types, mr_partial_t *ret_row);
 
-/* Windows of a minute and more have sketches. */
-bool mr_partials_sketched(mr_width_t width);
+/*
+ * The next of a row's seconds: *at is the row's `seconds` to begin with.
+ * False after the last.
+ */
+bool mr_partials_second(
+    const mr_partials_t *partials, uint32_t *at, mr_second_t *ret_second);
 
-/* Walk over the samples of row `i`, which has sketches. */
+/* Walk over the samples of row `i`. */
 typedef struct {
     const mr_partials_t *partials;
     uint32_t part;

@@ -7,6 +7,14 @@
 #define STORE_ROWS 1000
 
 
+/* What an update adds to, and what it holds down or up. */
+typedef struct {
+    bson_t inc;
+    bson_t min;
+    bson_t max;
+} store_numbers_t;
+
+
 static int store_load(mr_store_t *store, const mr_work_t *work,
     const bson_t *opts, size_t from, size_t to, mr_error_t *err);
 static int store_read(mr_store_t *store, const mr_work_t *work,
@@ -30,8 +38,11 @@ static int store_set_sketch(mr_store_t *store, const mr_work_t *work, size_t i,
     const mr_partial_t *row, bson_t *set, bool *ret_unset, mr_error_t *err);
 static int store_set_users(mr_store_t *store, mr_sketch_t *sketch,
     int64_t flush, bson_t *set, bool *ret_unset);
-static void store_numbers(
-    const mr_store_t *store, const mr_partial_t *row, bson_t *update);
+static void store_numbers(const mr_store_t *store, const mr_work_t *work,
+    const mr_partial_t *row, bson_t *set, bson_t *update);
+static void store_stats(const mr_store_t *store, const char *path,
+    int64_t count, const mr_measure_stats_t *measures,
+    store_numbers_t *numbers);
 
 
 /*
@@ -93,9 +104,7 @@ store_load(mr_store_t *store, const mr_work_t *work, const bson_t *opts,
         mr_partials_row(
             &work->flush->partials, i, work->flush->types.names, &row);
 
-        if (!mr_partials_sketched(row.width)
-            || mr_sketches_find(store->sketches, work->partition, &row) != NULL)
-        {
+        if (mr_sketches_find(store->sketches, work->partition, &row) != NULL) {
             continue;
         }
 
@@ -381,17 +390,16 @@ store_update(mr_store_t *store, const mr_work_t *work, size_t i,
     bool unset;
     bson_t set, other;
 
-    rc = 0;
     unset = false;
 
-    BSON_APPEND_DOCUMENT_BEGIN(update, "$set", &set);
+    bson_init(&set);
     BSON_APPEND_INT64(&set, "flush", work->after->flush);
 
-    if (mr_partials_sketched(row->width)) {
-        rc = store_set_sketch(store, work, i, row, &set, &unset, err);
-    }
+    rc = store_set_sketch(store, work, i, row, &set, &unset, err);
 
-    bson_append_document_end(update, &set);
+    store_numbers(store, work, row, &set, update);
+    BSON_APPEND_DOCUMENT(update, "$set", &set);
+    bson_destroy(&set);
 
     if (unset) {
         BSON_APPEND_DOCUMENT_BEGIN(update, "$unset", &other);
@@ -404,8 +412,6 @@ store_update(mr_store_t *store, const mr_work_t *work, size_t i,
         BSON_APPEND_DATE_TIME(&other, "expire", row->expire);
         bson_append_document_end(update, &other);
     }
-
-    store_numbers(store, row, update);
 
     return rc;
 }
@@ -497,54 +503,80 @@ store_set_users(mr_store_t *store, mr_sketch_t *sketch, int64_t flush,
 }
 
 
+/* The row's own and those of its seconds, of which each says its flush. */
 static void
-store_numbers(const mr_store_t *store, const mr_partial_t *row, bson_t *update)
+store_numbers(const mr_store_t *store, const mr_work_t *work,
+    const mr_partial_t *row, bson_t *set, bson_t *update)
 {
-    int any;
-    char key[64];
+    char path[32], key[64];
+    uint32_t at;
+    mr_second_t second;
+    store_numbers_t numbers;
+
+    bson_init(&numbers.inc);
+    bson_init(&numbers.min);
+    bson_init(&numbers.max);
+
+    store_stats(store, "", row->count, row->measures, &numbers);
+
+    if (row->forget != 0) {
+        BSON_APPEND_DATE_TIME(set, "forget", row->forget);
+    }
+
+    at = row->seconds;
+
+    while (mr_partials_second(&work->flush->partials, &at, &second)) {
+        (void) snprintf(path, sizeof(path), "seconds.%d.", second.number);
+        (void) snprintf(key, sizeof(key), "%sflush", path);
+
+        BSON_APPEND_INT64(set, key, work->after->flush);
+        store_stats(store, path, second.count, second.measures, &numbers);
+    }
+
+    BSON_APPEND_DOCUMENT(update, "$inc", &numbers.inc);
+
+    if (bson_count_keys(&numbers.min) != 0) {
+        BSON_APPEND_DOCUMENT(update, "$min", &numbers.min);
+        BSON_APPEND_DOCUMENT(update, "$max", &numbers.max);
+    }
+
+    bson_destroy(&numbers.inc);
+    bson_destroy(&numbers.min);
+    bson_destroy(&numbers.max);
+}
+
+
+static void
+store_stats(const mr_store_t *store, const char *path, int64_t count,
+    const mr_measure_stats_t *measures, store_numbers_t *numbers)
+{
+    char key[96];
     size_t i;
-    bson_t inc, min, max;
     const mr_measure_stats_t *stats;
 
-    any = 0;
-    bson_init(&min);
-    bson_init(&max);
-
-    BSON_APPEND_DOCUMENT_BEGIN(update, "$inc", &inc);
-    BSON_APPEND_INT64(&inc, "count", row->count);
+    (void) snprintf(key, sizeof(key), "%scount", path);
+    BSON_APPEND_INT64(&numbers->inc, key, count);
 
     for (i = 0; i < store->options->measures.n; i++) {
-        stats = &row->measures[i];
+        stats = &measures[i];
 
         if (stats->count == 0) {
             continue;
         }
 
-        any = 1;
-
 #define MEASURE(field)                                                         \
-    (void) snprintf(key, sizeof(key), "measures.%s." field,                    \
+    (void) snprintf(key, sizeof(key), "%smeasures.%s." field, path,            \
         store->options->measures.list[i].name)
 
         MEASURE("count");
-        BSON_APPEND_INT64(&inc, key, stats->count);
+        BSON_APPEND_INT64(&numbers->inc, key, stats->count);
         MEASURE("sum");
-        BSON_APPEND_DOUBLE(&inc, key, stats->sum);
+        BSON_APPEND_DOUBLE(&numbers->inc, key, stats->sum);
         MEASURE("min");
-        BSON_APPEND_DOUBLE(&min, key, stats->min);
+        BSON_APPEND_DOUBLE(&numbers->min, key, stats->min);
         MEASURE("max");
-        BSON_APPEND_DOUBLE(&max, key, stats->max);
+        BSON_APPEND_DOUBLE(&numbers->max, key, stats->max);
 
 #undef MEASURE
     }
-
-    bson_append_document_end(update, &inc);
-
-    if (any) {
-        BSON_APPEND_DOCUMENT(update, "$min", &min);
-        BSON_APPEND_DOCUMENT(update, "$max", &max);
-    }
-
-    bson_destroy(&min);
-    bson_destroy(&max);
 }

@@ -73,6 +73,7 @@ class Flushes:
         self.random = random.Random(seed)
         self.account = Account()
         self.flushes = Counter()
+        self.alone = False  # seconds as documents of their own, as in 0.1.0
 
     def events(self, n, types, now=None, late=0.01):
         """[(type, when, value)]: as many at `now`, some late by an hour."""
@@ -129,24 +130,34 @@ class Flushes:
             return False
 
     def _updates(self, partition, number, part):
-        updates = []
+        updates = {}  # (width, type, start) -> the document's
         for (width, name, start), window in part.windows.items():
             count, n, total, low, high = window
-            keep = WIDTHS[width]
-            update = {"$inc": {"count": Int64(count)},
-                      "$set": {"flush": Int64(number)}}
-            if keep is not None:
-                update["$setOnInsert"] = {"expire": date(start + width + keep)}
+            inside = width == 1 and not self.alone
+            keep, at = WIDTHS[width], ""
+            key = width, name, start
+            if inside:
+                at, key = f"seconds.{start % 60}.", (60, name, start // 60 * 60)
+            update = updates.setdefault(key, {
+                "$inc": {}, "$set": {}, "$min": {}, "$max": {},
+                "$setOnInsert": {}})
+            update["$inc"][f"{at}count"] = Int64(count)
+            update["$set"][f"{at}flush"] = Int64(number)
+            if inside:
+                update["$set"]["forget"] = date(key[2] + 60 + keep)
+            elif keep is not None:
+                update["$setOnInsert"]["expire"] = date(start + width + keep)
             if n:
-                update["$inc"] |= {"measures.value.count": Int64(n),
-                                   "measures.value.sum": float(total)}
-                update["$min"] = {"measures.value.min": float(low)}
-                update["$max"] = {"measures.value.max": float(high)}
-            updates.append(UpdateOne(
-                {"_id": {"width": width, "event_type": name,
-                         "start": date(start), "partition": partition}},
-                update, upsert=True))
-        return updates
+                update["$inc"] |= {f"{at}measures.value.count": Int64(n),
+                                   f"{at}measures.value.sum": float(total)}
+                update["$min"][f"{at}measures.value.min"] = float(low)
+                update["$max"][f"{at}measures.value.max"] = float(high)
+        return [UpdateOne(
+            {"_id": {"width": width, "event_type": name, "start": date(start),
+                     "partition": partition}},
+            {name: fields for name, fields in update.items() if fields},
+            upsert=True)
+            for (width, name, start), update in updates.items()]
 
 
 class Load(threading.Thread):

@@ -19,7 +19,8 @@ import process
 import stackconf
 
 from .audit import audit
-from .snapshot import Snapshot, read_collection, read_topic
+from .snapshot import (
+    Snapshot, read_collection, read_partials, read_topic)
 from .waiting import wait_until
 
 CHECKS = ["ledger", "tiling", "blocks", "partials", "types", "dead"]
@@ -234,8 +235,7 @@ class Rig:
         shot.ledger = {int(doc["_id"].rsplit("/", 1)[1]): doc
                        for doc, _ in read_collection(self.database, "ledger")}
         shot.blocks = read_collection(self.database, "blocks")
-        shot.partials = [
-            d for d, _ in read_collection(self.database, "partials")]
+        shot.partials = read_partials(self.database)
         shot.registry = self.database.state.find_one({"_id": "types"})
         shot.types = [d for d, _ in read_collection(self.database, "types")]
         return shot

@@ -125,6 +125,23 @@ def read_collection(database, name):
     return documents
 
 
+def read_partials(database):
+    """
+    Every partial, those of seconds as if they were documents of their own.
+    """
+
+    partials = []
+
+    for doc, _ in read_collection(database, "partials"):
+        for number, second in doc.pop("seconds", {}).items():
+            start = bsondoc.Date(doc["_id"]["start"] + 1000 * int(number))
+            partials.append(
+                {"_id": {**doc["_id"], "width": 1, "start": start}, **second})
+        partials.append(doc)
+
+    return partials
+
+
 def read_pages(client, **params):
     """GET /events paged through to the end, each event as it was answered."""
 
@@ -218,7 +235,7 @@ def take(stack, log):
     shot.ledger = {int(doc["_id"].rsplit("/", 1)[1]): doc
                    for doc, _ in read_collection(database, "ledger")}
     shot.blocks = read_collection(database, "blocks")
-    shot.partials = [d for d, _ in read_collection(database, "partials")]
+    shot.partials = read_partials(database)
     shot.windows = [d for d, _ in read_collection(database, "windows")]
     shot.registry = database.state.find_one({"_id": "types"})
     shot.types = [d for d, _ in read_collection(database, "types")]

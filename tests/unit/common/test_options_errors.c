@@ -192,6 +192,8 @@ static const struct {
     {"[kafka]\ndead_topic = event-stats\n", "three different topics"},
     {"[kafka]\nmin_insync_replicas = 2\n", "more than replication (1)"},
     {"[stats]\nlease = 1s\ninterval = 501ms\n", "at least twice interval"},
+    {"[stats]\nkeep_second = 2h\nkeep_minute = 1h\n",
+        "seconds are inside their minutes"},
 };
 
 

@@ -125,9 +125,9 @@ START_TEST(partials_are_kept_in_the_order_of_partitions)
     entry = mr_chunk_add(chunk, &key);
 
     for (i = 0; i < 6; i++) {
-        ck_assert(!mr_entry_has(entry, order[i]));
+        ck_assert(!mr_entry_has(entry, order[i], false));
         mr_entry_link(entry, test_partial(arena, order[i], 1));
-        ck_assert(mr_entry_has(entry, order[i]));
+        ck_assert(mr_entry_has(entry, order[i], false));
     }
 
     /* one that was read again, later, takes the earlier one's place */
@@ -143,8 +143,54 @@ START_TEST(partials_are_kept_in_the_order_of_partitions)
     }
 
     ck_assert_ptr_null(part);
-    ck_assert(!mr_entry_has(entry, 2));
-    ck_assert(!mr_entry_has(entry, 13));
+    ck_assert(!mr_entry_has(entry, 2, false));
+    ck_assert(!mr_entry_has(entry, 13, false));
+}
+END_TEST
+
+
+/* What an earlier version stored alone, and what is inside the minute. */
+START_TEST(a_second_may_have_two_parts_of_a_partition)
+{
+    size_t i, j;
+    mr_arena_t *arena;
+    mr_entry_t *entry;
+    mr_partial_t *part;
+    mr_window_key_t key;
+    static const struct {
+        int32_t partition;
+        bool inside;
+    } parts[] = {{1, true}, {0, false}, {1, false}, {0, true}};
+    static const size_t sorted[] = {1, 3, 2, 0};
+
+    arena = mr_chunk_arena(chunk);
+    key = test_key(MR_WIDTH_SECOND, "a", 0);
+    entry = mr_chunk_add(chunk, &key);
+
+    for (i = 0; i < 4; i++) {
+        ck_assert(!mr_entry_has(entry, parts[i].partition, parts[i].inside));
+
+        /* the second time it takes the place of the first */
+        for (j = 0; j < 2; j++) {
+            part = test_partial(arena, parts[i].partition, (int64_t) (i + j));
+            part->inside = parts[i].inside;
+            mr_entry_link(entry, part);
+        }
+
+        ck_assert(mr_entry_has(entry, parts[i].partition, parts[i].inside));
+    }
+
+    part = entry->partials;
+
+    for (i = 0; i < 4; i++) {
+        ck_assert_ptr_nonnull(part);
+        ck_assert_int_eq(part->partition, parts[sorted[i]].partition);
+        ck_assert(part->inside == parts[sorted[i]].inside);
+        ck_assert_int_eq(part->scalars.count, (int64_t) sorted[i] + 1);
+        part = part->next;
+    }
+
+    ck_assert_ptr_null(part);
 }
 END_TEST
 
@@ -192,6 +238,7 @@ suite_chunk(void)
     tcase_add_test(tc, every_part_of_a_key_counts);
     tcase_add_test(tc, a_full_chunk_takes_no_more);
     tcase_add_test(tc, partials_are_kept_in_the_order_of_partitions);
+    tcase_add_test(tc, a_second_may_have_two_parts_of_a_partition);
     tcase_add_test(tc, an_arena_gives_zeroed_aligned_memory);
 
     return suite;

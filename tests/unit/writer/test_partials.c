@@ -77,20 +77,114 @@ name_of(size_t k)
 }
 
 
-/* Compare each row with a count over all events, and nothing is missing. */
+/* What the events of [start, start + width) add up to that came in time. */
+static int64_t
+sum_of(mr_str_t type, int64_t start, mr_width_t width, mr_measure_stats_t *sum)
+{
+    size_t k;
+    int64_t end, keep, count;
+
+    end = start + (int64_t) mr_width_seconds(width) * 1000;
+    keep = mr_width_keep(width, &options);
+    count = 0;
+    memset(sum, 0, sizeof(mr_measure_stats_t));
+
+    for (k = 0; k < n; k++) {
+        if (made[k].time >= start && made[k].time < end
+            && (type.len == 0 || mr_str_eq(type, name_of(k)))
+            && (keep == 0 || made[k].received < end + keep))
+        {
+            count++;
+
+            if (made[k].has_value) {
+                mr_measure_add(sum, made[k].value);
+            }
+        }
+    }
+
+    return count;
+}
+
+
 static void
+check_stats(mr_str_t type, int64_t start, mr_width_t width, int64_t count,
+    const mr_measure_stats_t *measures)
+{
+    mr_measure_stats_t sum;
+
+    ck_assert_int_gt(count, 0);
+    ck_assert_int_eq(count, sum_of(type, start, width, &sum));
+    ck_assert_int_eq(measures[0].count, 0);
+    ck_assert_int_eq(measures[1].count, sum.count);
+    ck_assert(measures[1].sum == sum.sum);
+
+    if (sum.count != 0) {
+        ck_assert(measures[1].min == sum.min);
+        ck_assert(measures[1].max == sum.max);
+    }
+}
+
+
+/* A minute has each of its seconds once, and all that are still kept. */
+static size_t
+check_seconds(const mr_partial_t *row)
+{
+    int number;
+    size_t found;
+    int64_t end, keep;
+    uint32_t at;
+    uint64_t seen;
+    mr_second_t second;
+    mr_measure_stats_t sum;
+
+    at = row->seconds;
+    seen = 0;
+    found = 0;
+
+    while (mr_partials_second(&partials, &at, &second)) {
+        ck_assert_int_ge(second.number, 0);
+        ck_assert_int_lt(second.number, 60);
+        ck_assert_uint_eq(seen >> second.number & 1, 0);
+        seen |= UINT64_C(1) << second.number;
+        found++;
+
+        check_stats(row->type, row->start + second.number * 1000,
+            MR_WIDTH_SECOND, second.count, second.measures);
+    }
+
+    for (number = 0; row->width == MR_WIDTH_MINUTE && number < 60; number++) {
+        ck_assert((seen >> number & 1) != 0
+                  || sum_of(row->type, row->start + number * 1000,
+                         MR_WIDTH_SECOND, &sum)
+                         == 0);
+    }
+
+    ck_assert(row->width == MR_WIDTH_MINUTE || found == 0);
+
+    end = row->start + 60000;
+    keep = mr_width_keep(MR_WIDTH_SECOND, &options);
+    ck_assert_int_eq(row->forget, found != 0 && keep != 0 ? end + keep : 0);
+
+    return found;
+}
+
+
+/*
+ * Compare each row with a count over all events, and nothing is missing.
+ * Returns the number of seconds inside.
+ */
+static size_t
 check_rows(void)
 {
-    size_t i, k, rows, expected;
+    size_t i, k, rows, seconds;
     int64_t width, keep, total;
     mr_partial_t row;
-    mr_measure_stats_t stats;
 
     ck_assert_int_eq(mr_partials_roll_up(&partials, other), 0);
     rows = mr_partials_rows(&partials);
     ck_assert_uint_le(rows, mr_partials_rows_max(&partials));
 
-    expected = 0;
+    seconds = 0;
     total = 0;
 
     for (i = 0; i < rows; i++) {
@@ -102,32 +196,8 @@ check_rows(void)
         ck_assert_int_eq(row.start % width, 0);
         ck_assert_int_eq(row.expire, keep == 0 ? 0 : row.start + width + keep);
 
-        expected = 0;
-        memset(&stats, 0, sizeof(mr_measure_stats_t));
-
-        for (k = 0; k < n; k++) {
-            if (made[k].time >= row.start && made[k].time < row.start + width
-                && (row.type.len == 0 || mr_str_eq(row.type, name_of(k)))
-                && (keep == 0 || made[k].received < row.expire))
-            {
-                expected++;
-
-                if (made[k].has_value) {
-                    mr_measure_add(&stats, made[k].value);
-                }
-            }
-        }
-
-        ck_assert_uint_gt(expected, 0);
-        ck_assert_int_eq(row.count, (int64_t) expected);
-        ck_assert_int_eq(row.measures[0].count, 0);
-        ck_assert_int_eq(row.measures[1].count, stats.count);
-        ck_assert(row.measures[1].sum == stats.sum);
-
-        if (stats.count != 0) {
-            ck_assert(row.measures[1].min == stats.min);
-            ck_assert(row.measures[1].max == stats.max);
-        }
+        check_stats(row.type, row.start, row.width, row.count, row.measures);
+        seconds += check_seconds(&row);
 
         if (row.width == MR_WIDTH_DAY && row.type.len == 0) {
             total += row.count;
@@ -144,17 +214,19 @@ check_rows(void)
     }
 
     ck_assert_int_eq(total, (int64_t) n);
+
+    return seconds;
 }
 
 
-START_TEST(an_event_makes_eight_rows)
+START_TEST(an_event_makes_six_rows)
 {
     double value;
 
     value = 2.5;
     add(0, INT64_C(1700000123456), INT64_C(1700000123999), &value);
-    check_rows();
-    ck_assert_uint_eq(mr_partials_rows(&partials), 8);
+    ck_assert_uint_eq(check_rows(), 2);
+    ck_assert_uint_eq(mr_partials_rows(&partials), 6);
 }
 END_TEST
 
@@ -163,19 +235,27 @@ START_TEST(past_windows_are_not_made)
 {
     /* the second's window ends at 1 s and is kept an hour */
     add(0, 0, 1000 + HOUR - 1, NULL);
-    check_rows();
-    ck_assert_uint_eq(mr_partials_rows(&partials), 8);
+    ck_assert_uint_eq(check_rows(), 2);
+    ck_assert_uint_eq(mr_partials_rows(&partials), 6);
 
     mr_partials_reset(&partials);
     n = 0;
     add(0, 0, 1000 + HOUR, NULL);
-    check_rows();
+    ck_assert_uint_eq(check_rows(), 0);
+    ck_assert_uint_eq(mr_partials_rows(&partials), 6);
+
+    /* one of its minute may still be kept */
+    mr_partials_reset(&partials);
+    n = 0;
+    add(0, 0, 1000 + HOUR, NULL);
+    add(0, 1000, 1000 + HOUR, NULL);
+    ck_assert_uint_eq(check_rows(), 2);
     ck_assert_uint_eq(mr_partials_rows(&partials), 6);
 
     mr_partials_reset(&partials);
     n = 0;
     add(0, 0, 60000 + 35 * DAY, NULL);
-    check_rows();
+    ck_assert_uint_eq(check_rows(), 0);
     ck_assert_uint_eq(mr_partials_rows(&partials), 4);
 }
 END_TEST
@@ -184,8 +264,8 @@ END_TEST
 START_TEST(future_events_have_all_windows)
 {
     add(1, 10 * DAY, 0, NULL);
-    check_rows();
-    ck_assert_uint_eq(mr_partials_rows(&partials), 8);
+    ck_assert_uint_eq(check_rows(), 2);
+    ck_assert_uint_eq(mr_partials_rows(&partials), 6);
 }
 END_TEST
 
@@ -198,8 +278,27 @@ START_TEST(retention_off_keeps_everything)
     mr_partials_init(&partials, &options);
 
     add(0, 0, 10000 * DAY, NULL);
-    check_rows();
-    ck_assert_uint_eq(mr_partials_rows(&partials), 8);
+    ck_assert_uint_eq(check_rows(), 2);
+    ck_assert_uint_eq(mr_partials_rows(&partials), 6);
+}
+END_TEST
+
+
+/* The minute is the document, however many of its seconds come. */
+START_TEST(seconds_share_the_row_of_their_minute)
+{
+    int i;
+    int64_t minute;
+
+    minute = INT64_C(1700000040000);
+
+    for (i = 0; i < 180; i++) {
+        add((uint32_t) i % 2, minute + i * 500, minute + 90000, NULL);
+    }
+
+    /* 90 seconds in two minutes: each of both types, and over all */
+    ck_assert_uint_eq(check_rows(), 90 * 3);
+    ck_assert_uint_eq(mr_partials_rows(&partials), 2 * 3 + 3 + 3);
 }
 END_TEST
 
@@ -297,10 +396,11 @@ suite_partials(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
 
-    tcase_add_test(tc, an_event_makes_eight_rows);
+    tcase_add_test(tc, an_event_makes_six_rows);
     tcase_add_test(tc, past_windows_are_not_made);
     tcase_add_test(tc, future_events_have_all_windows);
     tcase_add_test(tc, retention_off_keeps_everything);
+    tcase_add_test(tc, seconds_share_the_row_of_their_minute);
     tcase_add_loop_test(tc, any_mixture_is_summed, 0, TEST_CASES(10));
     tcase_add_test(tc, other_types_are_counted_together);
     tcase_add_test(tc, what_is_past_is_nobodys);
