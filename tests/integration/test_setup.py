@@ -85,7 +85,7 @@ def test_everything_is_made_once(setup):
         "dedup": {"_id": "dedup", "window": 500000},
         "schema": {"_id": "schema", "version": 1},
         "topic": {"_id": "topic", "name": "once-topic"},
-        "types": {"_id": "types", "max": 1000, "known": 0}}
+        "types": {"_id": "types", "max": 2000, "known": 0}}
     assert database.types.index_information()["number"]["unique"]
     assert database.blocks.count_documents({}) == 0
 

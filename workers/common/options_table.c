@@ -116,7 +116,7 @@ const mr_option_t mr_option_table[] = {
         "how long windows of one minute are kept; hours and days are kept for "
         "ever"},
 
-    {"stats", "max_types", MR_OPTION_COUNT, MR_OFFSET(stats.max_types), "1000",
+    {"stats", "max_types", MR_OPTION_COUNT, MR_OFFSET(stats.max_types), "2000",
         "1", "100000", NULL,
         "event types that have statistics of their own, the first ones to "
         "come; all others are counted together, under (other); kept in "

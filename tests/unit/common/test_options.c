@@ -45,7 +45,7 @@ START_TEST(defaults)
 
     ck_assert_int_eq(options.stats.grace, 3600 * 1000);
     ck_assert_int_eq(options.stats.keep_minute, 35 * 86400 * 1000LL);
-    ck_assert_int_eq(options.stats.max_types, 1000);
+    ck_assert_int_eq(options.stats.max_types, 2000);
     ck_assert_str_eq(options.query.listen, "127.0.0.1:8081");
     ck_assert_int_eq(options.query.queue, 256);
 
