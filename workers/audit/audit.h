@@ -101,6 +101,8 @@ typedef struct {
     mr_audit_partition_t *partitions;
     mr_tally_t *tally;     /* events, counts and windows by minute and type */
     int merged;            /* the windows hold all that is stored */
+    int64_t other_max;     /* the smallest [stats] max_types under which events
+                              were counted as others; 0: none were */
     int64_t windows_hours; /* sums over the merged windows of all types */
     int64_t windows_days;
     mr_audit_finding_t *findings; /* the first MR_AUDIT_FINDINGS of them */

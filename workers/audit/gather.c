@@ -212,7 +212,8 @@ gather_mongodb(mr_audit_t *audit, mr_store_t *store, mr_error_t *err)
         }
     }
 
-    if (mr_store_events(store, audit, err) != 0
+    if (mr_store_types(store, audit, err) != 0
+        || mr_store_events(store, audit, err) != 0
         || mr_store_windows(store, audit, err) != 0)
     {
         return -1;

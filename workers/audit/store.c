@@ -15,6 +15,7 @@ typedef struct {
 static int store_read(mongoc_cursor_t *cursor, const char *collection,
     mr_store_each_t each, void *ctx, mr_error_t *err);
 static int store_ledger(void *ctx, const bson_t *document);
+static void store_ledger_other(mr_audit_t *audit, const bson_t *document);
 static int store_merge(void *ctx, const bson_t *document);
 static int store_total(void *ctx, const bson_t *document);
 static bson_t *store_totals_pipeline(void);
@@ -173,7 +174,33 @@ store_ledger(void *ctx, const bson_t *document)
         ledgers->reached[number] = partition->next;
     }
 
+    store_ledger_other(ledgers->audit, document);
+
     return 0;
+}
+
+
+/* The keys are values of max_types. */
+static void
+store_ledger_other(mr_audit_t *audit, const bson_t *document)
+{
+    int64_t max;
+    bson_iter_t iter, other;
+
+    if (!bson_iter_init_find(&iter, document, "other")
+        || !BSON_ITER_HOLDS_DOCUMENT(&iter)
+        || !bson_iter_recurse(&iter, &other))
+    {
+        return;
+    }
+
+    while (bson_iter_next(&other)) {
+        max = strtoll(bson_iter_key(&other), NULL, 10);
+
+        if (audit->other_max == 0 || max < audit->other_max) {
+            audit->other_max = max;
+        }
+    }
 }
 
 

@@ -35,6 +35,13 @@ int mr_store_accounts(
 int mr_store_offsets(
     mr_store_t *store, mr_audit_t *audit, int32_t partition, mr_error_t *err);
 
+/*
+ * Which types have windows of their own, so that all others are tallied
+ * together; and those with them that were others until max_types was raised.
+ * After the ledgers, before the events.
+ */
+int mr_store_types(mr_store_t *store, mr_audit_t *audit, mr_error_t *err);
+
 /* The events of the blocks by minute and type. */
 int mr_store_events(mr_store_t *store, mr_audit_t *audit, mr_error_t *err);
 

@@ -20,6 +20,8 @@ typedef struct {
 } windows_t;
 
 
+static int windows_registry(void *ctx, const bson_t *document);
+static int windows_register(void *ctx, const bson_t *document);
 static int windows_block(void *ctx, const bson_t *document);
 static int windows_event(mr_audit_t *audit, int32_t partition, int64_t time,
     uint32_t type, uint32_t all);
@@ -29,6 +31,74 @@ static int windows_next_type(mr_store_t *store, windows_t *windows,
     const char *collection, mr_error_t *err);
 static int windows_type(void *ctx, const bson_t *document);
 static int windows_take(void *ctx, const bson_t *document);
+
+
+int
+mr_store_types(mr_store_t *store, mr_audit_t *audit, mr_error_t *err)
+{
+    int found;
+
+    found = 0;
+
+    if (mr_store_find(store, MR_MONGO_STATE,
+            BCON_NEW("_id", BCON_UTF8("types")), NULL, windows_registry, &found,
+            err)
+        != 0)
+    {
+        return -1;
+    }
+
+    /* A database of before: every type has windows. */
+    if (!found) {
+        return 0;
+    }
+
+    if (mr_store_find(store, MR_MONGO_TYPES, bson_new(), NULL, windows_register,
+            audit, err)
+        != 0)
+    {
+        return -1;
+    }
+
+    return mr_tally_fold(audit->tally) == 0
+               ? 0
+               : mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+}
+
+
+static int
+windows_registry(void *ctx, const bson_t *document)
+{
+    int *found = ctx;
+
+    (void) document;
+    *found = 1;
+
+    return 0;
+}
+
+
+static int
+windows_register(void *ctx, const bson_t *document)
+{
+    uint32_t len, type;
+    mr_str_t name;
+    bson_iter_t iter;
+    mr_audit_t *audit = ctx;
+
+    if (!bson_iter_init_find(&iter, document, "_id")
+        || !BSON_ITER_HOLDS_UTF8(&iter)
+        || (audit->other_max != 0
+            && mr_store_int64(document, "max") > audit->other_max))
+    {
+        return 0;
+    }
+
+    name.data = bson_iter_utf8(&iter, &len);
+    name.len = len;
+
+    return mr_tally_type(audit->tally, name, &type);
+}
 
 
 int

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <millrace/limits.h>
 #include <xxhash.h>
 
 
@@ -25,6 +26,7 @@ struct mr_tally_s {
     size_t n_names;
     size_t names_cap;
     tally_index_t by_name;
+    uint32_t other; /* number + 1 of what new names are; 0: themselves */
 
     mr_tally_cell_t *cells;
     size_t n_cells;
@@ -95,6 +97,11 @@ mr_tally_type(mr_tally_t *tally, mr_str_t name, uint32_t *ret_type)
         slot = (slot + 1) & (tally->by_name.size - 1);
     }
 
+    if (tally->other != 0) {
+        *ret_type = tally->other - 1;
+        return 0;
+    }
+
     if (tally->n_names == tally->names_cap) {
         cap = 2 * tally->names_cap + 16;
 
@@ -119,6 +126,23 @@ mr_tally_type(mr_tally_t *tally, mr_str_t name, uint32_t *ret_type)
     tally->names[tally->n_names].len = name.len;
     *ret_type = (uint32_t) tally->n_names++;
     tally->by_name.slots[slot] = (uint32_t) tally->n_names;
+
+    return 0;
+}
+
+
+int
+mr_tally_fold(mr_tally_t *tally)
+{
+    uint32_t all, other;
+
+    if (mr_tally_type(tally, mr_str(""), &all) != 0
+        || mr_tally_type(tally, mr_str(MR_EVENT_TYPE_OTHER), &other) != 0)
+    {
+        return -1;
+    }
+
+    tally->other = other + 1;
 
     return 0;
 }

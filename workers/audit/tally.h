@@ -30,6 +30,12 @@ void mr_tally_destroy(mr_tally_t *tally);
 /* The number of an event type; -1 on out of memory. */
 int mr_tally_type(mr_tally_t *tally, mr_str_t name, uint32_t *ret_type);
 
+/*
+ * From now on types that have no number are all MR_EVENT_TYPE_OTHER.  -1 on
+ * out of memory.
+ */
+int mr_tally_fold(mr_tally_t *tally);
+
 /* Valid as long as the tally. */
 mr_str_t mr_tally_name(const mr_tally_t *tally, uint32_t type);
 

@@ -333,6 +333,32 @@ START_TEST(a_tally_keeps_many_cells_apart)
 END_TEST
 
 
+START_TEST(types_without_windows_are_tallied_together)
+{
+    uint32_t a, b, x, y;
+    mr_tally_t *tally;
+
+    tally = mr_tally_create();
+
+    ck_assert_int_eq(mr_tally_type(tally, mr_str("a"), &a), 0);
+    ck_assert_int_eq(mr_tally_fold(tally), 0);
+    ck_assert_int_eq(mr_tally_type(tally, mr_str("x"), &x), 0);
+    ck_assert_int_eq(mr_tally_type(tally, mr_str("y"), &y), 0);
+    ck_assert_uint_eq(x, y);
+    ck_assert_str_eq(mr_tally_name(tally, x).data, "(other)");
+
+    ck_assert_int_eq(mr_tally_type(tally, mr_str("(other)"), &y), 0);
+    ck_assert_uint_eq(x, y);
+    ck_assert_int_eq(mr_tally_type(tally, mr_str("a"), &b), 0);
+    ck_assert_uint_eq(a, b);
+    ck_assert_int_eq(mr_tally_type(tally, mr_str(""), &b), 0);
+    ck_assert_uint_eq(mr_tally_name(tally, b).len, 0);
+
+    mr_tally_destroy(tally);
+}
+END_TEST
+
+
 int
 main(void)
 {
@@ -356,6 +382,7 @@ main(void)
     tcase_add_test(tcase, each_total_is_compared);
     tcase_add_test(tcase, windows_are_compared_once_merged);
     tcase_add_test(tcase, a_tally_keeps_many_cells_apart);
+    tcase_add_test(tcase, types_without_windows_are_tallied_together);
     suite_add_tcase(suite, tcase);
 
     runner = srunner_create(suite);
