@@ -73,6 +73,7 @@ mr_stats_get(
     }
 
     mr_buf_free(&result.points);
+    mr_buf_free(&result.partial);
     mr_stats_plan_free(&plan);
     mr_params_free(&params);
 }
@@ -90,8 +91,8 @@ mr_stats_answer(const mr_request_t *request, const mr_stats_plan_t *plan,
     rc = mr_stats_render_head(&head, plan);
 
     if (rc == 0) {
-        rc = mr_stats_render_tail(
-            &tail, plan, &result->total, &result->points, now);
+        rc = mr_stats_render_tail(&tail, plan, &result->total, &result->points,
+            &result->partial, now);
     }
 
     if (rc == 0) {

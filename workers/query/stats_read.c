@@ -3,6 +3,7 @@
 
 #include "stats_read.h"
 #include "stats_render.h"
+#include "stats_types.h"
 
 
 /* Buckets whose sketches are in memory at once: 64 of at most 30 KiB. */
@@ -12,6 +13,7 @@
 typedef struct {
     const mr_stats_plan_t *plan;
     const mr_request_t *request;
+    const char *topic;
     mr_session_t *session;
     int64_t now;
     mr_stats_result_t *result;
@@ -54,6 +56,7 @@ mr_stats_read(const mr_app_t *app, const mr_request_t *request,
     memset(&reader, 0, sizeof(reader));
     reader.plan = plan;
     reader.request = request;
+    reader.topic = app->options->kafka.topic;
     reader.now = now;
     reader.result = result;
 
@@ -105,6 +108,13 @@ mr_stats_all(mr_stats_reader_t *reader, mr_error_t *err)
 
     /* First: as_of must vouch for all windows that are read after it. */
     if (mr_session_merged(reader->session, &reader->result->merged, err) == -1)
+    {
+        return -1;
+    }
+
+    if (mr_stats_types(
+            reader->session, reader->topic, plan, &reader->result->partial, err)
+        == -1)
     {
         return -1;
     }

@@ -54,7 +54,8 @@ mr_stats_render_merged(mr_buf_t *buf, const mr_merged_t *merged, int64_t now)
 
 int
 mr_stats_render_tail(mr_buf_t *buf, const mr_stats_plan_t *plan,
-    const mr_point_t *total, const mr_buf_t *points, int64_t now)
+    const mr_point_t *total, const mr_buf_t *points, const mr_buf_t *partial,
+    int64_t now)
 {
     if (mr_buf_printf(buf, ",\"total\":{") == -1
         || mr_stats_render_numbers(
@@ -63,6 +64,9 @@ mr_stats_render_tail(mr_buf_t *buf, const mr_stats_plan_t *plan,
         || mr_buf_printf(buf, "},\"series\":[") == -1
         || (points->len > 0
             && mr_buf_append(buf, points->data, points->len) == -1)
+        || (partial->len > 0
+            && (mr_buf_printf(buf, "],\"partial\":[") == -1
+                || mr_buf_append(buf, partial->data, partial->len) == -1))
         || mr_buf_append(buf, "]}\n", 3) == -1)
     {
         return -1;

@@ -15,13 +15,14 @@
 /*
  * Each appends and returns 0, or -1 on out of memory.  Together, in this
  * order, head, merged and tail are the whole answer; `points` is what
- * mr_stats_render_point() has appended.
+ * mr_stats_render_point() has appended, `partial` what mr_stats_types() has.
  */
 int mr_stats_render_head(mr_buf_t *buf, const mr_stats_plan_t *plan);
 int mr_stats_render_merged(
     mr_buf_t *buf, const mr_merged_t *merged, int64_t now);
 int mr_stats_render_tail(mr_buf_t *buf, const mr_stats_plan_t *plan,
-    const mr_point_t *total, const mr_buf_t *points, int64_t now);
+    const mr_point_t *total, const mr_buf_t *points, const mr_buf_t *partial,
+    int64_t now);
 
 /* `event_type` NULL: null, a series over several types. */
 int mr_stats_render_point(mr_buf_t *buf, const mr_stats_plan_t *plan,

@@ -74,6 +74,43 @@ int mr_session_merged(
     mr_session_t *session, mr_merged_t *ret_merged, mr_error_t *err);
 
 
+/*
+ * Events of one partition that were counted under MR_EVENT_TYPE_OTHER while
+ * `max` types might have windows of their own: the first and the last moment
+ * at which one may lie, in ms.
+ */
+typedef struct {
+    int64_t max;
+    int64_t first;
+    int64_t last;
+} mr_other_t;
+
+/* All there are; the caller frees *ret_list. */
+int mr_session_others(mr_session_t *session, const char *topic,
+    mr_other_t **ret_list, size_t *ret_n, mr_error_t *err);
+
+/*
+ * Has the type windows of its own?  1 with *ret_max, how many types might
+ * have them when it came; 0 or -1.
+ */
+int mr_session_type(
+    mr_session_t *session, mr_str_t type, int64_t *ret_max, mr_error_t *err);
+
+/* Called for each type that has; -1, with *err filled, ends the reading. */
+typedef int(mr_type_observer_t)(
+    void *ctx, mr_str_t type, int64_t max, mr_error_t *err);
+
+/* They are given in bytewise order. */
+int mr_session_types(mr_session_t *session, mr_type_observer_t *observer,
+    void *ctx, mr_error_t *err);
+
+/* Does any block hold an event of the type?  1, 0 or -1. */
+int mr_session_occurs(mr_session_t *session, mr_str_t type, mr_error_t *err);
+
+/* May events have been removed from the blocks?  1, 0 or -1. */
+int mr_session_trimmed(mr_session_t *session, mr_error_t *err);
+
+
 /* Called for each stored window; -1, with *err filled, ends the reading. */
 typedef int(mr_window_observer_t)(
     void *ctx, const mr_window_row_t *row, mr_error_t *err);

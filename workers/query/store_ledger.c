@@ -17,7 +17,6 @@ mr_session_ledger(mr_session_t *session, const char *topic,
     mr_ledger_observer_t *observer, void *ctx, mr_error_t *err)
 {
     int rc;
-    char *first, *last;
     size_t len;
     bson_t filter, opts, child;
     const bson_t *doc;
@@ -25,19 +24,10 @@ mr_session_ledger(mr_session_t *session, const char *topic,
     mongoc_collection_t *ledger;
 
     len = strlen(topic);
-    first = bson_strdup_printf("%s%c", topic, MR_LEDGER_SEPARATOR);
-    last = bson_strdup_printf("%s%c", topic, MR_LEDGER_SEPARATOR + 1);
 
     bson_init(&filter);
+    mr_session_of_topic(&filter, topic);
     bson_init(&opts);
-
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &child);
-    BSON_APPEND_UTF8(&child, "$gte", first);
-    BSON_APPEND_UTF8(&child, "$lt", last);
-    bson_append_document_end(&filter, &child);
-
-    bson_free(first);
-    bson_free(last);
 
     BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &child);
     BSON_APPEND_INT32(&child, "next", 1);
@@ -66,6 +56,25 @@ mr_session_ledger(mr_session_t *session, const char *topic,
     bson_destroy(&opts);
 
     return rc;
+}
+
+
+void
+mr_session_of_topic(bson_t *filter, const char *topic)
+{
+    char *first, *last;
+    bson_t child;
+
+    first = bson_strdup_printf("%s%c", topic, MR_LEDGER_SEPARATOR);
+    last = bson_strdup_printf("%s%c", topic, MR_LEDGER_SEPARATOR + 1);
+
+    BSON_APPEND_DOCUMENT_BEGIN(filter, "_id", &child);
+    BSON_APPEND_UTF8(&child, "$gte", first);
+    BSON_APPEND_UTF8(&child, "$lt", last);
+    bson_append_document_end(filter, &child);
+
+    bson_free(first);
+    bson_free(last);
 }
 
 

@@ -52,6 +52,9 @@ int mr_session_damaged(mr_error_t *err);
 int mr_session_fetch(void *ctx, const mr_ref_t *refs, size_t n,
     mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
 
+/* Append a condition: the ledgers of a topic. */
+void mr_session_of_topic(bson_t *filter, const char *topic);
+
 /* Append a string, which may be empty but not NULL. */
 void mr_bson_append_text(bson_t *bson, const char *key, mr_str_t text);
 

@@ -5,6 +5,7 @@
 #include "query/stats_plan.h"
 #include "query/stats_point.h"
 #include "query/stats_render.h"
+#include "query/stats_types.h"
 
 
 #define SECOND INT64_C(1000)
@@ -397,6 +398,60 @@ START_TEST(etags)
 END_TEST
 
 
+/* Two values of max_types, two partitions. */
+static const mr_other_t others[] = {
+    {5, 1000, 1999},
+    {5, 500, 1499},
+    {9, 5000, 5999},
+};
+
+static const struct {
+    size_t n;
+    int64_t max;
+    int64_t from;
+    int64_t to;
+    int64_t last; /* 0: none may be there */
+} held[] = {
+    {0, INT64_MAX, 0, 10000, 0},
+
+    /* A type that came when there were five, nine places, or never. */
+    {3, 5, 0, 10000, 0},
+    {3, 9, 0, 10000, 1999},
+    {3, 10, 0, 10000, 5999},
+    {3, INT64_MAX, 0, 10000, 5999},
+    {3, 0, 0, 10000, 0},
+
+    /* The range begins and ends where they do. */
+    {3, 9, 0, 500, 0},
+    {3, 9, 0, 501, 1999},
+    {3, 9, 1999, 2000, 1999},
+    {3, 9, 2000, 10000, 0},
+    {3, INT64_MAX, 2000, 5000, 0},
+    {3, INT64_MAX, 2000, 5001, 5999},
+    {3, INT64_MAX, 6000, 10000, 0},
+    {1, 9, 500, 1000, 0},
+    {2, 9, 500, 1000, 1999},
+
+    /* Between two of them nothing is known to be missing. */
+    {3, INT64_MAX, 3000, 4000, 0},
+};
+
+
+START_TEST(others_may_hold)
+{
+    int may;
+    int64_t last;
+
+    last = 0;
+    may = mr_others_may_hold(
+        others, held[_i].n, held[_i].max, held[_i].from, held[_i].to, &last);
+
+    ck_assert_int_eq(may, held[_i].last != 0);
+    ck_assert_int_eq(last, held[_i].last);
+}
+END_TEST
+
+
 Suite *
 suite_stats(void)
 {
@@ -420,6 +475,8 @@ suite_stats(void)
         tcase, spans, 0, (int) (sizeof(spans_of) / sizeof(spans_of[0])));
     tcase_add_test(tcase, what_is_missing_is_not_known);
     tcase_add_test(tcase, etags);
+    tcase_add_loop_test(
+        tcase, others_may_hold, 0, (int) (sizeof(held) / sizeof(held[0])));
 
     return suite;
 }

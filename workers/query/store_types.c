@@ -1,0 +1,330 @@
+#include <stdlib.h>
+
+#include "store_session.h"
+
+
+static mongoc_cursor_t *mr_types_find(mr_session_t *session, const char *name,
+    const bson_t *filter, bson_t *opts, mr_error_t *err);
+static int mr_types_others(
+    const bson_t *doc, mr_other_t **list, size_t *n, mr_error_t *err);
+static int mr_types_other(
+    const bson_iter_t *iter, mr_other_t **list, size_t *n, mr_error_t *err);
+static int mr_types_one(
+    const bson_t *doc, mr_str_t *ret_type, int64_t *ret_max);
+static int mr_types_damaged(mr_error_t *err);
+
+
+int
+mr_session_others(mr_session_t *session, const char *topic,
+    mr_other_t **ret_list, size_t *ret_n, mr_error_t *err)
+{
+    int rc;
+    size_t n;
+    bson_t filter, opts, child;
+    mr_other_t *list;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+
+    bson_init(&filter);
+    mr_session_of_topic(&filter, topic);
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "other", &child);
+    BSON_APPEND_BOOL(&child, "$exists", true);
+    bson_append_document_end(&filter, &child);
+
+    bson_init(&opts);
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &child);
+    BSON_APPEND_INT32(&child, "other", 1);
+    bson_append_document_end(&opts, &child);
+
+    cursor = mr_types_find(session, MR_MONGO_LEDGER, &filter, &opts, err);
+
+    bson_destroy(&filter);
+    bson_destroy(&opts);
+
+    if (cursor == NULL) {
+        return -1;
+    }
+
+    rc = 0;
+    list = NULL;
+    n = 0;
+
+    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
+        rc = mr_types_others(doc, &list, &n, err);
+    }
+
+    if (rc == 0) {
+        rc = mr_session_cursor_end(cursor, "reading the ledger", err);
+    }
+
+    mongoc_cursor_destroy(cursor);
+
+    if (rc == -1) {
+        free(list);
+        return -1;
+    }
+
+    *ret_list = list;
+    *ret_n = n;
+
+    return 0;
+}
+
+
+int
+mr_session_type(
+    mr_session_t *session, mr_str_t type, int64_t *ret_max, mr_error_t *err)
+{
+    int rc;
+    bson_t filter, opts;
+    mr_str_t name;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+
+    bson_init(&filter);
+    mr_bson_append_text(&filter, "_id", type);
+    bson_init(&opts);
+
+    cursor = mr_types_find(session, MR_MONGO_TYPES, &filter, &opts, err);
+
+    bson_destroy(&filter);
+    bson_destroy(&opts);
+
+    if (cursor == NULL) {
+        return -1;
+    }
+
+    if (mongoc_cursor_next(cursor, &doc)) {
+        rc = mr_types_one(doc, &name, ret_max) == 0 ? 1 : mr_types_damaged(err);
+
+    } else {
+        rc = mr_session_cursor_end(cursor, "reading the event types", err);
+    }
+
+    mongoc_cursor_destroy(cursor);
+
+    return rc;
+}
+
+
+int
+mr_session_types(mr_session_t *session, mr_type_observer_t *observer, void *ctx,
+    mr_error_t *err)
+{
+    int rc;
+    bson_t filter, opts, child;
+    int64_t max;
+    mr_str_t type;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+
+    bson_init(&filter);
+    bson_init(&opts);
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "sort", &child);
+    BSON_APPEND_INT32(&child, "_id", 1);
+    bson_append_document_end(&opts, &child);
+
+    cursor = mr_types_find(session, MR_MONGO_TYPES, &filter, &opts, err);
+
+    bson_destroy(&filter);
+    bson_destroy(&opts);
+
+    if (cursor == NULL) {
+        return -1;
+    }
+
+    rc = 0;
+
+    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
+        rc = mr_types_one(doc, &type, &max) == 0 ? observer(ctx, type, max, err)
+                                                 : mr_types_damaged(err);
+    }
+
+    if (rc == 0) {
+        rc = mr_session_cursor_end(cursor, "reading the event types", err);
+    }
+
+    mongoc_cursor_destroy(cursor);
+
+    return rc;
+}
+
+
+int
+mr_session_occurs(mr_session_t *session, mr_str_t type, mr_error_t *err)
+{
+    int rc;
+    bson_t filter, opts, child;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+
+    bson_init(&filter);
+    mr_bson_append_text(&filter, "types", type);
+
+    bson_init(&opts);
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &child);
+    BSON_APPEND_INT32(&child, "_id", 1);
+    bson_append_document_end(&opts, &child);
+    BSON_APPEND_INT64(&opts, "limit", 1);
+
+    cursor = mr_types_find(session, MR_MONGO_BLOCKS, &filter, &opts, err);
+
+    bson_destroy(&filter);
+    bson_destroy(&opts);
+
+    if (cursor == NULL) {
+        return -1;
+    }
+
+    rc = mongoc_cursor_next(cursor, &doc)
+             ? 1
+             : mr_session_cursor_end(cursor, "reading blocks", err);
+
+    mongoc_cursor_destroy(cursor);
+
+    return rc;
+}
+
+
+int
+mr_session_trimmed(mr_session_t *session, mr_error_t *err)
+{
+    int rc;
+    bson_t *filter, opts;
+    bson_iter_t iter;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+
+    filter = BCON_NEW("_id", "{", "$in", "[", BCON_UTF8("types"),
+        BCON_UTF8("erased"), "]", "}");
+    bson_init(&opts);
+
+    cursor = mr_types_find(session, MR_MONGO_STATE, filter, &opts, err);
+
+    bson_destroy(filter);
+    bson_destroy(&opts);
+
+    if (cursor == NULL) {
+        return -1;
+    }
+
+    rc = 0;
+
+    while (mongoc_cursor_next(cursor, &doc)) {
+        if ((bson_iter_init_find(&iter, doc, "trimmed")
+                && bson_iter_as_bool(&iter))
+            || (bson_iter_init_find(&iter, doc, "events")
+                && bson_iter_as_int64(&iter) > 0))
+        {
+            rc = 1;
+        }
+    }
+
+    if (mr_session_cursor_end(cursor, "reading the state", err) == -1) {
+        rc = -1;
+    }
+
+    mongoc_cursor_destroy(cursor);
+
+    return rc;
+}
+
+
+static mongoc_cursor_t *
+mr_types_find(mr_session_t *session, const char *name, const bson_t *filter,
+    bson_t *opts, mr_error_t *err)
+{
+    mongoc_cursor_t *cursor;
+    mongoc_collection_t *collection;
+
+    if (mr_session_limit(session, opts, err) == -1) {
+        return NULL;
+    }
+
+    collection =
+        mr_mongo_collection(session->store->mongo, session->client, name);
+    cursor = mongoc_collection_find_with_opts(collection, filter, opts, NULL);
+    mongoc_collection_destroy(collection);
+
+    return cursor;
+}
+
+
+static int
+mr_types_others(
+    const bson_t *doc, mr_other_t **list, size_t *n, mr_error_t *err)
+{
+    int rc;
+    bson_iter_t iter, other;
+
+    if (!bson_iter_init_find(&iter, doc, "other")
+        || !BSON_ITER_HOLDS_DOCUMENT(&iter)
+        || !bson_iter_recurse(&iter, &other))
+    {
+        return mr_types_damaged(err);
+    }
+
+    rc = 0;
+
+    while (rc == 0 && bson_iter_next(&other)) {
+        rc = mr_types_other(&other, list, n, err);
+    }
+
+    return rc;
+}
+
+
+static int
+mr_types_other(
+    const bson_iter_t *iter, mr_other_t **list, size_t *n, mr_error_t *err)
+{
+    char *end;
+    mr_other_t other, *grown;
+    bson_iter_t fields;
+
+    other.max = strtoll(bson_iter_key(iter), &end, 10);
+
+    if (*end != '\0' || !BSON_ITER_HOLDS_DOCUMENT(iter)
+        || !bson_iter_recurse(iter, &fields)
+        || !bson_iter_find(&fields, "first")
+        || mr_bson_date(&fields, &other.first) == -1
+        || !bson_iter_recurse(iter, &fields) || !bson_iter_find(&fields, "last")
+        || mr_bson_date(&fields, &other.last) == -1)
+    {
+        return mr_types_damaged(err);
+    }
+
+    grown = realloc(*list, (*n + 1) * sizeof(mr_other_t));
+    if (grown == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    grown[(*n)++] = other;
+    *list = grown;
+
+    return 0;
+}
+
+
+/* A view of the document. */
+static int
+mr_types_one(const bson_t *doc, mr_str_t *ret_type, int64_t *ret_max)
+{
+    bson_iter_t iter;
+
+    return bson_iter_init_find(&iter, doc, "_id")
+                   && mr_bson_text(&iter, ret_type) == 0
+                   && bson_iter_init_find(&iter, doc, "max")
+                   && mr_bson_int64(&iter, ret_max) == 0
+               ? 0
+               : -1;
+}
+
+
+static int
+mr_types_damaged(mr_error_t *err)
+{
+    return mr_error_set(err, MR_ERROR_EVENT, NULL,
+        "the registry of event types in MongoDB is not as docs/data-model.md "
+        "says");
+}
