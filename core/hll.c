@@ -1,3 +1,4 @@
+#include <endian.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #define HLL_SPARSE 1
 #define HLL_DENSE 2
 #define HLL_PACKED (MR_HLL_REGISTERS * 6 / 8)
+#define HLL_PART 128 /* registers that a byte can count */
 
 
 static uint32_t hll_point(uint64_t hash);
@@ -32,6 +34,7 @@ static void *hll_grow(void *list, mr_hll_t *hll, size_t size);
 static int hll_registers(mr_hll_t *hll);
 static int hll_densify(mr_hll_t *hll);
 static int hll_merge_dense(mr_hll_t *into, const uint8_t *from);
+static uint32_t hll_count(const uint8_t *registers);
 static int hll_walk(mr_str_t bytes, mr_hll_t *into);
 static int hll_walk_exact(mr_str_t bytes, mr_hll_t *into);
 static int hll_walk_sparse(mr_str_t bytes, mr_hll_t *into);
@@ -39,6 +42,7 @@ static int hll_walk_dense(mr_str_t bytes, mr_hll_t *into);
 static void hll_write_exact(const mr_hll_t *hll, mr_buf_t *buf);
 static void hll_write_sparse(const mr_hll_t *hll, mr_buf_t *buf);
 static void hll_pack(const uint8_t *registers, uint8_t *out);
+static void hll_unpack(const uint8_t *packed, uint8_t *registers);
 static double hll_sigma(double x);
 static double hll_tau(double x);
 
@@ -339,22 +343,45 @@ static int
 hll_merge_dense(mr_hll_t *into, const uint8_t *from)
 {
     size_t i;
-    uint8_t changed, *to;
-    uint32_t n;
+    uint8_t changed, larger, *to;
 
     to = into->dense;
     changed = 0;
-    n = 0;
 
+    /* Nothing but bytes, so that many are done at a time. */
     for (i = 0; i < MR_HLL_REGISTERS; i++) {
-        changed |= from[i] > to[i];
-        to[i] = from[i] > to[i] ? from[i] : to[i];
-        n += to[i] != 0;
+        larger = from[i] > to[i] ? from[i] : to[i];
+        changed |= larger ^ to[i];
+        to[i] = larger;
     }
 
-    into->n = n;
+    into->n = hll_count(to);
 
-    return changed;
+    return changed != 0;
+}
+
+
+/* How many of all registers are not zero. */
+static uint32_t
+hll_count(const uint8_t *registers)
+{
+    uint8_t part;
+    size_t i, j;
+    uint32_t n;
+
+    n = 0;
+
+    for (i = 0; i < MR_HLL_REGISTERS; i += HLL_PART) {
+        part = 0;
+
+        for (j = 0; j < HLL_PART; j++) {
+            part = (uint8_t) (part + (registers[i + j] != 0));
+        }
+
+        n += part;
+    }
+
+    return n;
 }
 
 
@@ -527,37 +554,24 @@ hll_walk_sparse(mr_str_t bytes, mr_hll_t *into)
 static int
 hll_walk_dense(mr_str_t bytes, mr_hll_t *into)
 {
-    uint32_t index, word, seen;
-    const uint8_t *at;
+    size_t i;
+    uint8_t most;
     uint8_t registers[MR_HLL_REGISTERS];
 
     if (bytes.len != HLL_PACKED) {
         return -1;
     }
 
-    seen = 0;
-    at = (const uint8_t *) bytes.data;
+    hll_unpack((const uint8_t *) bytes.data, registers);
 
-    for (index = 0; index < MR_HLL_REGISTERS; index += 4, at += 3) {
-        word = at[0] | (uint32_t) at[1] << 8 | (uint32_t) at[2] << 16;
+    most = 0;
 
-        registers[index] = word & HLL_MASK;
-        registers[index + 1] = word >> 6 & HLL_MASK;
-        registers[index + 2] = word >> 12 & HLL_MASK;
-        registers[index + 3] = (uint8_t) (word >> 18);
-    }
-
-    for (index = 0; index < MR_HLL_REGISTERS; index++) {
-
-        if (registers[index] > HLL_RANK_MAX) {
-            return -1;
-        }
-
-        seen += registers[index] != 0;
+    for (i = 0; i < MR_HLL_REGISTERS; i++) {
+        most = registers[i] > most ? registers[i] : most;
     }
 
     /* So few of them would be written the other way. */
-    if (seen <= MR_HLL_SPARSE_MAX) {
+    if (most > HLL_RANK_MAX || hll_count(registers) <= MR_HLL_SPARSE_MAX) {
         return -1;
     }
 
@@ -680,12 +694,39 @@ hll_pack(const uint8_t *registers, uint8_t *out)
 }
 
 
+/*
+ * The other way, eight registers at a time: 48 bits are spread to the eight
+ * bytes of a word in halves, quarters and eighths.
+ */
+static void
+hll_unpack(const uint8_t *packed, uint8_t *registers)
+{
+    size_t i;
+    uint16_t high;
+    uint32_t low;
+    uint64_t x;
+
+    for (i = 0; i < MR_HLL_REGISTERS; i += 8, packed += 6) {
+        memcpy(&low, packed, 4);
+        memcpy(&high, packed + 4, 2);
+        x = le32toh(low) | (uint64_t) le16toh(high) << 32;
+
+        x = (x & 0x0000000000ffffff) | (x & 0x0000ffffff000000) << 8;
+        x = (x & 0x00000fff00000fff) | (x & 0x00fff00000fff000) << 4;
+        x = (x & 0x003f003f003f003f) | (x & 0x0fc00fc00fc00fc0) << 2;
+
+        x = htole64(x);
+        memcpy(registers + i, &x, 8);
+    }
+}
+
+
 int64_t
 mr_hll_estimate(const mr_hll_t *hll)
 {
     int rank;
     double z, m;
-    uint32_t i, counts[HLL_RANK_MAX + 1];
+    uint32_t i, counts[HLL_RANK_MAX + 1], more[3][HLL_RANK_MAX + 1];
 
     if (hll->sparse == NULL && hll->dense == NULL) {
         return hll->n;
@@ -694,8 +735,18 @@ mr_hll_estimate(const mr_hll_t *hll)
     memset(counts, 0, sizeof(counts));
 
     if (hll->dense != NULL) {
-        for (i = 0; i < MR_HLL_REGISTERS; i++) {
+        memset(more, 0, sizeof(more));
+
+        /* Neighbours are often equal: they need not wait for each other. */
+        for (i = 0; i < MR_HLL_REGISTERS; i += 4) {
             counts[hll->dense[i]]++;
+            more[0][hll->dense[i + 1]]++;
+            more[1][hll->dense[i + 2]]++;
+            more[2][hll->dense[i + 3]]++;
+        }
+
+        for (i = 0; i <= HLL_RANK_MAX; i++) {
+            counts[i] += more[0][i] + more[1][i] + more[2][i];
         }
 
     } else {
