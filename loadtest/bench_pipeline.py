@@ -131,7 +131,8 @@ class Prober:
         while not stop.wait(self.pause):
             threads = [t for t in threads if t.is_alive()]
             if len(threads) < 64:
-                threads.append(threading.Thread(target=self.probe))
+                threads.append(threading.Thread(
+                    target=self.probe, daemon=True))
                 threads[-1].start()
         for thread in threads:
             thread.join()
@@ -296,7 +297,8 @@ class Bench:
         prober.number = self.probes
         watcher = Watcher(self)
         readers = [Reader(port, args.reads / 2) for _ in range(2)]
-        threads = [threading.Thread(target=part.run, args=(stop,))
+        threads = [threading.Thread(target=part.run, args=(stop,),
+                                    daemon=True)
                    for part in [prober, watcher, *readers]]
         processes = {part: self.stack.group(part) for part in PARTS}
         before = self.metrics('writer')
