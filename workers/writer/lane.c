@@ -18,6 +18,8 @@
 #define LANE_FAR_BEHIND 25 /* and where there is more than it can hold */
 #define LANE_BUSY 1024     /* records in an interval of a busy partition */
 #define LANE_BUSY_WAIT 4   /* intervals that its flushes may wait */
+#define LANE_BUSY_MOST 10  /* the same where storing takes long */
+#define LANE_BUSY_SHARE 4  /* times as long as storing takes */
 #define LANE_CELLS 8192    /* seconds and types a flush */
 #define LANE_ACCOUNTS 1024 /* minutes of record time a flush */
 #define LANE_PATIENCE_S 10
@@ -33,6 +35,7 @@ static int lane_full(const mr_lane_t *lane, const mr_seat_t *seat);
 static void lane_store_largest(mr_lane_t *lane);
 static void lane_store_due(mr_lane_t *lane);
 static int64_t lane_due(const mr_lane_t *lane, const mr_seat_t *seat);
+static int64_t lane_busy_wait(const mr_lane_t *lane, int64_t interval);
 static void lane_sleep(mr_lane_t *lane);
 static void lane_let_go(mr_lane_t *lane);
 static void lane_wake(mr_lane_t *lane);
@@ -457,10 +460,29 @@ lane_due(const mr_lane_t *lane, const mr_seat_t *seat)
         interval *= LANE_BEHIND;
 
     } else if (seat->flush->records >= LANE_BUSY) {
-        interval *= LANE_BUSY_WAIT;
+        interval = lane_busy_wait(lane, interval);
     }
 
     return seat->flush->since + interval;
+}
+
+
+/*
+ * A MongoDB that is busy takes long for a flush, and less for an event the
+ * more of them there are in it: then flushes are made less often.
+ */
+static int64_t
+lane_busy_wait(const mr_lane_t *lane, int64_t interval)
+{
+    int64_t wait;
+
+    wait = LANE_BUSY_SHARE * lane->took;
+
+    if (wait > LANE_BUSY_MOST * interval) {
+        wait = LANE_BUSY_MOST * interval;
+    }
+
+    return wait > LANE_BUSY_WAIT * interval ? wait : LANE_BUSY_WAIT * interval;
 }
 
 

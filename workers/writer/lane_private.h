@@ -49,6 +49,7 @@ struct mr_lane_s {
     mr_pool_t pool;
     mr_plan_t plan;
     int64_t beat; /* when caught_up is written next */
+    int64_t took; /* ms, a moving mean: to store a flush */
 };
 
 

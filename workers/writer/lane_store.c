@@ -495,11 +495,14 @@ lane_stored(
     mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after, int64_t since)
 {
     size_t limit;
+    int64_t took;
     mr_flush_t *flush;
     mr_counters_t *counters;
 
     flush = seat->flush;
     counters = lane->env->counters;
+    took = mr_time_monotonic() - since;
+    lane->took = (3 * lane->took + took) / 4;
 
     mr_log_debug("partition=%d next=%lld stored %zu events in %zu blocks",
         (int) seat->partition->id, (long long) after->next, flush->n,
@@ -511,7 +514,7 @@ lane_stored(
     mr_metric_add(counters->ignored, (int64_t) flush->ignored);
     mr_metric_add(counters->flushes, 1);
     mr_lane_types(lane, flush);
-    mr_metric_observe(counters->flush_time, mr_time_monotonic() - since);
+    mr_metric_observe(counters->flush_time, took);
     mr_metric_set(counters->flushed, (double) mr_time_now() / 1000);
 
     /* A limit that was lowered rises again, little by little. */
