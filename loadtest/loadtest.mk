@@ -6,7 +6,7 @@ KAFKA_LIBS   := $(shell pkg-config --libs rdkafka 2>/dev/null)
 
 MONGO_LIBS   := $(shell pkg-config --libs libmongoc-1.0 2>/dev/null)
 
-.PHONY: loadtest bench-ingest memory-ingest bench-pipeline bench-query \
+.PHONY: loadtest bench bench-ingest memory-ingest bench-pipeline bench-query \
     bench-cache bench-stats bench-storage
 loadtest: $(BUILD)/millrace-load $(BUILD)/raw_producer $(BUILD)/topic_tool \
     $(BUILD)/block_tool
@@ -66,6 +66,16 @@ bench-stats: loadtest all
 bench-cache: all
 	@.cache/venv/bin/python -B loadtest/bench_cache.py -b $(BUILD) \
 	    $(BENCH_FLAGS)
+
+# All of them, an hour and a half on a machine that has nothing else to do, and
+# what they found as a table.  One that fails does not keep the others from it.
+BENCHES := ingest storage stats cache pipeline
+bench:
+	@failed=; for b in $(BENCHES); do \
+	    $(MAKE) --no-print-directory bench-$$b || failed="$$failed $$b"; \
+	done; \
+	loadtest/table.py; \
+	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 # Its unit tests are one program more of the Makefile's.
 $(BUILD)/tests/unit/loadtest/%.o: CPPFLAGS += -Iloadtest
