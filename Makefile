@@ -113,7 +113,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 
 # Loops over 16,384 bytes, which -O2 does a byte at a time.
 ifndef SANITIZE
-$(BUILD)/core/hll.o: CFLAGS += -O3
+$(BUILD)/core/hll.o $(BUILD)/core/hll_bytes.o: CFLAGS += -O3
 endif
 
 $(BUILD)/yyjson.o: $(YYJSON_SRC)/yyjson.c
