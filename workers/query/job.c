@@ -83,9 +83,7 @@ mr_job_unref(mr_job_t *job)
 void
 mr_job_suspend(mr_job_t *job)
 {
-    pthread_mutex_lock(&job->mutex);
     job->state = MR_JOB_WAITING;
-    pthread_mutex_unlock(&job->mutex);
 }
 
 

@@ -69,7 +69,10 @@ mr_job_t *mr_job_create(const char *uri);
 void mr_job_ref(mr_job_t *job);
 void mr_job_unref(mr_job_t *job);
 
-/* From now on the job waits for an answer.  Before anybody else knows it. */
+/*
+ * From now on the job waits for an answer.  Before anybody else knows it, so
+ * without its lock: the caller may hold one that comes after that.
+ */
 void mr_job_suspend(mr_job_t *job);
 
 /*
