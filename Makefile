@@ -24,6 +24,13 @@ LDFLAGS   += -fsanitize=address,undefined
 export SANITIZE
 endif
 
+# make BUILD=build-tsan TSAN=1 ...: for the daemons alone.  make tsan tests them.
+ifdef TSAN
+CFLAGS    += -fsanitize=thread -fno-omit-frame-pointer
+LDFLAGS   += -fsanitize=thread
+TSAN_OBJ  := $(BUILD)/tests/tsan/c11threads.o
+endif
+
 # make BUILD=build-analyzer ANALYZER=1 ...: gcc follows the paths of a function.
 # It loses sight of what is stored in an element of an array, and calls it a
 # leak; LeakSanitizer looks for those in every test.
@@ -85,7 +92,7 @@ $(call remember,sources,$(sort $(wildcard core/*.c workers/*/*.c \
 endif
 
 
-.PHONY: all daemons module units asan
+.PHONY: all daemons module units asan tsan
 all: daemons module
 daemons: $(BINARIES)
 
@@ -99,7 +106,7 @@ $(BUILD)/libmrcommon.a: $(common_obj) $(BUILD)/sources
 
 define daemon_rule
 $(BUILD)/millrace-$(1): $(call obj_of,$(1)) $(BUILD)/libmrcommon.a \
-    $(BUILD)/libmrcore.a $(BUILD)/sources
+    $(BUILD)/libmrcore.a $(TSAN_OBJ) $(BUILD)/sources
 	@echo '  LINK $$@'
 	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(DEP_LIBS) \
 	    $$(YYJSON_LIBS)
@@ -130,7 +137,7 @@ CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null)
 define unit_rule
 $(BUILD)/check_$(1): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/$(1)/*.c)) \
     $(filter-out $(call main_of,$(1)),$(call obj_of,$(1))) \
-    $(BUILD)/libmrcommon.a $(BUILD)/libmrcore.a $(BUILD)/sources
+    $(BUILD)/libmrcommon.a $(BUILD)/libmrcore.a $(TSAN_OBJ) $(BUILD)/sources
 	@echo '  LINK $$@'
 	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(DEP_LIBS) \
 	    $$(YYJSON_LIBS) $$(CHECK_LIBS)
@@ -229,6 +236,9 @@ module:
 asan:
 	$(MAKE) BUILD=build-asan SANITIZE=1 all
 
+tsan:
+	@scripts/test-tsan
+
 .PHONY: analyze
 analyze:
 	@scripts/analyze
@@ -313,6 +323,7 @@ help:
 	@echo 'make test-nginx  the module with other versions of nginx'
 	@echo 'make           build the module and the daemons into $(BUILD)/'
 	@echo 'make asan      the same with ASan and UBSan into build-asan/'
+	@echo 'make tsan      the daemons under ThreadSanitizer, built and tested'
 	@echo 'make analyze   cppcheck and gcc -fanalyzer'
 	@echo 'make units     build and run the unit tests'
 	@echo 'make bench-core  how fast the core is; make fuzz-short  fuzz it'

@@ -315,6 +315,8 @@ class Stack:
         env.setdefault('MONGOC_DISABLE_SHM', '1')
         env.setdefault('LSAN_OPTIONS', 'suppressions=' + os.path.join(
             REPO, 'tests', 'lsan.supp') + ':print_suppressions=0')
+        env.setdefault('TSAN_OPTIONS', 'suppressions=' + os.path.join(
+            REPO, 'tests', 'tsan.supp') + ':second_deadlock_stack=1')
         env.update(self.environment)
         env.update(extra or {})
         return env
@@ -479,7 +481,11 @@ class Stack:
         kind, number = _daemon(name)
         suffix = f'_{number}' if number > 1 else ''
         port = self.ports[f'{kind}_metrics{suffix}']
-        return http_status(f'http://{HOST}:{port}/healthz') == 200
+        if http_status(f'http://{HOST}:{port}/healthz') != 200:
+            return False
+        # Its metrics can be asked for a little before it listens itself.
+        port = self.ports.get(f'query_listen{suffix}', self.ports['query'])
+        return kind != 'query' or http_status(f'http://{HOST}:{port}/') != 0
 
     def _mongod_ready(self):
         port = self.ports['mongod']

@@ -558,7 +558,7 @@ START_TEST(parse_unclosed)
 END_TEST
 
 
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 /* Out of memory is told from bad input, and the parser is usable after. */
 
@@ -701,7 +701,7 @@ mr_suite_event(void)
     tcase_add_test(tc, parse_size_limit);
     tcase_add_test(tc, parser_grows);
     tcase_add_test(tc, parse_unclosed);
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     tcase_add_test(tc, out_of_memory);
 #endif
 

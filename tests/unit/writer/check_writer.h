@@ -15,7 +15,7 @@
  * How many cases of a property are tried.  Sanitizers make each of them ten
  * times as long and need but a few to see what they look for.
  */
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TEST_CASES(n) ((n) / 5)
 #else
 #define TEST_CASES(n) (n)
