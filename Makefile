@@ -239,9 +239,13 @@ asan:
 tsan:
 	@scripts/test-tsan
 
-.PHONY: analyze
+.PHONY: analyze flags
 analyze:
 	@scripts/analyze
+
+# What a compiler has to know, for other programs that read C.
+flags:
+	@echo '$(CPPFLAGS)'
 
 # What a fault concerns, where that is less than everything.
 fault_makes_no-ledger-guard := daemons
@@ -324,7 +328,7 @@ help:
 	@echo 'make           build the module and the daemons into $(BUILD)/'
 	@echo 'make asan      the same with ASan and UBSan into build-asan/'
 	@echo 'make tsan      the daemons under ThreadSanitizer, built and tested'
-	@echo 'make analyze   cppcheck and gcc -fanalyzer'
+	@echo 'make analyze   cppcheck, gcc -fanalyzer and clang-tidy'
 	@echo 'make units     build and run the unit tests'
 	@echo 'make bench-core  how fast the core is; make fuzz-short  fuzz it'
 	@echo 'make bench     every benchmark, then a table of what they found'

@@ -6,6 +6,9 @@
 #include <millrace/utf8.h>
 
 
+#undef mr_error_set /* the function itself */
+
+
 static size_t mr_error_cut(const char *text, size_t len);
 
 

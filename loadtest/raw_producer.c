@@ -97,6 +97,8 @@ main(int argc, char **argv)
     if ((options.count == 0 && raw_make(&raw, options.seed) != 0)
         || raw_open(&raw, &options) != 0)
     {
+        free(raw.events);
+        free(raw.memory);
         return 1;
     }
 

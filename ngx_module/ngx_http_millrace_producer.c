@@ -401,11 +401,8 @@ ngx_http_millrace_event_log(ngx_log_t *log, rd_kafka_event_t *event)
         break;
 
     case 6:
-        to = NGX_LOG_INFO;
-        break;
-
     case 7:
-        /* only with millrace_kafka debug: then it is wanted */
+        /* 7 only with millrace_kafka debug: then it is wanted */
         to = NGX_LOG_INFO;
         break;
 

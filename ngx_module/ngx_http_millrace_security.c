@@ -205,7 +205,7 @@ ngx_http_millrace_try_read(int fd, char *text, size_t size)
 
         n = poll(&pollfd, 1, (int) left);
 
-        if (n == 1) {
+        if (n > 0) {
             n = read(fd, text, size);
         }
 

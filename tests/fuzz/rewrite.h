@@ -205,6 +205,17 @@ mr_rewrite_number(yyjson_val *value)
 }
 
 
+static inline uint64_t
+mr_rewrite_bits(double number)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &number, sizeof(number));
+
+    return bits;
+}
+
+
 /* Whether two values are the same, their members in the same order. */
 
 static inline int
@@ -240,10 +251,10 @@ mr_rewrite_same(yyjson_val *a, yyjson_val *b)
 
             /* -0 alone changes from an integer to a real. */
 
-            return x == 0 && y == 0 && memcmp(&x, &y, sizeof(x)) == 0;
+            return x == 0 && y == 0 && mr_rewrite_bits(x) == mr_rewrite_bits(y);
         }
 
-        return yyjson_is_real(a) ? memcmp(&x, &y, sizeof(x)) == 0
+        return yyjson_is_real(a) ? mr_rewrite_bits(x) == mr_rewrite_bits(y)
                                  : yyjson_get_uint(a) == yyjson_get_uint(b);
 
     default:

@@ -71,7 +71,7 @@ main(int argc, char **argv)
     mr_log_init(AUDIT_PROGRAM);
 
     if (mr_options_load(arguments.config, &options, &err) == -1) {
-        fprintf(stderr, AUDIT_PROGRAM ": %s\n", err.message);
+        (void) fprintf(stderr, AUDIT_PROGRAM ": %s\n", err.message);
         return AUDIT_FAILED;
     }
 
@@ -92,7 +92,7 @@ main(int argc, char **argv)
     mr_options_free(&options);
 
     if (rc == -1) {
-        fprintf(stderr, AUDIT_PROGRAM ": %s\n", err.message);
+        (void) fprintf(stderr, AUDIT_PROGRAM ": %s\n", err.message);
         return AUDIT_FAILED;
     }
 
@@ -249,7 +249,7 @@ audit_arguments(int argc, char **argv, audit_arguments_t *ret_arguments)
 
         case 'T':
             if (audit_timeout(optarg, &arguments.timeout) == -1) {
-                fprintf(stderr,
+                (void) fprintf(stderr,
                     AUDIT_PROGRAM ": --timeout is a whole number of seconds, "
                                   "1 to %d\n",
                     AUDIT_TIMEOUT_MAX);
@@ -272,7 +272,7 @@ audit_arguments(int argc, char **argv, audit_arguments_t *ret_arguments)
     }
 
     if (optind < argc) {
-        fprintf(stderr, AUDIT_PROGRAM ": unexpected argument \"%s\"\n",
+        (void) fprintf(stderr, AUDIT_PROGRAM ": unexpected argument \"%s\"\n",
             argv[optind]);
         audit_usage(stderr);
         return AUDIT_FAILED;
@@ -306,7 +306,7 @@ audit_timeout(const char *text, int64_t *ret_timeout)
 static void
 audit_usage(FILE *out)
 {
-    fprintf(out,
+    (void) fprintf(out,
         "usage: " AUDIT_PROGRAM " [-c FILE] [--from TIME] [--to TIME]\n"
         "                      [--settle] [--json | --metrics]\n"
         "                      [--timeout SECONDS] [-t] [-h] [-V]\n"

@@ -58,21 +58,21 @@ mr_options_command_line(
     }
 
     if (optind < argc) {
-        fprintf(
+        (void) fprintf(
             stderr, "%s: unexpected argument \"%s\"\n", program, argv[optind]);
         mr_command_line_usage(stderr, program);
         return 2;
     }
 
     if (mr_options_load(path, &options, &err) == -1) {
-        fprintf(stderr, "%s: %s\n", program, err.message);
+        (void) fprintf(stderr, "%s: %s\n", program, err.message);
         return 1;
     }
 
     if (mr_kafka_check(&options, &err) == -1
         || mr_mongo_check(&options, &err) == -1)
     {
-        fprintf(stderr, "%s: %s\n", program, err.message);
+        (void) fprintf(stderr, "%s: %s\n", program, err.message);
         mr_options_free(&options);
         return 1;
     }
@@ -93,7 +93,7 @@ mr_options_command_line(
 static void
 mr_command_line_usage(FILE *out, const char *program)
 {
-    fprintf(out,
+    (void) fprintf(out,
         "usage: %s [-c FILE] [-t] [-h] [-V]\n"
         "  -c, --config FILE  configuration; without it every key has its "
         "default\n"

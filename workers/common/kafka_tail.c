@@ -316,7 +316,7 @@ tail_begin(
     mr_tail_t *tail, int64_t since, int64_t max, int timeout, mr_error_t *err)
 {
     size_t i;
-    int32_t partitions[MR_TAIL_PARTITIONS];
+    int32_t partitions[MR_TAIL_PARTITIONS] = {0};
     int64_t starts[MR_TAIL_PARTITIONS];
 
     for (i = 0; i < tail->n; i++) {

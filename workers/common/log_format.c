@@ -46,7 +46,7 @@ mr_log_format(
     };
 
     gmtime_r(&entry->time.tv_sec, &tm);
-    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+    (void) strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
 
     n = snprintf(head, sizeof(head), heads[format], date,
         entry->time.tv_nsec / 1000000, entry->level, entry->program);

@@ -12,6 +12,8 @@
 #include "mongo.h"
 
 
+#undef mr_mongo_error /* the function itself */
+
 #define MR_MONGO_SELECTION 3000 /* ms that a primary is looked for */
 
 

@@ -88,7 +88,7 @@ mr_options_read(mr_options_loader_t *loader, const char *path, mr_error_t *err)
     }
 
     free(reader.line);
-    fclose(reader.file);
+    (void) fclose(reader.file);
 
     return rc;
 }

@@ -8,8 +8,7 @@
 #include "options_table.h"
 
 
-#define MR_OPTION_TOPIC_MAX 249 /* bytes; Kafka's own limit */
-#define MR_OPTION_GROUP_MAX 249
+#define MR_OPTION_TOPIC_MAX 249   /* bytes; Kafka's own limit, of groups too */
 #define MR_OPTION_DATABASE_MAX 63 /* bytes; MongoDB's own limit */
 
 
@@ -112,13 +111,9 @@ mr_option_allowed(const mr_option_t *option, char *buf, size_t size)
         break;
 
     case MR_OPTION_TOPIC:
-        (void) snprintf(buf, size, "1 to %d letters, digits, '.', '_', '-'",
-            MR_OPTION_TOPIC_MAX);
-        break;
-
     case MR_OPTION_GROUP:
         (void) snprintf(buf, size, "1 to %d letters, digits, '.', '_', '-'",
-            MR_OPTION_GROUP_MAX);
+            MR_OPTION_TOPIC_MAX);
         break;
 
     case MR_OPTION_DATABASE:
@@ -265,7 +260,7 @@ mr_option_text(const mr_option_t *option, const char *text, mr_error_t *err)
         break;
 
     case MR_OPTION_GROUP:
-        good = mr_option_name(text, MR_OPTION_GROUP_MAX);
+        good = mr_option_name(text, MR_OPTION_TOPIC_MAX);
         break;
 
     case MR_OPTION_DATABASE:
@@ -326,7 +321,6 @@ mr_option_broker(const char *text, size_t len)
     long number;
 
     host = 0;
-    port = len;
     number = 0;
 
     if (len > 0 && text[0] == '[') {

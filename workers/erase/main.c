@@ -53,7 +53,7 @@ main(int argc, char **argv)
     mr_log_init(ERASE_PROGRAM);
 
     if (mr_options_load(arguments.config, &options, &err) == -1) {
-        fprintf(stderr, ERASE_PROGRAM ": %s\n", err.message);
+        (void) fprintf(stderr, ERASE_PROGRAM ": %s\n", err.message);
         return 1;
     }
 
@@ -70,7 +70,7 @@ main(int argc, char **argv)
     mr_options_free(&options);
 
     if (rc == -1) {
-        fprintf(stderr, ERASE_PROGRAM ": %s\n", err.message);
+        (void) fprintf(stderr, ERASE_PROGRAM ": %s\n", err.message);
         return 1;
     }
 
@@ -147,7 +147,7 @@ erase_arguments(int argc, char **argv, erase_arguments_t *ret_arguments)
     }
 
     if (optind < argc) {
-        fprintf(stderr, ERASE_PROGRAM ": unexpected argument \"%s\"\n",
+        (void) fprintf(stderr, ERASE_PROGRAM ": unexpected argument \"%s\"\n",
             argv[optind]);
         erase_usage(stderr);
         return 2;
@@ -159,7 +159,7 @@ erase_arguments(int argc, char **argv, erase_arguments_t *ret_arguments)
     } else if (arguments.user == NULL || *arguments.user == '\0'
                || strlen(arguments.user) > MR_USER_ID_MAX)
     {
-        fprintf(stderr,
+        (void) fprintf(stderr,
             ERASE_PROGRAM ": --user is a user_id of 1 to %d bytes\n",
             MR_USER_ID_MAX);
         return 2;
@@ -174,7 +174,7 @@ erase_arguments(int argc, char **argv, erase_arguments_t *ret_arguments)
 static void
 erase_usage(FILE *out)
 {
-    fprintf(out,
+    (void) fprintf(out,
         "usage: " ERASE_PROGRAM " --user USER_ID [--count] [-c FILE] [-t]"
         " [-h] [-V]\n"
         "Removes a user's events from MongoDB; what GET /stats answers stays.\n"

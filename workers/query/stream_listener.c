@@ -216,7 +216,6 @@ listener_read(mr_flow_t *flow, char *buf, size_t size)
     }
 
     if (listener->left || rc == MR_FLOW_CUT) {
-        n = 0;
         rc = MR_FLOW_CUT;
 
     } else if (n > 0) {
@@ -322,7 +321,6 @@ listener_next(mr_stream_listener_t *listener)
 
     stream = listener->stream;
     message = NULL;
-    rc = 0;
 
     mr_buf_reset(&listener->note);
     listener->note_at = 0;

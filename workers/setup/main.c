@@ -60,7 +60,7 @@ main(int argc, char **argv)
     mr_log_init(MR_PROGRAM);
 
     if (mr_options_load(arguments.config, &options, &err) == -1) {
-        fprintf(stderr, MR_PROGRAM ": %s\n", err.message);
+        (void) fprintf(stderr, MR_PROGRAM ": %s\n", err.message);
         return 1;
     }
 
@@ -81,7 +81,7 @@ main(int argc, char **argv)
     mr_options_free(&options);
 
     if (rc == -1) {
-        fprintf(stderr, MR_PROGRAM ": %s\n", err.message);
+        (void) fprintf(stderr, MR_PROGRAM ": %s\n", err.message);
         return 1;
     }
 
@@ -99,7 +99,7 @@ mr_setup_say(const char *fmt, ...)
     va_end(args);
 
     putchar('\n');
-    fflush(stdout);
+    (void) fflush(stdout);
 }
 
 
@@ -165,7 +165,7 @@ mr_setup_arguments(int argc, char **argv, mr_arguments_t *ret_arguments)
 
         case 'T':
             if (mr_setup_timeout(optarg, &arguments.timeout) == -1) {
-                fprintf(stderr,
+                (void) fprintf(stderr,
                     MR_PROGRAM ": --timeout is a whole number of seconds, 1 "
                                "to %d\n",
                     MR_TIMEOUT_MAX);
@@ -188,7 +188,7 @@ mr_setup_arguments(int argc, char **argv, mr_arguments_t *ret_arguments)
     }
 
     if (optind < argc) {
-        fprintf(
+        (void) fprintf(
             stderr, MR_PROGRAM ": unexpected argument \"%s\"\n", argv[optind]);
         mr_setup_usage(stderr);
         return 2;
@@ -222,7 +222,7 @@ mr_setup_timeout(const char *text, int64_t *ret_timeout)
 static void
 mr_setup_usage(FILE *out)
 {
-    fprintf(out,
+    (void) fprintf(out,
         "usage: " MR_PROGRAM " [-c FILE] [--initiate] [--add-partitions]\n"
         "                      [--timeout SECONDS] [-t] [-h] [-V]\n"
         "Creates or mends the topics, collections and indexes; safe to "

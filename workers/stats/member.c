@@ -145,8 +145,8 @@ member_owner(mr_member_t *member, mr_error_t *err)
             "cannot get random bytes: %s", strerror(errno));
     }
 
-    snprintf(member->owner, sizeof(member->owner), "%s/%ld/%016" PRIx64, host,
-        (long) getpid(), random);
+    (void) snprintf(member->owner, sizeof(member->owner), "%s/%ld/%016" PRIx64,
+        host, (long) getpid(), random);
 
     return 0;
 }

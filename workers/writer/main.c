@@ -21,7 +21,7 @@ main(int argc, char **argv)
     mr_log_init(PROGRAM);
 
     if (mr_operator_parse(&argc, argv, &order, &err) != 0) {
-        fprintf(stderr, "%s: %s\n", PROGRAM, err.message);
+        (void) fprintf(stderr, "%s: %s\n", PROGRAM, err.message);
         return 2;
     }
 
@@ -34,7 +34,7 @@ main(int argc, char **argv)
         rc = mr_operator_give(&options, &order, &err);
 
         if (rc != 0) {
-            fprintf(stderr, "%s: %s\n", PROGRAM, err.message);
+            (void) fprintf(stderr, "%s: %s\n", PROGRAM, err.message);
         }
 
         mr_options_free(&options);

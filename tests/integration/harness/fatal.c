@@ -3,6 +3,7 @@
  * process raises a fatal error of the producer, by librdkafka's own function
  * for that, just before it is produced; so does every one of "always-fatal".
  */
+/* NOLINTNEXTLINE: the name is glibc's */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <string.h>

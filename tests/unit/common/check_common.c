@@ -53,7 +53,7 @@ mr_check_capture(int fd, void (*writer)(void *ctx), void *ctx)
     char *text;
     size_t n;
 
-    fflush(NULL);
+    (void) fflush(NULL);
 
     file = tmpfile();
     ck_assert_ptr_nonnull(file);
@@ -63,7 +63,7 @@ mr_check_capture(int fd, void (*writer)(void *ctx), void *ctx)
 
     writer(ctx);
 
-    fflush(NULL);
+    (void) fflush(NULL);
     ck_assert_int_ne(dup2(saved, fd), -1);
     close(saved);
 
@@ -73,7 +73,7 @@ mr_check_capture(int fd, void (*writer)(void *ctx), void *ctx)
     rewind(file);
     n = fread(text, 1, (1 << 20) - 1, file);
     text[n] = '\0';
-    fclose(file);
+    (void) fclose(file);
 
     return text;
 }

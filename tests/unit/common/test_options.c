@@ -93,7 +93,7 @@ START_TEST(shipped_file)
             }
         }
 
-        fclose(file);
+        (void) fclose(file);
 
         ck_assert_msg(n == 1, "[%s] %s is there %zu times", option->section,
             option->key, n);

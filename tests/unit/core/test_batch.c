@@ -145,6 +145,7 @@ START_TEST(body_table)
     body.len = len;
     end = copy;
     n = 0;
+    status = MR_BATCH_DONE;
 
     mr_batch_init(&batch, bodies[_i].format, body);
 

@@ -152,7 +152,6 @@ feed(mr_coding_t coding, const char *data, size_t len, size_t limit, size_t how)
     must(mr_inflate_reset(inflater, coding, limit, &error) == 0);
 
     budget = feeds[how].budget > 0 ? feeds[how].budget : MR_INFLATE_BUDGET;
-    status = MR_INFLATE_MORE;
     pos = 0;
 
     do {

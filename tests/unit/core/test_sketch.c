@@ -333,13 +333,16 @@ START_TEST(dd_keys_are_in_order)
     ck_assert_int_eq(mr_ddsketch_key(1e15), MR_DDSKETCH_KEY_MAX);
     ck_assert_int_eq(mr_ddsketch_key(NAN), 0);
 
-    for (value = -1e15; value < -1e-15; value /= 1.02) {
+    value = -1e15;
+
+    while (value < -1e-15) {
         key = mr_ddsketch_key(value);
         ck_assert_int_ge(key, before);
         ck_assert_int_eq(mr_ddsketch_key(-value), -key);
         ck_assert_double_lt(fabs(mr_ddsketch_value(key) - value),
             -value * MR_DDSKETCH_ALPHA * 1.0001);
         before = key;
+        value /= 1.02;
     }
 
     ck_assert_int_lt(before, 0);
@@ -539,7 +542,7 @@ START_TEST(dd_of_nothing)
 END_TEST
 
 
-#define ROWS(table) (sizeof(table) / sizeof(table[0]))
+#define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
 
 Suite *

@@ -78,7 +78,6 @@ feed(const row_t *row, size_t step)
     mr_response_init(&response);
 
     len = strlen(row->text);
-    taken = 0;
 
     for (at = 0; at < len && response.state != MR_RESPONSE_DONE;
          at += (size_t) taken)

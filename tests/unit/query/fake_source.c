@@ -57,9 +57,9 @@ fake_fill(fake_t *fake, uint32_t seed, size_t events)
         event->partition = (int32_t) (test_random(&state) % 3);
         event->offset = (int64_t) i;
 
-        snprintf(event->event_id, sizeof(event->event_id), "e%u",
+        (void) snprintf(event->event_id, sizeof(event->event_id), "e%u",
             test_random(&state) % 30);
-        snprintf(event->user_id, sizeof(event->user_id), "u%u",
+        (void) snprintf(event->user_id, sizeof(event->user_id), "u%u",
             test_random(&state) % 9);
     }
 

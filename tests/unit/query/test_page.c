@@ -146,10 +146,12 @@ check_filter(int index, const char *more, const mr_budget_t *budget)
     for (seed = 1; seed <= 2; seed++) {
         fake_fill(fake, seed, more[0] != '\0' && seed == 2 ? 1200 : 500);
 
-        snprintf(query, sizeof(query), "%s&order=asc%s", filters[index], more);
+        (void) snprintf(
+            query, sizeof(query), "%s&order=asc%s", filters[index], more);
         check(query, budget, more[0] == '\0');
 
-        snprintf(query, sizeof(query), "%s&order=desc%s", filters[index], more);
+        (void) snprintf(
+            query, sizeof(query), "%s&order=desc%s", filters[index], more);
         check(query, budget, more[0] == '\0');
     }
 }
@@ -217,9 +219,9 @@ START_TEST(one_millisecond_with_everything_in_it)
 
         event->time = INT64_C(1700000000000);
         event->offset = (int64_t) i;
-        snprintf(event->event_id, sizeof(event->event_id), "%06u",
+        (void) snprintf(event->event_id, sizeof(event->event_id), "%06u",
             test_random(&state) % 999983);
-        snprintf(event->user_id, sizeof(event->user_id), "u%u",
+        (void) snprintf(event->user_id, sizeof(event->user_id), "u%u",
             (unsigned) (i / 16 % 4));
 
         block->id.epoch = 1;

@@ -109,6 +109,7 @@ static const char *malformed[] = {
     "{\"event_type\":\"a\",\"width\":\"1w\",\"start\":0,\"count\":1}",
     "{\"event_type\":\"a\",\"width\":\"1m\",\"start\":\"0\",\"count\":1}",
     "{\"event_type\":\"a\",\"width\":\"1m\",\"start\":0,\"count\":1} x",
+    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one row, too long */
     "{\"event_type\":\"a\",\"width\":\"1m\",\"start\":0,\"count\":1,"
     "\"count\":2}",
 };

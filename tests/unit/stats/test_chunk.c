@@ -80,7 +80,7 @@ START_TEST(a_full_chunk_takes_no_more)
 
     for (i = 0; i < MAX; i++) {
         ck_assert(!mr_chunk_full(chunk));
-        snprintf(text, sizeof(text), "type-%d", i % 100);
+        (void) snprintf(text, sizeof(text), "type-%d", i % 100);
         key = test_key(MR_WIDTH_SECOND, text, i / 100 * 1000);
         ck_assert_ptr_nonnull(mr_chunk_add(chunk, &key));
     }
@@ -92,7 +92,7 @@ START_TEST(a_full_chunk_takes_no_more)
     ck_assert_ptr_null(mr_chunk_find(chunk, &key));
 
     for (i = 0; i < MAX; i++) {
-        snprintf(text, sizeof(text), "type-%d", i % 100);
+        (void) snprintf(text, sizeof(text), "type-%d", i % 100);
         key = test_key(MR_WIDTH_SECOND, text, i / 100 * 1000);
         ck_assert_ptr_eq(
             mr_chunk_find(chunk, &key), mr_chunk_at(chunk, (size_t) i));

@@ -337,7 +337,7 @@ START_TEST(a_fold_takes_any_number_of_measures)
     a = test_partial(&arena, 0, 1);
 
     for (i = 0; i < 40; i++) {
-        snprintf(names[i], sizeof(names[i]), "m%02d", 39 - i);
+        (void) snprintf(names[i], sizeof(names[i]), "m%02d", 39 - i);
         test_measure(&arena, &a->scalars, names[i],
             (mr_measure_stats_t){1, 39 - i, 39 - i, 39 - i});
     }
