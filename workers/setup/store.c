@@ -411,9 +411,13 @@ mr_store_multikey(mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err)
         BCON_UTF8("a"), BCON_UTF8("b"), "]", "users", "[", BCON_UTF8("a"),
         BCON_UTF8("b"), "]");
 
-    /* One may be left of a set-up that was killed. */
+    /*
+     * One may be left of a set-up that was killed, or be there of another
+     * that goes on at this moment, which is as good.
+     */
     ok = mongoc_collection_delete_one(blocks, selector, NULL, NULL, &error)
-         && mongoc_collection_insert_one(blocks, doc, NULL, NULL, &error)
+         && (mongoc_collection_insert_one(blocks, doc, NULL, NULL, &error)
+             || error.code == MONGOC_ERROR_DUPLICATE_KEY)
          && mongoc_collection_delete_one(blocks, selector, NULL, NULL, &error);
 
     rc = ok ? 0 : mr_mongo_error(err, "cannot prepare the indexes", &error);
