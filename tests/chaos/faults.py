@@ -322,6 +322,8 @@ def _fill(arena, part, seconds):
     except FileNotFoundError:
         pass
     # Most servers rather end than write half of something.
+    if not arena.stack.running(part):
+        arena.stack.expected.pop(part, None)
     arena.start(part)
     return f"{part} for {seconds:.1f} s"
 
