@@ -259,6 +259,7 @@ def check_tiling(shot):
     """
     The blocks hold the kept offsets, each once; a flush's offsets lie between
     its own start and the next flush's, and its blocks are numbered 0, 1, ...
+    What is stored comes first: only a few violations are spelt out.
     """
 
     kept = defaultdict(list)
@@ -282,6 +283,7 @@ def check_tiling(shot):
             yield (f"partition {partition}: offsets missing in the blocks: "
                    f"{missing[:SHOWN]}, too many: {extra[:SHOWN]}")
 
+    for partition in kept.keys() | stored.keys():
         starts = sorted(flushes[partition])
         for start, end in zip(starts, [*starts[1:], math.inf]):
             numbers = sorted(n for n, _ in flushes[partition][start])
