@@ -210,7 +210,7 @@ def test_seconds_are_forgotten_when_their_time_has_come(make, servers):
     partials.update_many(
         {"_id.start": {"$lte": date(now - 120)}, "_id.width": 60},
         {"$set": {"forget": date(now - 1)}})
-    wait_until(lambda: stats.metric("minutes_forgotten_total") == 4, 30,
+    wait_until(lambda: stats.metric("partials_forgotten_total") == 4, 30,
                "four minutes without seconds")
     left = list(partials.find({"_id.width": 60}))
     assert len(left) == 6

@@ -104,7 +104,7 @@ member_metrics(mr_member_metrics_t *metrics)
         mr_metric(MR_METRIC_COUNTER, "millrace_stats_windows_expired_total", "",
             "Changes that came when their window was about to be deleted.");
     metrics->forgotten = mr_metric(MR_METRIC_COUNTER,
-        "millrace_stats_minutes_forgotten_total", "",
+        "millrace_stats_partials_forgotten_total", "",
         "Partials of a minute that lost their seconds, which are kept "
         "for a shorter time.");
     metrics->failures =
