@@ -65,7 +65,7 @@ def judge(arena, log, probes, timeline):
 
     problems += stack.deaths()
     problems += [line for line in stack.problems()
-                 if not _expected(line)][:20]
+                 if not expected(line)][:20]
 
     account = {"sent": sent["sent"], "accepted": sent["acknowledged"],
                "records": sent["records"], "distinct": distinct,
@@ -113,7 +113,7 @@ def _counted(stack):
         return answer.json()["total"]["count"]
 
 
-def _expected(line):
+def expected(line):
     """What nginx says of a worker that was killed, and of full tables."""
 
     return ("exited on signal 9" in line

@@ -15,6 +15,7 @@ from test_crash import Flow
 sys.path.insert(0, os.path.join(REPO, "tests", "chaos"))
 
 import faults  # noqa: E402
+import verdict  # noqa: E402
 
 EVENTS = 6_000
 SECONDS = 25  # in which faults begin
@@ -57,6 +58,7 @@ def test_a_mix_of_faults(stack, log, name, seed, check_all):
         flow.pace = 0
         flow.finish()
 
+    stack.excuse(verdict.expected)
     assert len(done) >= 3, done
     sent = {e.raw for e in log.entries()}
     assert set(events) <= sent

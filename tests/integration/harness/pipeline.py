@@ -31,6 +31,7 @@ class Pipeline(processes.Stack):
         super().__init__(directory, build=build, options=options, **settings)
         self.expected = {}        # part -> pid that ought to run
         self.killed_workers = []  # of nginx, by the tests
+        self.excused = set()      # lines of logs that a test has asked for
         self._mongo = None
         self._starting = threading.Lock()
 
@@ -131,7 +132,13 @@ class Pipeline(processes.Stack):
         ours = [f"worker process {pid} exited on signal 9"
                 for pid in self.killed_workers]
         return [line for line in super().problems()
-                if not any(text in line for text in ours)]
+                if line not in self.excused
+                and not any(text in line for text in ours)]
+
+    def excuse(self, expected):
+        """Problems that the logs hold by now, where expected(line) is true."""
+
+        self.excused |= set(filter(expected, super().problems()))
 
     # At rest.
 
