@@ -239,6 +239,10 @@ asan:
 tsan:
 	@scripts/test-tsan
 
+.PHONY: valgrind
+valgrind: module
+	@scripts/test-valgrind
+
 .PHONY: analyze flags
 analyze:
 	@scripts/analyze
@@ -328,6 +332,7 @@ help:
 	@echo 'make           build the module and the daemons into $(BUILD)/'
 	@echo 'make asan      the same with ASan and UBSan into build-asan/'
 	@echo 'make tsan      the daemons under ThreadSanitizer, built and tested'
+	@echo 'make valgrind  nginx with the module under valgrind'
 	@echo 'make analyze   cppcheck, gcc -fanalyzer and clang-tidy'
 	@echo 'make units     build and run the unit tests'
 	@echo 'make bench-core  how fast the core is; make fuzz-short  fuzz it'

@@ -73,8 +73,14 @@ STOP = {'kafka': 30, 'mongod': 30, 'nginx': 30}
 START_DEFAULT = 30
 STOP_DEFAULT = 20
 
+VALGRIND = os.environ.get('MILLRACE_VALGRIND')
+if VALGRIND:
+    START['nginx'] = STOP['nginx'] = 90
+
+# The last is the first line of anything that valgrind has found.
 TROUBLE = re.compile(
-    r'\[(alert|crit|emerg)\]|Sanitizer|runtime error: |Assertion .* failed')
+    r'\[(alert|crit|emerg)\]|Sanitizer|runtime error: |Assertion .* failed'
+    r'|^==\d+== (?!Warning: )\S')
 
 
 def fixed_ports(running=None):
@@ -336,7 +342,8 @@ class Stack:
             own = os.path.join(self.build, 'nginx')
             binary = own if os.access(own, os.X_OK) and os.path.isfile(own) \
                 else _system_nginx()
-            return [binary, '-p', self.directory + '/', '-e', 'nginx.log',
+            return [*self._valgrind(), binary,
+                    '-p', self.directory + '/', '-e', 'nginx.log',
                     '-c', self.path('conf/nginx.conf'),
                     '-g', 'daemon off;'], {}
         kind, number = _daemon(name)
@@ -350,6 +357,22 @@ class Stack:
                 port = self._port(f'{kind}_{key}_{number}')
                 extra[f'MILLRACE_{kind}_{key}'.upper()] = f'{HOST}:{port}'
         return [self._binary(f'millrace-{kind}'), '-c', self.conf], extra
+
+    def _valgrind(self):
+        """nginx is run under memcheck with MILLRACE_VALGRIND=1.
+
+        Each process, master and workers, has a log of its own.
+        """
+        if not VALGRIND:
+            return []
+        return ['valgrind', '--quiet', '--leak-check=full',
+                '--show-leak-kinds=definite',
+                '--errors-for-leak-kinds=definite',
+                # The module is unloaded before leaks are told.
+                '--keep-debuginfo=yes', '--num-callers=30',
+                '--suppressions=' + os.path.join(REPO, 'tests',
+                                                 'valgrind.supp'),
+                '--log-file=' + self.path('valgrind-%p.log')]
 
     def _port(self, name):
         if name not in self.ports:
