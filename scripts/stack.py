@@ -594,9 +594,7 @@ class Stack:
             self._reap(name)
             time.sleep(0.02)
         late = self.group(name)
-        for pid in late:
-            send_kill(pid)
-        wait_for(lambda: self._reap(name) or not self.group(name), 30,
+        wait_for(lambda: self._killed(name), 30,
                  f'{name} ending after SIGKILL')
         if late and seconds:
             print(f'stack: {name} did not stop within {seconds} s and was '
@@ -608,11 +606,18 @@ class Stack:
         child = self.children.pop(name, None)
         return child.wait() if child is not None else None
 
+    def _killed(self, name):
+        # The leader first: nginx's master would replace a worker.  And again
+        # until none is left: it may have done so after the list was made.
+        for pid in sorted(self.group(name), key=lambda pid: session(pid) != pid):
+            send_kill(pid)
+        self._reap(name)
+        return not self.group(name)
+
     def _reap(self, name):
         child = self.children.get(name)
         if child is not None:
             child.poll()
-        return False
 
     def _start_guard(self):
         # A guard that is there already is at work still after the end of an
