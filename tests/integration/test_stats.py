@@ -95,6 +95,30 @@ def test_more_windows_than_fit_into_memory_at_once(make, servers):
     stats.check()
 
 
+def test_recent_windows_do_not_wait_for_the_others(make, servers):
+    stats = make()
+    now = int(time.time())
+    stats.flushes.flush(0, [
+        (f"type-{t}", now - 600 - s, 0.25 * s)
+        for t in range(25) for s in range(800)])
+    servers.start("stats")
+    wait_until(lambda: stats.database.windows.estimated_document_count() > 0,
+               60, "the first windows")
+    stats.flushes.flush(1, [("new", time.time(), 1.0)])
+    wait_until(lambda: stats.database.windows.count_documents(
+        {"_id.event_type": "new", "dirty": False}) == 4, 60, "the new ones")
+    # Published, and the round that they came in the middle of goes on.
+    assert stats.database.windows.estimated_document_count() < 15000
+    assert stats.database.state.find_one({"_id": "merge"}) is None
+
+    # Killed there, nothing is taken for merged that is not.
+    servers.kill("stats")
+    stats.flushes.flush(1, [("new", time.time(), 2.0)])
+    servers.start("stats")
+    stats.settle()
+    stats.check()
+
+
 def test_an_unchanged_window_gets_no_revision(make, servers):
     stats = make()
     servers.start("stats")

@@ -17,6 +17,7 @@
 #define BACKOFF_BASE 100 /* ms */
 
 
+static void member_free(mr_pass_t *pass);
 static void member_metrics(mr_member_metrics_t *metrics);
 static int member_owner(mr_member_t *member, mr_error_t *err);
 static int member_turn(mr_member_t *member, mr_error_t *err);
@@ -25,7 +26,7 @@ static int member_ask(
     mr_member_t *member, mr_lease_event_t *ret_event, mr_error_t *err);
 static void member_drop(mr_member_t *member);
 static int member_begin(mr_member_t *member, mr_error_t *err);
-static void member_pause(const mr_member_t *member, int64_t took);
+static void member_sleep(const mr_member_t *member);
 static void member_failed(mr_member_t *member, const mr_error_t *err);
 
 
@@ -45,11 +46,15 @@ mr_member_open(
         return -1;
     }
 
-    member->chunk = mr_chunk_create(MR_CHUNK_WINDOWS);
+    member->recent.age = MR_AGE_RECENT;
+    member->recent.chunk = mr_chunk_create(MR_CHUNK_WINDOWS);
+    member->older.age = MR_AGE_OLDER;
+    member->older.chunk = mr_chunk_create(MR_CHUNK_WINDOWS);
     member->batch = calloc(MR_BATCH_WINDOWS, sizeof(mr_merged_t *));
     member->items = calloc(MR_BATCH_WINDOWS, sizeof(mr_outbox_item_t));
 
-    if (member->chunk == NULL || member->batch == NULL || member->items == NULL)
+    if (member->recent.chunk == NULL || member->older.chunk == NULL
+        || member->batch == NULL || member->items == NULL)
     {
         mr_member_close(member);
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
@@ -76,12 +81,20 @@ mr_member_close(mr_member_t *member)
     }
 
     mr_store_close(member->store);
-    mr_chunk_destroy(member->chunk);
+    member_free(&member->recent);
+    member_free(&member->older);
     mr_arena_free(&member->arena);
-    mr_progress_free(&member->ledger);
-    mr_progress_free(&member->merged);
     free(member->batch);
     free(member->items);
+}
+
+
+static void
+member_free(mr_pass_t *pass)
+{
+    mr_chunk_destroy(pass->chunk);
+    mr_progress_free(&pass->ledger);
+    mr_progress_free(&pass->merged);
 }
 
 
@@ -123,6 +136,9 @@ member_metrics(mr_member_metrics_t *metrics)
         "How often the lease has changed hands.");
     metrics->round = mr_metric(MR_METRIC_GAUGE, "millrace_stats_round_seconds",
         "", "What the last round took.");
+    metrics->recent =
+        mr_metric(MR_METRIC_GAUGE, "millrace_stats_recent_seconds", "",
+            "What the last merge of the recent windows alone took.");
 }
 
 
@@ -177,7 +193,10 @@ mr_member_run(mr_member_t *member)
 }
 
 
-/* One round and the pause after it, or one question for the lease. */
+/*
+ * What is due and the pause after it: a round, the recent windows alone, or a
+ * question for the lease.
+ */
 static int
 member_turn(mr_member_t *member, mr_error_t *err)
 {
@@ -194,16 +213,41 @@ member_turn(mr_member_t *member, mr_error_t *err)
         return 0;
     }
 
-    if (mr_member_merge(member, err) != 0) {
+    if (begun >= member->due) {
+
+        if (mr_member_merge(member, err) != 0) {
+            return -1;
+        }
+
+        took = mr_time_monotonic() - begun;
+        member->due = begun + took + mr_member_pause(member, took);
+        mr_metric_set(member->metrics.round, (double) took / 1000);
+
+    } else if (mr_member_recent(member, err) != 0) {
         return -1;
     }
 
-    took = mr_time_monotonic() - begun;
-    mr_metric_set(member->metrics.round, (double) took / 1000);
-
-    member_pause(member, took);
+    member_sleep(member);
 
     return 0;
+}
+
+
+static void
+member_sleep(const mr_member_t *member)
+{
+    int64_t until, now;
+
+    now = mr_time_monotonic();
+    until = member->due;
+
+    if (until > member->recent_due) {
+        until = member->recent_due;
+    }
+
+    if (until > now) {
+        mr_run_sleep(until - now);
+    }
 }
 
 
@@ -264,14 +308,35 @@ member_ask(mr_member_t *member, mr_lease_event_t *ret_event, mr_error_t *err)
 static int
 member_begin(mr_member_t *member, mr_error_t *err)
 {
+    size_t i;
+    mr_progress_t *at;
+    const mr_progress_t *merged;
+
     mr_publisher_close(member->publisher);
     member->publisher = NULL;
 
-    if (mr_store_state(member->store, &member->merged, &member->as_of, err)
-        != 0) {
+    if (mr_store_state(
+            member->store, &member->older.merged, &member->as_of, err)
+        != 0)
+    {
         return -1;
     }
 
+    member->recent.merged.n = 0;
+
+    for (i = 0; i < member->older.merged.n; i++) {
+        merged = &member->older.merged.list[i];
+        at = mr_progress_at(&member->recent.merged, merged->partition);
+
+        if (at == NULL) {
+            return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+        }
+
+        *at = *merged;
+    }
+
+    member->since = 0;
+    member->due = 0;
     member->stored_as_of = member->as_of;
     member->unstored = false;
     member->dirty = true;
@@ -330,11 +395,11 @@ mr_member_time(const mr_member_t *member)
 
 
 /*
- * The interval counts from the round's begin, but a long round is followed
- * by as long a pause: what changes meanwhile is merged once instead of twice.
+ * The interval counts from the begin, but what took long is followed by as
+ * long a pause: what changes meanwhile is merged once instead of twice.
  */
-static void
-member_pause(const mr_member_t *member, int64_t took)
+int64_t
+mr_member_pause(const mr_member_t *member, int64_t took)
 {
     int64_t pause, interval;
 
@@ -345,7 +410,7 @@ member_pause(const mr_member_t *member, int64_t took)
         pause = took < interval ? took : interval;
     }
 
-    mr_run_sleep(pause);
+    return pause;
 }
 
 

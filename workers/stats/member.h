@@ -6,11 +6,18 @@
  *   member.c   the lease, rounds, failures
  *   merge.c    one round: what was changed becomes new revisions, and what is
  *              kept no longer goes
+ *   batch.c    windows that are read, merged, stored and published together
  *   outbox.c   stored revisions go to Kafka and are marked
  *
  * Everything runs in one thread.  Whatever fails ends the round with an
  * error; the next one begins with what is stored, so that no step needs to
  * be undone.
+ *
+ * A round merges the recent windows first.  Those are merged again between
+ * the batches of all the others, which late events can make many: so a window
+ * that people look at does not wait for them.  Which windows are recent
+ * changes only from one round to the next, so that two passes never have the
+ * same window at work.
  */
 #ifndef MILLRACE_STATS_MEMBER_H
 #define MILLRACE_STATS_MEMBER_H
@@ -42,6 +49,7 @@ typedef struct {
     mr_metric_t *lease;
     mr_metric_t *term;
     mr_metric_t *round;
+    mr_metric_t *recent;
 } mr_member_metrics_t;
 
 
@@ -51,6 +59,15 @@ typedef struct {
 } mr_outbox_item_t;
 
 
+/* A walk over the changes of the recent windows, or of all the others. */
+typedef struct {
+    mr_age_t age;
+    mr_chunk_t *chunk;
+    mr_progress_list_t ledger; /* as it was when the walk began */
+    mr_progress_list_t merged;
+} mr_pass_t;
+
+
 typedef struct {
     const mr_options_t *options;
     mr_store_t *store;
@@ -58,17 +75,20 @@ typedef struct {
     mr_lease_t lease;
     char owner[128];
 
-    mr_chunk_t *chunk;
+    mr_pass_t recent;
+    mr_pass_t older;    /* its `merged` is what state.merge says or will say */
+    int64_t since;      /* the recent windows end after it */
+    int64_t recent_due; /* monotonic; when these are merged again */
+    int64_t due;        /* monotonic; of the next round */
+
     mr_arena_t arena; /* of the windows of one batch */
     mr_merged_t **batch;
     mr_outbox_item_t *items;
     const char *delivery_error;
 
-    mr_progress_list_t ledger;
-    mr_progress_list_t merged; /* what state.merge says or will say */
-    int64_t as_of;             /* 0: unknown */
+    int64_t as_of; /* 0: unknown */
     int64_t stored_as_of;
-    bool unstored; /* `merged` has changed since it was stored */
+    bool unstored; /* older.merged has changed since it was stored */
     bool dirty;    /* windows may be stored that Kafka does not have */
     bool away;     /* Kafka is: merging goes on without it */
     int64_t ask;   /* monotonic; when it is asked again */
@@ -96,8 +116,27 @@ int mr_member_keep(mr_member_t *member, mr_error_t *err);
 int64_t mr_member_time(const mr_member_t *member);
 
 
+/* ms until something that took `took` ms is done again. */
+int64_t mr_member_pause(const mr_member_t *member, int64_t took);
+
+
 /* One round: outbox.c's rest, merging, closing. */
 int mr_member_merge(mr_member_t *member, mr_error_t *err);
+
+/* Only the recent windows; not before the first round of a term. */
+int mr_member_recent(mr_member_t *member, mr_error_t *err);
+
+/*
+ * Merge the windows [first, first + n) of the pass's chunk, at most
+ * MR_BATCH_WINDOWS.
+ */
+int mr_member_batch(mr_member_t *member, mr_pass_t *pass, size_t first,
+    size_t n, mr_error_t *err);
+
+/* Store new revisions, then publish those that are published at all. */
+int mr_member_store(
+    mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err);
+
 
 /* Publish windows that are stored as they are here, and mark them. */
 int mr_member_publish(

@@ -14,20 +14,21 @@
 /* Minutes that forget their seconds in one round. */
 #define FORGET_MINUTES 1000
 
+/* Windows that ended longer ago than this, about, are not recent. */
+#define RECENT_TIME 60000 /* ms */
 
-static int merge_ledger(
-    mr_member_t *member, int64_t *ret_as_of, mr_error_t *err);
-static int merge_partition(
-    mr_member_t *member, mr_progress_t *merged, int64_t flush, mr_error_t *err);
-static int merge_walk(mr_member_t *member, mr_changes_t *changes,
-    mr_progress_t *merged, mr_error_t *err);
-static int merge_chunk(mr_member_t *member, mr_error_t *err);
-static int merge_batch(
-    mr_member_t *member, size_t first, size_t n, mr_error_t *err);
-static int merge_entry(mr_member_t *member, mr_entry_t *entry,
-    mr_merged_t **ret_next, mr_error_t *err);
-static int merge_store(
-    mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err);
+
+static int merge_ledger(mr_member_t *member, mr_progress_list_t *ledger,
+    int64_t *ret_as_of, mr_error_t *err);
+static int merge_pass(mr_member_t *member, mr_pass_t *pass, mr_error_t *err);
+static int merge_partition(mr_member_t *member, mr_pass_t *pass,
+    mr_progress_t *merged, int64_t flush, mr_error_t *err);
+static int merge_walk(mr_member_t *member, mr_pass_t *pass,
+    mr_changes_t *changes, mr_progress_t *merged, mr_error_t *err);
+static int merge_part(mr_member_t *member, mr_pass_t *pass,
+    mr_progress_t *merged, int64_t flush, mr_error_t *err);
+static int merge_chunk(mr_member_t *member, mr_pass_t *pass, mr_error_t *err);
+static int merge_between(mr_member_t *member, mr_error_t *err);
 static int merge_state(mr_member_t *member, mr_error_t *err);
 static int merge_close(mr_member_t *member, mr_error_t *err);
 static int merge_forget(mr_member_t *member, mr_error_t *err);
@@ -38,46 +39,27 @@ static int merge_close_batch(
 int
 mr_member_merge(mr_member_t *member, mr_error_t *err)
 {
-    size_t i;
-    int64_t as_of;
-    mr_progress_t *at;
+    int64_t as_of, since;
 
     if (mr_member_publish_rest(member, err) != 0
-        || merge_ledger(member, &as_of, err) != 0
+        || merge_ledger(member, &member->older.ledger, &as_of, err) != 0
         || mr_store_alone(member->store, err) != 0)
     {
         return -1;
     }
 
-    mr_chunk_reset(member->chunk);
+    /* The same for the whole round, and never earlier than before. */
+    since =
+        mr_window_start(MR_WIDTH_MINUTE, mr_member_time(member) - RECENT_TIME);
 
-    for (i = 0; i < member->ledger.n; i++) {
-        at = mr_progress_at(&member->merged, member->ledger.list[i].partition);
-
-        if (at == NULL) {
-            return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
-        }
-
-        if (merge_partition(member, at, member->ledger.list[i].flush, err) != 0)
-        {
-            return -1;
-        }
+    if (since > member->since) {
+        member->since = since;
     }
 
-    if (merge_chunk(member, err) != 0) {
+    if (mr_member_recent(member, err) != 0
+        || merge_pass(member, &member->older, err) != 0)
+    {
         return -1;
-    }
-
-    /* Only now is everything in that the ledgers counted. */
-    for (i = 0; i < member->ledger.n; i++) {
-        at = mr_progress_at(&member->merged, member->ledger.list[i].partition);
-
-        if (at->flush != member->ledger.list[i].flush) {
-            at->flush = member->ledger.list[i].flush;
-            member->unstored = true;
-        }
-
-        at->seconds = at->flush;
     }
 
     member->as_of = as_of;
@@ -100,33 +82,55 @@ mr_member_merge(mr_member_t *member, mr_error_t *err)
 }
 
 
+int
+mr_member_recent(mr_member_t *member, mr_error_t *err)
+{
+    int64_t begun, took, as_of;
+
+    begun = mr_time_monotonic();
+
+    if (merge_ledger(member, &member->recent.ledger, &as_of, err) != 0
+        || merge_pass(member, &member->recent, err) != 0)
+    {
+        return -1;
+    }
+
+    took = mr_time_monotonic() - begun;
+    member->recent_due = begun + took + mr_member_pause(member, took);
+    mr_metric_set(member->metrics.recent, (double) took / 1000);
+
+    return 0;
+}
+
+
 /*
  * Everything that Kafka received until *ret_as_of is in what these ledgers
  * count.  A ledger that has seen nothing yet, or is not there yet, makes that
  * unknown, 0: its partition may hold records that nobody has read.
  */
 static int
-merge_ledger(mr_member_t *member, int64_t *ret_as_of, mr_error_t *err)
+merge_ledger(mr_member_t *member, mr_progress_list_t *ledger,
+    int64_t *ret_as_of, mr_error_t *err)
 {
     size_t i;
     int64_t as_of;
     const mr_progress_t *at;
 
-    if (mr_store_ledger(member->store, &member->ledger, err) != 0) {
+    if (mr_store_ledger(member->store, ledger, err) != 0) {
         return -1;
     }
 
     as_of = 0;
 
-    for (i = 0; i < member->ledger.n; i++) {
-        at = &member->ledger.list[i];
+    for (i = 0; i < ledger->n; i++) {
+        at = &ledger->list[i];
 
         if (i == 0 || at->as_of < as_of) {
             as_of = at->as_of;
         }
     }
 
-    if ((int64_t) member->ledger.n < member->options->kafka.partitions) {
+    if ((int64_t) ledger->n < member->options->kafka.partitions) {
         as_of = 0;
     }
 
@@ -136,9 +140,52 @@ merge_ledger(mr_member_t *member, int64_t *ret_as_of, mr_error_t *err)
 }
 
 
+/* Everything of its windows that the ledgers counted when they were read. */
 static int
-merge_partition(
-    mr_member_t *member, mr_progress_t *merged, int64_t flush, mr_error_t *err)
+merge_pass(mr_member_t *member, mr_pass_t *pass, mr_error_t *err)
+{
+    size_t i;
+    mr_progress_t *at;
+    const mr_progress_t *stored;
+
+    mr_chunk_reset(pass->chunk);
+
+    for (i = 0; i < pass->ledger.n; i++) {
+        stored = &pass->ledger.list[i];
+        at = mr_progress_at(&pass->merged, stored->partition);
+
+        if (at == NULL) {
+            return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+        }
+
+        if (merge_partition(member, pass, at, stored->flush, err) != 0) {
+            return -1;
+        }
+    }
+
+    if (merge_chunk(member, pass, err) != 0) {
+        return -1;
+    }
+
+    /* Only now is everything in. */
+    for (i = 0; i < pass->ledger.n; i++) {
+        stored = &pass->ledger.list[i];
+        at = mr_progress_at(&pass->merged, stored->partition);
+
+        member->unstored |=
+            pass->age == MR_AGE_OLDER && at->flush != stored->flush;
+        at->flush = stored->flush;
+
+        at->seconds = at->flush;
+    }
+
+    return 0;
+}
+
+
+static int
+merge_partition(mr_member_t *member, mr_pass_t *pass, mr_progress_t *merged,
+    int64_t flush, mr_error_t *err)
 {
     int rc;
     mr_changes_t *changes;
@@ -157,11 +204,14 @@ merge_partition(
         merged->seconds = 0;
     }
 
-    if (mr_store_changes(member->store, merged, &changes, err) != 0) {
+    if (mr_store_changes(
+            member->store, merged, pass->age, member->since, &changes, err)
+        != 0)
+    {
         return -1;
     }
 
-    rc = merge_walk(member, changes, merged, err);
+    rc = merge_walk(member, pass, changes, merged, err);
 
     mr_changes_close(changes);
 
@@ -170,8 +220,8 @@ merge_partition(
 
 
 static int
-merge_walk(mr_member_t *member, mr_changes_t *changes, mr_progress_t *merged,
-    mr_error_t *err)
+merge_walk(mr_member_t *member, mr_pass_t *pass, mr_changes_t *changes,
+    mr_progress_t *merged, mr_error_t *err)
 {
     mr_entry_t *entry;
     mr_partial_t *part;
@@ -180,7 +230,7 @@ merge_walk(mr_member_t *member, mr_changes_t *changes, mr_progress_t *merged,
     for (;;) {
 
         if (mr_changes_next(
-                changes, mr_chunk_arena(member->chunk), &key, &part, err)
+                changes, mr_chunk_arena(pass->chunk), &key, &part, err)
             != 0)
         {
             return -1;
@@ -190,7 +240,7 @@ merge_walk(mr_member_t *member, mr_changes_t *changes, mr_progress_t *merged,
             return 0;
         }
 
-        entry = mr_chunk_add(member->chunk, &key);
+        entry = mr_chunk_add(pass->chunk, &key);
 
         if (entry == NULL) {
             return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
@@ -198,210 +248,83 @@ merge_walk(mr_member_t *member, mr_changes_t *changes, mr_progress_t *merged,
 
         mr_entry_link(entry, part);
 
-        if (!mr_chunk_full(member->chunk)) {
-            continue;
-        }
-
-        if (merge_chunk(member, err) != 0) {
+        if (mr_chunk_full(pass->chunk)
+            && merge_part(member, pass, merged, part->flush, err) != 0)
+        {
             return -1;
         }
-
-        /*
-         * There may be more of the flush that was read last, so that the one
-         * before it is what has been merged.
-         */
-        if (part->flush - 1 > merged->flush) {
-            merged->flush = part->flush - 1;
-            member->unstored = true;
-        }
-
-        if (merge_state(member, err) != 0) {
-            return -1;
-        }
-
-        mr_chunk_reset(member->chunk);
     }
 }
 
 
+/*
+ * The chunk is full.  There may be more of the flush that was read last, so
+ * that the one before it is what has been merged, as far as the recent windows
+ * are as well: these are not in the walk.
+ */
 static int
-merge_chunk(mr_member_t *member, mr_error_t *err)
+merge_part(mr_member_t *member, mr_pass_t *pass, mr_progress_t *merged,
+    int64_t flush, mr_error_t *err)
+{
+    const mr_progress_t *recent;
+
+    if (merge_chunk(member, pass, err) != 0) {
+        return -1;
+    }
+
+    mr_chunk_reset(pass->chunk);
+
+    if (pass->age == MR_AGE_RECENT) {
+        return 0;
+    }
+
+    recent = mr_progress_at(&member->recent.merged, merged->partition);
+    if (recent == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    flush = flush - 1 < recent->flush ? flush - 1 : recent->flush;
+
+    if (flush > merged->flush) {
+        merged->flush = flush;
+        member->unstored = true;
+    }
+
+    return merge_state(member, err);
+}
+
+
+static int
+merge_chunk(mr_member_t *member, mr_pass_t *pass, mr_error_t *err)
 {
     size_t i, n, count;
 
-    count = mr_chunk_count(member->chunk);
+    count = mr_chunk_count(pass->chunk);
 
     for (i = 0; i < count; i += n) {
         n = count - i < MR_BATCH_WINDOWS ? count - i : MR_BATCH_WINDOWS;
 
         if (mr_member_keep(member, err) != 0
-            || merge_batch(member, i, n, err) != 0) {
-            return -1;
-        }
-    }
-
-    return 0;
-}
-
-
-static int
-merge_batch(mr_member_t *member, size_t first, size_t n, mr_error_t *err)
-{
-    size_t i;
-    mr_merged_t *next;
-    mr_merged_list_t windows;
-
-    next = NULL;
-
-    if (mr_store_read(
-            member->store, member->chunk, first, n, &member->ledger, err)
-        != 0)
-    {
-        return -1;
-    }
-
-    windows.list = member->batch;
-    windows.n = 0;
-
-    for (i = first; i < first + n; i++) {
-
-        if (merge_entry(member, mr_chunk_at(member->chunk, i), &next, err) != 0)
+            || mr_member_batch(member, pass, i, n, err) != 0
+            || (pass->age == MR_AGE_OLDER && merge_between(member, err) != 0))
         {
             return -1;
         }
-
-        if (next != NULL) {
-            windows.list[windows.n++] = next;
-        }
-    }
-
-    if (merge_store(member, &windows, err) != 0) {
-        return -1;
-    }
-
-    mr_metric_add(member->metrics.merged, (int64_t) windows.n);
-
-    return 0;
-}
-
-
-static int
-merge_entry(mr_member_t *member, mr_entry_t *entry, mr_merged_t **ret_next,
-    mr_error_t *err)
-{
-    int64_t expire;
-    mr_str_t users;
-    mr_arena_t *arena;
-    mr_merged_t *next;
-    mr_scalars_t scalars;
-
-    arena = mr_chunk_arena(member->chunk);
-    next = mr_arena_alloc(arena, sizeof(mr_merged_t));
-
-    if (next == NULL) {
-        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
-    }
-
-    users = entry->stored != NULL ? entry->stored->scalars.users : mr_str("");
-
-    if (mr_partials_fold(arena, entry->partials, users, &scalars, &expire, err)
-        != 0)
-    {
-        return -1;
-    }
-
-    *ret_next = NULL;
-
-    switch (mr_window_next(arena, &entry->key, &scalars, expire, entry->stored,
-        member->options->stats.grace, mr_member_time(member), next))
-    {
-    case MR_MERGE_WRITE:
-        *ret_next = next;
-        break;
-
-    case MR_MERGE_EXPIRED:
-        mr_metric_add(member->metrics.expired, 1);
-        break;
-
-    case MR_MERGE_BACKWARDS:
-        mr_log_error("width=%s start=%" PRId64 " the partials of a window "
-                     "hold %" PRId64 " events, fewer than the %" PRId64
-                     " that were merged before: the window is kept",
-            mr_width_name(entry->key.width), entry->key.start / 1000,
-            /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): from it */
-            scalars.count, entry->stored->scalars.count);
-        break;
-
-    case MR_MERGE_MEMORY:
-        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
-
-    case MR_MERGE_SAME:
-        break;
     }
 
     return 0;
 }
 
 
-/* Store new revisions, then publish those that are published at all. */
+/* Whoever looks at the newest windows does not wait for the others. */
 static int
-merge_store(
-    mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err)
+merge_between(mr_member_t *member, mr_error_t *err)
 {
-    bool was_dirty;
-    size_t i;
-    mr_merged_list_t dirty;
-
-    if (windows->n == 0) {
+    if (mr_time_monotonic() < member->recent_due) {
         return 0;
     }
 
-    was_dirty = member->dirty;
-
-    /* Also when the answer is lost: some may have been written. */
-    member->dirty = true;
-
-    if (mr_store_write(member->store, member->lease.term, windows, err) != 0) {
-        return -1;
-    }
-
-    dirty.list = windows->list;
-    dirty.n = 0;
-
-    for (i = 0; i < windows->n; i++) {
-
-        if (windows->list[i]->dirty) {
-            dirty.list[dirty.n++] = windows->list[i];
-        }
-    }
-
-    if (dirty.n == 0) {
-        member->dirty = was_dirty;
-        return 0;
-    }
-
-    mr_metric_set(member->metrics.dirty, (double) dirty.n);
-
-    if (member->away) {
-        return 0;
-    }
-
-    if (mr_member_publish(member, &dirty, err) != 0) {
-        return mr_member_away(member, err);
-    }
-
-    /* Where a revision was frozen, the one after it is still to be sent. */
-    for (i = 0; i < dirty.n && !was_dirty; i++) {
-        was_dirty = dirty.list[i]->frozen != 0;
-    }
-
-    if (!was_dirty) {
-        mr_metric_set(member->metrics.dirty, 0);
-    }
-
-    member->dirty = was_dirty;
-
-    return 0;
+    return mr_member_recent(member, err);
 }
 
 
@@ -414,7 +337,7 @@ merge_state(mr_member_t *member, mr_error_t *err)
 
     if (mr_member_keep(member, err) != 0
         || mr_store_set_state(member->store, member->lease.term,
-               &member->merged, member->as_of, err)
+               &member->older.merged, member->as_of, err)
                != 0)
     {
         return -1;
@@ -436,7 +359,9 @@ merge_close(mr_member_t *member, mr_error_t *err)
     for (i = 0; i < CLOSE_BATCHES; i++) {
 
         if (mr_member_keep(member, err) != 0
-            || merge_close_batch(member, &n, err) != 0) {
+            || merge_close_batch(member, &n, err) != 0
+            || merge_between(member, err) != 0)
+        {
             return -1;
         }
 
@@ -490,7 +415,7 @@ merge_close_batch(mr_member_t *member, size_t *ret_n, mr_error_t *err)
         }
     }
 
-    if (merge_store(member, &windows, err) != 0) {
+    if (mr_member_store(member, &windows, err) != 0) {
         return -1;
     }
 

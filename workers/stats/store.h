@@ -105,13 +105,17 @@ int mr_store_set_state(mr_store_t *store, int64_t term,
  */
 int mr_store_alone(mr_store_t *store, mr_error_t *err);
 
+/* Windows that end after a certain minute's begin, or those that do not. */
+typedef enum { MR_AGE_RECENT, MR_AGE_OLDER } mr_age_t;
+
 /*
  * Walk the partials of a partition whose documents were changed after
  * merged->flush, in the order of their flushes; of the seconds inside, those
- * that were changed after merged->seconds.
+ * that were changed after merged->seconds.  Only windows of that age: recent
+ * ones end after `since`, the begin of a minute.
  */
 int mr_store_changes(mr_store_t *store, const mr_progress_t *merged,
-    mr_changes_t **ret_changes, mr_error_t *err);
+    mr_age_t age, int64_t since, mr_changes_t **ret_changes, mr_error_t *err);
 
 /*
  * The next one: *ret_partial lives in `arena`, the key's text until the next

@@ -28,6 +28,7 @@ typedef struct {
 typedef int (*read_pt)(mr_chunk_t *chunk, const bson_t *doc, int lean);
 
 
+static void changes_age(bson_t *filter, mr_age_t age, int64_t since);
 static int read_others(mr_store_t *store, mr_chunk_t *chunk, size_t first,
     size_t n, const mr_progress_list_t *partitions, int lean, mr_error_t *err);
 static void read_other(mr_store_t *store, mr_chunk_t *chunk, size_t first,
@@ -46,10 +47,10 @@ static const bson_t *ids_end(ids_t *ids);
 
 
 int
-mr_store_changes(mr_store_t *store, const mr_progress_t *merged,
-    mr_changes_t **ret_changes, mr_error_t *err)
+mr_store_changes(mr_store_t *store, const mr_progress_t *merged, mr_age_t age,
+    int64_t since, mr_changes_t **ret_changes, mr_error_t *err)
 {
-    bson_t *filter, opts, sort;
+    bson_t *filter, opts, index;
     mr_changes_t *changes;
 
     /* A bson_iter_t wants to be aligned more than malloc() does. */
@@ -69,11 +70,18 @@ mr_store_changes(mr_store_t *store, const mr_progress_t *merged,
 
     filter = BCON_NEW("_id.partition", BCON_INT32(merged->partition), "flush",
         "{", "$gt", BCON_INT64(merged->flush), "}");
+    changes_age(filter, age, since);
 
-    BSON_APPEND_DOCUMENT_BEGIN(&opts, "sort", &sort);
-    BSON_APPEND_INT32(&sort, "_id.partition", 1);
-    BSON_APPEND_INT32(&sort, "flush", 1);
-    bson_append_document_end(&opts, &sort);
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "sort", &index);
+    BSON_APPEND_INT32(&index, "_id.partition", 1);
+    BSON_APPEND_INT32(&index, "flush", 1);
+    bson_append_document_end(&opts, &index);
+
+    /* Rather than one walk for each width. */
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "hint", &index);
+    BSON_APPEND_INT32(&index, "_id.partition", 1);
+    BSON_APPEND_INT32(&index, "flush", 1);
+    bson_append_document_end(&opts, &index);
 
     changes->cursor =
         mongoc_collection_find_with_opts(store->partials, filter, &opts, NULL);
@@ -84,6 +92,34 @@ mr_store_changes(mr_store_t *store, const mr_progress_t *merged,
     *ret_changes = changes;
 
     return 0;
+}
+
+
+/* Those of a width that end later begin no earlier than one that holds it. */
+static void
+changes_age(bson_t *filter, mr_age_t age, int64_t since)
+{
+    int width;
+    char text[16];
+    bson_t list, item, start;
+    const char *key;
+
+    bson_append_array_begin(
+        filter, age == MR_AGE_RECENT ? "$or" : "$nor", -1, &list);
+
+    for (width = 0; width < MR_WIDTHS; width++) {
+        bson_uint32_to_string((uint32_t) width, &key, text, sizeof(text));
+        bson_append_document_begin(&list, key, -1, &item);
+        BSON_APPEND_INT32(
+            &item, "_id.width", mr_width_seconds((mr_width_t) width));
+        BSON_APPEND_DOCUMENT_BEGIN(&item, "_id.start", &start);
+        BSON_APPEND_DATE_TIME(
+            &start, "$gte", mr_window_start((mr_width_t) width, since));
+        bson_append_document_end(&item, &start);
+        bson_append_document_end(&list, &item);
+    }
+
+    bson_append_array_end(filter, &list);
 }
 
 

@@ -1,0 +1,169 @@
+#include <inttypes.h>
+
+#include "../common/log.h"
+
+#include "member.h"
+
+
+static int batch_entry(mr_member_t *member, mr_arena_t *arena,
+    const mr_entry_t *entry, mr_merged_t **ret_next, mr_error_t *err);
+
+
+int
+mr_member_batch(mr_member_t *member, mr_pass_t *pass, size_t first, size_t n,
+    mr_error_t *err)
+{
+    size_t i;
+    mr_merged_t *next;
+    mr_merged_list_t windows;
+
+    next = NULL;
+
+    if (mr_store_read(member->store, pass->chunk, first, n, &pass->ledger, err)
+        != 0)
+    {
+        return -1;
+    }
+
+    windows.list = member->batch;
+    windows.n = 0;
+
+    for (i = first; i < first + n; i++) {
+
+        if (batch_entry(member, mr_chunk_arena(pass->chunk),
+                mr_chunk_at(pass->chunk, i), &next, err)
+            != 0)
+        {
+            return -1;
+        }
+
+        if (next != NULL) {
+            windows.list[windows.n++] = next;
+        }
+    }
+
+    if (mr_member_store(member, &windows, err) != 0) {
+        return -1;
+    }
+
+    mr_metric_add(member->metrics.merged, (int64_t) windows.n);
+
+    return 0;
+}
+
+
+static int
+batch_entry(mr_member_t *member, mr_arena_t *arena, const mr_entry_t *entry,
+    mr_merged_t **ret_next, mr_error_t *err)
+{
+    int64_t expire;
+    mr_str_t users;
+    mr_merged_t *next;
+    mr_scalars_t scalars;
+
+    next = mr_arena_alloc(arena, sizeof(mr_merged_t));
+
+    if (next == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    users = entry->stored != NULL ? entry->stored->scalars.users : mr_str("");
+
+    if (mr_partials_fold(arena, entry->partials, users, &scalars, &expire, err)
+        != 0)
+    {
+        return -1;
+    }
+
+    *ret_next = NULL;
+
+    switch (mr_window_next(arena, &entry->key, &scalars, expire, entry->stored,
+        member->options->stats.grace, mr_member_time(member), next))
+    {
+    case MR_MERGE_WRITE:
+        *ret_next = next;
+        break;
+
+    case MR_MERGE_EXPIRED:
+        mr_metric_add(member->metrics.expired, 1);
+        break;
+
+    case MR_MERGE_BACKWARDS:
+        mr_log_error("width=%s start=%" PRId64 " the partials of a window "
+                     "hold %" PRId64 " events, fewer than the %" PRId64
+                     " that were merged before: the window is kept",
+            mr_width_name(entry->key.width), entry->key.start / 1000,
+            /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): from it */
+            scalars.count, entry->stored->scalars.count);
+        break;
+
+    case MR_MERGE_MEMORY:
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+
+    case MR_MERGE_SAME:
+        break;
+    }
+
+    return 0;
+}
+
+
+int
+mr_member_store(
+    mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err)
+{
+    bool was_dirty;
+    size_t i;
+    mr_merged_list_t dirty;
+
+    if (windows->n == 0) {
+        return 0;
+    }
+
+    was_dirty = member->dirty;
+
+    /* Also when the answer is lost: some may have been written. */
+    member->dirty = true;
+
+    if (mr_store_write(member->store, member->lease.term, windows, err) != 0) {
+        return -1;
+    }
+
+    dirty.list = windows->list;
+    dirty.n = 0;
+
+    for (i = 0; i < windows->n; i++) {
+
+        if (windows->list[i]->dirty) {
+            dirty.list[dirty.n++] = windows->list[i];
+        }
+    }
+
+    if (dirty.n == 0) {
+        member->dirty = was_dirty;
+        return 0;
+    }
+
+    mr_metric_set(member->metrics.dirty, (double) dirty.n);
+
+    if (member->away) {
+        return 0;
+    }
+
+    if (mr_member_publish(member, &dirty, err) != 0) {
+        return mr_member_away(member, err);
+    }
+
+    /* Where a revision was frozen, the one after it is still to be sent. */
+    for (i = 0; i < dirty.n && !was_dirty; i++) {
+        was_dirty = dirty.list[i]->frozen != 0;
+    }
+
+    if (!was_dirty) {
+        mr_metric_set(member->metrics.dirty, 0);
+    }
+
+    member->dirty = was_dirty;
+
+    return 0;
+}
