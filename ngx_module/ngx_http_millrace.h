@@ -82,7 +82,7 @@ typedef struct {
     ngx_uint_t queue_events;
     size_t queue_size;
     ngx_msec_t ack_timeout; /* the longest of all locations */
-    ngx_flag_t status;      /* a location has millrace_status */
+    ngx_flag_t status;      /* a location tells what is counted */
     ngx_shm_zone_t *zone; /* of the counters; NULL: nothing is to be counted */
     ngx_http_millrace_worker_t *worker; /* NULL but in a worker process */
 } ngx_http_millrace_main_conf_t;
@@ -91,7 +91,7 @@ typedef struct {
 typedef struct {
     ngx_flag_t enable;
     ngx_flag_t ready;    /* the location has millrace_ready */
-    ngx_flag_t status;   /* the location has millrace_status */
+    ngx_str_t answers;   /* the directive that answers in the location */
     ngx_flag_t problems; /* error pages as problem+json here too */
     ngx_flag_t beacon;
     ngx_flag_t ignore_client_abort;
@@ -222,6 +222,9 @@ char *ngx_http_millrace_check_location(
 ngx_int_t ngx_http_millrace_check_main(
     ngx_conf_t *cf, ngx_http_millrace_main_conf_t *mmcf);
 void ngx_http_millrace_mark(ngx_conf_t *cf, ngx_http_millrace_place_t *place);
+/* A directive whose handler answers in the location, as no other may. */
+char *ngx_http_millrace_answers(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_millrace_loc_conf_t *mlcf, ngx_http_handler_pt handler);
 
 
 /* ngx_http_millrace_security.c: TLS and SASL, as far as it needs no broker */
@@ -297,6 +300,14 @@ ngx_http_millrace_state_t ngx_http_millrace_ready_state(ngx_http_request_t *r);
 char *ngx_http_millrace_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 /* A request's outcome in a word, as the counters' labels have it. */
 const char *ngx_http_millrace_outcome_text(ngx_http_millrace_counter_t outcome);
+
+
+/* ngx_http_millrace_acknowledged.c */
+
+char *ngx_http_millrace_acknowledged(
+    ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+/* What a topic is called where there is no room for its name. */
+uint64_t ngx_http_millrace_topic_hash(ngx_str_t *topic);
 
 
 /* ngx_http_millrace_variables.c */

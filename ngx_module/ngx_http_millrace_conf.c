@@ -406,6 +406,32 @@ ngx_http_millrace_topic(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+char *
+ngx_http_millrace_answers(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_millrace_loc_conf_t *mlcf, ngx_http_handler_pt handler)
+{
+    ngx_http_core_loc_conf_t *clcf;
+
+    if (mlcf->answers.data == cmd->name.data) {
+        return "is duplicate";
+    }
+
+    if (mlcf->answers.data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+            "\"%V\" directive cannot stand beside \"%V\"", &cmd->name,
+            &mlcf->answers);
+        return NGX_CONF_ERROR;
+    }
+
+    mlcf->answers = cmd->name;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = handler;
+
+    return NGX_CONF_OK;
+}
+
+
 void
 ngx_http_millrace_mark(ngx_conf_t *cf, ngx_http_millrace_place_t *place)
 {

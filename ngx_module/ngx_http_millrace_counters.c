@@ -3,13 +3,15 @@
 
 
 #define NGX_HTTP_MILLRACE_MAGIC 0x6d696c6c72616365 /* "millrace" */
-#define NGX_HTTP_MILLRACE_LAYOUT 1
+#define NGX_HTTP_MILLRACE_LAYOUT 2
 /* Two cache lines: processors fetch them in pairs. */
 #define NGX_HTTP_MILLRACE_LINE 128
 
 
 typedef struct {
     ngx_http_millrace_counts_t counts;
+    uint64_t last; /* index of the minute that was counted in last */
+    ngx_http_millrace_minute_t minutes[NGX_HTTP_MILLRACE_MINUTES];
 } __attribute__((aligned(NGX_HTTP_MILLRACE_LINE))) ngx_http_millrace_slot_t;
 
 
@@ -28,6 +30,8 @@ static ngx_int_t ngx_http_millrace_counters_check(
     ngx_shm_zone_t *zone, ngx_http_millrace_table_t *table);
 static ngx_http_millrace_counts_t *ngx_http_millrace_counters_own(
     ngx_shm_zone_t *zone);
+static uint64_t ngx_http_millrace_counters_find(
+    ngx_http_millrace_slot_t *slot, uint64_t minute, uint64_t topic);
 static void ngx_http_millrace_counters_set(uint64_t *counter, uint64_t value);
 static void ngx_http_millrace_counters_add(uint64_t *counter, uint64_t n);
 static uint64_t ngx_http_millrace_counters_get(uint64_t *counter);
@@ -192,6 +196,126 @@ ngx_http_millrace_count_queue(
 
     ngx_http_millrace_counters_set(&own->queue_events, events);
     ngx_http_millrace_counters_set(&own->queue_bytes, bytes);
+}
+
+
+void
+ngx_http_millrace_count_minute(
+    ngx_shm_zone_t *zone, uint64_t topic, int64_t time)
+{
+    uint64_t minute;
+    ngx_http_millrace_slot_t *slot;
+    ngx_http_millrace_table_t *table;
+    ngx_http_millrace_minute_t *row;
+
+    table = zone->data;
+    slot = &table->slots[ngx_process_slot];
+    minute = (uint64_t) time / 60000;
+    row = &slot->minutes[slot->last];
+
+    if (row->minute != minute || row->topic != topic) {
+        slot->last = ngx_http_millrace_counters_find(slot, minute, topic);
+        row = &slot->minutes[slot->last];
+    }
+
+    ngx_http_millrace_counters_add(&row->events, 1);
+}
+
+
+/* The row of the minute; else the oldest one makes room for it. */
+static uint64_t
+ngx_http_millrace_counters_find(
+    ngx_http_millrace_slot_t *slot, uint64_t minute, uint64_t topic)
+{
+    uint64_t i, oldest;
+    ngx_http_millrace_minute_t *row;
+
+    oldest = 0;
+
+    for (i = 0; i < NGX_HTTP_MILLRACE_MINUTES; i++) {
+        row = &slot->minutes[i];
+
+        if (row->minute == minute && row->topic == topic) {
+            return i;
+        }
+
+        if (row->minute < slot->minutes[oldest].minute) {
+            oldest = i;
+        }
+    }
+
+    row = &slot->minutes[oldest];
+
+    /* whoever reads meanwhile sees that the minute was not the same */
+
+    ngx_http_millrace_counters_set(&row->minute, 0);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    ngx_http_millrace_counters_set(&row->topic, topic);
+    ngx_http_millrace_counters_set(&row->events, 0);
+    __atomic_store_n(&row->minute, minute, __ATOMIC_RELEASE);
+
+    return oldest;
+}
+
+
+ngx_uint_t
+ngx_http_millrace_counters_minutes(ngx_shm_zone_t *zone, uint64_t topic,
+    ngx_http_millrace_minute_t *ret_minutes)
+{
+    uint64_t used, n, minute, newest, events[NGX_HTTP_MILLRACE_MINUTES];
+    ngx_uint_t i, count;
+    ngx_http_millrace_minute_t *row;
+    ngx_http_millrace_table_t *table;
+
+    table = zone->data;
+    used = __atomic_load_n(&table->used, __ATOMIC_RELAXED);
+    newest = 0;
+
+    for (n = 0; n < used; n++) {
+        for (i = 0; i < NGX_HTTP_MILLRACE_MINUTES; i++) {
+            row = &table->slots[n].minutes[i];
+            minute = ngx_http_millrace_counters_get(&row->minute);
+
+            if (ngx_http_millrace_counters_get(&row->topic) == topic) {
+                newest = ngx_max(newest, minute);
+            }
+        }
+    }
+
+    ngx_memzero(events, sizeof(events));
+
+    for (n = 0; n < used; n++) {
+        for (i = 0; i < NGX_HTTP_MILLRACE_MINUTES; i++) {
+            row = &table->slots[n].minutes[i];
+            minute = __atomic_load_n(&row->minute, __ATOMIC_ACQUIRE);
+
+            if (ngx_http_millrace_counters_get(&row->topic) != topic
+                || minute == 0 || minute > newest
+                || newest - minute >= NGX_HTTP_MILLRACE_MINUTES)
+            {
+                continue;
+            }
+
+            count = ngx_http_millrace_counters_get(&row->events);
+            __atomic_thread_fence(__ATOMIC_ACQUIRE);
+
+            if (ngx_http_millrace_counters_get(&row->minute) == minute) {
+                events[newest - minute] += count;
+            }
+        }
+    }
+
+    count = 0;
+
+    for (i = NGX_HTTP_MILLRACE_MINUTES; i-- > 0; /* void */) {
+        if (events[i]) {
+            ret_minutes[count].minute = newest - i;
+            ret_minutes[count].topic = topic;
+            ret_minutes[count++].events = events[i];
+        }
+    }
+
+    return count;
 }
 
 

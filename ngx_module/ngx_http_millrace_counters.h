@@ -10,6 +10,9 @@
  *
  * A binary upgrade starts a new master, with a zone of its own: there the
  * counters start from 0, as they do after a stop.
+ *
+ * Beside the counters a slot has the acknowledged events of the last minutes,
+ * by topic and by the minute in which Kafka received them.
  */
 #ifndef NGX_HTTP_MILLRACE_COUNTERS_H
 #define NGX_HTTP_MILLRACE_COUNTERS_H
@@ -80,6 +83,16 @@ typedef struct {
 } ngx_http_millrace_counts_t;
 
 
+/* The last minutes of a process, of all its topics together. */
+#define NGX_HTTP_MILLRACE_MINUTES 64
+
+typedef struct {
+    uint64_t minute; /* since the epoch; 0: none */
+    uint64_t topic;  /* the hash of its name */
+    uint64_t events; /* acknowledged */
+} ngx_http_millrace_minute_t;
+
+
 /* In microseconds, as many as NGX_HTTP_MILLRACE_BUCKETS. */
 extern const uint64_t ngx_http_millrace_bounds[];
 
@@ -99,8 +112,18 @@ void ngx_http_millrace_count_ack(ngx_shm_zone_t *zone, uint64_t time);
 void ngx_http_millrace_count_queue(
     ngx_shm_zone_t *zone, uint64_t events, uint64_t bytes);
 
+/* An event of the topic that was acknowledged; `time` is its record's, ms. */
+void ngx_http_millrace_count_minute(
+    ngx_shm_zone_t *zone, uint64_t topic, int64_t time);
+
 /* Any process. */
 void ngx_http_millrace_counters_sum(
     ngx_shm_zone_t *zone, ngx_http_millrace_counts_t *ret_counts);
+/*
+ * A topic's minutes over all processes, ascending; returns how many there are,
+ * at most NGX_HTTP_MILLRACE_MINUTES.
+ */
+ngx_uint_t ngx_http_millrace_counters_minutes(ngx_shm_zone_t *zone,
+    uint64_t topic, ngx_http_millrace_minute_t *ret_minutes);
 
 #endif /* NGX_HTTP_MILLRACE_COUNTERS_H */

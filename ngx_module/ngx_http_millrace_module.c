@@ -140,6 +140,13 @@ static ngx_command_t ngx_http_millrace_commands[] = {
       offsetof(ngx_http_millrace_main_conf_t, queue_size),
       NULL },
 
+    { ngx_string("millrace_acknowledged"),
+      NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
+      ngx_http_millrace_acknowledged,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("millrace_ready"),
       NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
       ngx_http_millrace_ready,

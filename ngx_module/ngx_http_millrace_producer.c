@@ -94,6 +94,7 @@ ngx_http_millrace_producer_topics(ngx_http_millrace_producer_t *producer)
     ngx_str_t *name;
     ngx_log_t *log;
     ngx_array_t *topics;
+    rd_kafka_topic_conf_t *conf;
 
     topics = &producer->worker->conf->topics;
     log = producer->worker->cycle->log;
@@ -107,9 +108,16 @@ ngx_http_millrace_producer_topics(ngx_http_millrace_producer_t *producer)
     name = topics->elts;
 
     for (i = 0; i < topics->nelts; i++) {
+
+        /* a delivery report then tells of which topic it is */
+        conf = rd_kafka_default_topic_conf_dup(producer->rk);
+        rd_kafka_topic_conf_set_opaque(
+            conf, (void *) (uintptr_t) ngx_http_millrace_topic_hash(&name[i]));
+
         producer->topics[i] =
-            rd_kafka_topic_new(producer->rk, (char *) name[i].data, NULL);
+            rd_kafka_topic_new(producer->rk, (char *) name[i].data, conf);
         if (producer->topics[i] == NULL) {
+            rd_kafka_topic_conf_destroy(conf);
             ngx_log_error(NGX_LOG_ERR, log, 0, "millrace: topic \"%V\": %s",
                 &name[i], rd_kafka_err2str(rd_kafka_last_error()));
             return NGX_ERROR;
@@ -294,6 +302,13 @@ ngx_http_millrace_report(
 
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         producer->delivered = 1;
+
+        /* where the place is not known, the broker's time is not either */
+        if (message->offset >= 0) {
+            ngx_http_millrace_count_minute(producer->worker->conf->zone,
+                (uint64_t) (uintptr_t) rd_kafka_topic_opaque(message->rkt),
+                rd_kafka_message_timestamp(message, NULL));
+        }
 
         if (delivery->data) {
             ngx_http_millrace_place(delivery, message);

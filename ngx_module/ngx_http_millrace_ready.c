@@ -10,22 +10,10 @@ ngx_http_millrace_ready(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_millrace_loc_conf_t *mlcf = conf;
 
-    ngx_http_core_loc_conf_t *clcf;
-
-    if (mlcf->ready) {
-        return "is duplicate";
-    }
-
-    if (mlcf->status) {
-        return "cannot stand beside \"millrace_status\"";
-    }
-
     mlcf->ready = 1;
 
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_millrace_ready_handler;
-
-    return NGX_CONF_OK;
+    return ngx_http_millrace_answers(
+        cf, cmd, mlcf, ngx_http_millrace_ready_handler);
 }
 
 

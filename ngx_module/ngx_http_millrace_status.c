@@ -123,28 +123,13 @@ static ngx_http_millrace_metric_t ngx_http_millrace_metrics[] = {
 char *
 ngx_http_millrace_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_millrace_loc_conf_t *mlcf = conf;
-
-    ngx_http_core_loc_conf_t *clcf;
     ngx_http_millrace_main_conf_t *mmcf;
-
-    if (mlcf->status) {
-        return "is duplicate";
-    }
-
-    if (mlcf->ready) {
-        return "cannot stand beside \"millrace_ready\"";
-    }
-
-    mlcf->status = 1;
 
     mmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_millrace_module);
     mmcf->status = 1;
 
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_millrace_status_handler;
-
-    return NGX_CONF_OK;
+    return ngx_http_millrace_answers(
+        cf, cmd, conf, ngx_http_millrace_status_handler);
 }
 
 

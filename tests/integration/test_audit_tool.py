@@ -8,6 +8,7 @@ import os
 import subprocess
 import time
 
+import httpx
 import pytest
 
 from harness.pipeline import REPO
@@ -89,6 +90,45 @@ def test_a_real_run_is_balanced(stack, tool, filled, log):
     assert "\nmillrace_audit_balanced 1\n" in done.stdout
     assert (f'millrace_audit_records{{state="stored"}} {total["stored"]}\n'
             in done.stdout)
+
+
+def test_what_was_acknowledged_is_there(stack, tool, filled, tmp_path):
+    """Of what nginx says, and of what it would say had Kafka lost an event."""
+
+    answer = httpx.get(stack.url + "/acknowledged")
+    said = answer.json()
+    minutes = next(t["minutes"] for t in said["topics"]
+                   if t["topic"] == "events")
+    path = tmp_path / "acknowledged"
+    path.write_bytes(answer.content)
+    done = tool.run("--settle", "--acknowledged", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split("\n")[0].endswith(" acknowledged")
+
+    report = tool.report("--acknowledged", str(path))
+    assert report["findings"] == []
+    assert sum(m["acknowledged"] for m in minutes
+               if m["minute"] > filled - 60) >= EVENTS
+    rows = {m["minute"]: m for m in report["minutes"]}
+    for m in minutes:
+        if m["minute"] in rows:
+            row = rows[m["minute"]]
+            assert row["acknowledged"] == m["acknowledged"]
+            assert row["acknowledged"] <= row["records"]
+
+    last = minutes[-1]
+    lost = 2 + rows[last["minute"]]["records"] - last["acknowledged"]
+    more = json.dumps({"topics": [{"topic": "events", "minutes": [
+        {"minute": last["minute"], "acknowledged": lost}]}]})
+    path.write_text(answer.text + more)
+    report = tool.report("--acknowledged", str(path))
+    assert findings(report) == [("acknowledged", None, -2)]
+
+    path.write_text("not found")
+    done = tool.run("--acknowledged", str(path))
+    assert done.returncode == 2 and str(path) in done.stderr
+    done = tool.run("--acknowledged", str(tmp_path / "none"))
+    assert done.returncode == 2 and "No such file" in done.stderr
 
 
 def test_what_is_not_stored_yet_waits(stack, tool, sender, name, log):

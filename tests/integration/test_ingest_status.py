@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import time
 
 import httpx
 import pytest
@@ -205,6 +206,43 @@ def test_what_waits_for_kafka(ingest, own):
     own.await_ready(40)
 
 
+def acknowledged(own):
+    """topic -> events acknowledged, by minute."""
+
+    response = httpx.get(own.url + "/acknowledged")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["cache-control"] == "no-store"
+    found = {}
+    for topic in response.json()["topics"]:
+        minutes = [m["minute"] for m in topic["minutes"]]
+        assert minutes == sorted(set(minutes))
+        assert all(minute % 60 == 0 for minute in minutes)
+        found[topic["topic"]] = {m["minute"]: m["acknowledged"]
+                                 for m in topic["minutes"]}
+    return found
+
+
+def test_what_kafka_acknowledged_by_minute(own):
+    before = acknowledged(own)
+    begun = int(time.time()) // 60 * 60
+    for _ in range(7):
+        assert httpx.post(own.url + "/events", headers=NDJSON,
+                          content=lines(many(3))).status_code == 202
+    assert httpx.post(own.url + "/events", headers=JSON,
+                      content="{}").status_code == 400
+    after = acknowledged(own)
+    assert after.keys() == before.keys()
+    new = {minute: n - before["events"].get(minute, 0)
+           for minute, n in after["events"].items()}
+    assert sum(new.values()) == 21
+    assert sum(n for minute, n in new.items() if minute >= begun) == 21
+    assert all(after[topic] == before[topic]
+               for topic in after if topic != "events")
+    assert httpx.head(own.url + "/acknowledged").content == b""
+    problem(httpx.post(own.url + "/acknowledged"), 405)
+
+
 def workers(own):
     master = own.pid("nginx")
     with open(f"/proc/{master}/task/{master}/children") as f:
@@ -219,6 +257,7 @@ def test_counters_outlive_the_workers(ingest, own, how):
     families = ("requests_total", "events_total", "ack_seconds_bucket",
                 "ack_seconds_sum", "body_bytes_total")
     before = counts(own, *families)
+    minutes = acknowledged(own)
     old = workers(own)
     with contextlib.ExitStack() as stack:
         if how == "reload":
@@ -239,6 +278,7 @@ def test_counters_outlive_the_workers(ingest, own, how):
         assert own_now["workers",] == 2
     own.await_ready(40)
     assert counts(own, *families) == before
+    assert acknowledged(own) == minutes
     assert httpx.post(own.url + "/events", headers=JSON,
                       json=event()).status_code == 202
     key = "requests_total", "accepted"

@@ -13,6 +13,7 @@
 #define MR_AUDIT_AUDIT_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 #include <millrace/error.h>
 
@@ -70,6 +71,7 @@ typedef struct {
 /* One line of the report; MR_AUDIT_UNKNOWN: it can no longer be known. */
 typedef struct {
     int64_t start;
+    int64_t acknowledged; /* to nginx; 0 where nobody has said so */
     int64_t records; /* that Kafka received in this minute and that are done */
     int64_t waiting; /* and that are not done yet */
     int64_t stored;
@@ -100,6 +102,7 @@ typedef struct {
     size_t n_partitions;
     mr_audit_partition_t *partitions;
     mr_tally_t *tally;     /* events, counts and windows by minute and type */
+    int acknowledged;      /* mr_audit_acknowledged() has been called */
     int merged;            /* the windows hold all that is stored */
     int64_t other_max;     /* the smallest [stats] max_types under which events
                               were counted as others; 0: none were */
@@ -137,6 +140,16 @@ int mr_audit_windows_fade(const mr_audit_t *audit, int64_t minute);
 void mr_audit_find(mr_audit_t *audit, const char *check, int64_t minute,
     int32_t partition, int64_t difference, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
+
+/*
+ * Read what the module's millrace_acknowledged answered: JSON documents of one
+ * nginx or of several, which add up.  `name` is the file's, for errors: fails
+ * with MR_ERROR_ARGUMENT when they are something else or about other topics,
+ * and with MR_ERROR_SYSTEM.  Before mr_audit_gather(): what was acknowledged
+ * is in Kafka by then.
+ */
+int mr_audit_acknowledged(
+    mr_audit_t *audit, FILE *in, const char *name, mr_error_t *err);
 
 /* Compare everything: fills `minutes` and adds to `findings`. */
 void mr_audit_judge(mr_audit_t *audit);

@@ -35,6 +35,7 @@ static int64_t judge_offsets(
     const mr_audit_partition_t *partition, size_t from, size_t to);
 static void judge_rows(mr_audit_t *audit, int32_t id,
     const judge_stretch_t *stretch, int64_t records);
+static void judge_acknowledged(mr_audit_t *audit);
 static void judge_totals(mr_audit_t *audit);
 static void judge_total(mr_audit_t *audit, int32_t partition, int64_t stored,
     int64_t counted, const char *what);
@@ -64,6 +65,7 @@ mr_audit_judge(mr_audit_t *audit)
         }
     }
 
+    judge_acknowledged(audit);
     judge_tally(audit);
     judge_totals(audit);
 }
@@ -350,6 +352,32 @@ judge_rows(mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch,
 
     if (row->blocks != MR_AUDIT_UNKNOWN) {
         row->blocks += found;
+    }
+}
+
+
+/*
+ * At least: what nginx does not know any more, or does not know the place of,
+ * is in no count of its own.
+ */
+static void
+judge_acknowledged(mr_audit_t *audit)
+{
+    size_t i;
+    int64_t there;
+    const mr_audit_minute_t *row;
+
+    for (i = 0; i < audit->n_minutes; i++) {
+        row = &audit->minutes[i];
+        there = row->stored + row->repeated + row->dead + row->waiting;
+
+        if (row->acknowledged > there) {
+            mr_audit_find(audit, "acknowledged", row->start, -1,
+                there - row->acknowledged,
+                "Kafka has acknowledged %lld events to nginx, and %lld are "
+                "there",
+                (long long) row->acknowledged, (long long) there);
+        }
     }
 }
 

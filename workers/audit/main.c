@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ typedef struct {
     const char *config;
     const char *from;
     const char *to;
+    const char *acknowledged;
     audit_form_t form;
     int settle;
     int test;
@@ -38,6 +40,8 @@ typedef struct {
 static int audit_arguments(
     int argc, char **argv, audit_arguments_t *ret_arguments);
 static int audit_timeout(const char *text, int64_t *ret_timeout);
+static int audit_acknowledged(
+    mr_audit_t *audit, const char *name, mr_error_t *err);
 static int audit_period(const audit_arguments_t *arguments, int64_t now,
     int64_t *ret_from, int64_t *ret_to, mr_error_t *err);
 static int audit_run(const audit_arguments_t *arguments,
@@ -50,6 +54,7 @@ static const struct option audit_long[] = {
     {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'},
     {"from", required_argument, NULL, 'f'},
     {"to", required_argument, NULL, 'u'}, {"json", no_argument, NULL, 'j'},
+    {"acknowledged", required_argument, NULL, 'a'},
     {"metrics", no_argument, NULL, 'm'}, {"settle", no_argument, NULL, 's'},
     {"timeout", required_argument, NULL, 'T'}, {NULL, 0, NULL, 0}};
 
@@ -118,8 +123,12 @@ audit_run(const audit_arguments_t *arguments, const mr_options_t *options,
         return -1;
     }
 
-    rc = mr_audit_gather(&audit, arguments->settle,
-        mr_time_monotonic() + arguments->timeout, err);
+    rc = audit_acknowledged(&audit, arguments->acknowledged, err);
+
+    if (rc == 0) {
+        rc = mr_audit_gather(&audit, arguments->settle,
+            mr_time_monotonic() + arguments->timeout, err);
+    }
 
     if (rc == 0) {
         mr_audit_judge(&audit);
@@ -150,6 +159,33 @@ audit_run(const audit_arguments_t *arguments, const mr_options_t *options,
     }
 
     mr_audit_free(&audit);
+
+    return rc;
+}
+
+
+static int
+audit_acknowledged(mr_audit_t *audit, const char *name, mr_error_t *err)
+{
+    int rc;
+    FILE *in;
+
+    if (name == NULL) {
+        return 0;
+    }
+
+    if (strcmp(name, "-") == 0) {
+        return mr_audit_acknowledged(audit, stdin, "standard input", err);
+    }
+
+    in = fopen(name, "re");
+    if (in == NULL) {
+        return mr_error_set(
+            err, MR_ERROR_SYSTEM, NULL, "%s: %s", name, strerror(errno));
+    }
+
+    rc = mr_audit_acknowledged(audit, in, name, err);
+    (void) fclose(in);
 
     return rc;
 }
@@ -243,6 +279,10 @@ audit_arguments(int argc, char **argv, audit_arguments_t *ret_arguments)
             arguments.form = AUDIT_METRICS;
             break;
 
+        case 'a':
+            arguments.acknowledged = optarg;
+            break;
+
         case 's':
             arguments.settle = 1;
             break;
@@ -308,7 +348,8 @@ audit_usage(FILE *out)
 {
     (void) fprintf(out,
         "usage: " AUDIT_PROGRAM " [-c FILE] [--from TIME] [--to TIME]\n"
-        "                      [--settle] [--json | --metrics]\n"
+        "                      [--acknowledged FILE] [--settle] [--json | "
+        "--metrics]\n"
         "                      [--timeout SECONDS] [-t] [-h] [-V]\n"
         "Proves, minute by minute, that every record in Kafka is stored and "
         "counted\nonce.  Status 0: balanced, 1: not balanced, 2: no verdict.\n"
@@ -316,6 +357,8 @@ audit_usage(FILE *out)
         "default\n"
         "  --from, --to TIME    UNIX seconds or RFC 3339; default: the last "
         "hour\n"
+        "  --acknowledged FILE  what nginx says that Kafka has acknowledged; - "
+        "is\n                       standard input\n"
         "  --settle             wait until all that Kafka holds now is "
         "stored\n"
         "  --json, --metrics    the report as JSON, or as Prometheus text\n"

@@ -8,35 +8,42 @@
 #include "audit.h"
 
 
-#define PRINT_COLUMNS 9
+#define PRINT_COLUMNS 10
 #define PRINT_SHOWN 100
+#define PRINT_WIDTH(column) ((column) == PRINT_COLUMNS - 1 ? 12 : 10)
 
 
-static void print_row(const char *name, const int64_t *numbers, int bad);
+static int print_columns(const mr_audit_t *audit);
+static void print_row(
+    const char *name, const int64_t *numbers, int columns, int bad);
 static void print_numbers(
     const mr_audit_minute_t *minute, int64_t *ret_numbers);
 static void print_time(int64_t time, char *buf, size_t size);
 static void print_sum(const mr_audit_t *audit, int64_t *ret_numbers);
-static json_t *print_json_numbers(const int64_t *numbers);
+static json_t *print_json_numbers(
+    const mr_audit_t *audit, const int64_t *numbers);
 
 
 static const char *const print_names[PRINT_COLUMNS] = {"records", "waiting",
-    "stored", "repeated", "dead", "blocks", "events", "counted", "windows"};
+    "stored", "repeated", "dead", "blocks", "events", "counted", "windows",
+    "acknowledged"};
 
 
 void
 mr_audit_print(const mr_audit_t *audit)
 {
-    int i;
+    int i, columns;
     char from[32], to[32];
     size_t k, shown;
     int64_t numbers[PRINT_COLUMNS];
     const mr_audit_finding_t *finding;
 
+    columns = print_columns(audit);
+
     printf("%-17s", "minute (UTC)");
 
-    for (i = 0; i < PRINT_COLUMNS; i++) {
-        printf(" %10s", print_names[i]);
+    for (i = 0; i < columns; i++) {
+        printf(" %*s", PRINT_WIDTH(i), print_names[i]);
     }
 
     printf("\n");
@@ -51,12 +58,12 @@ mr_audit_print(const mr_audit_t *audit)
         /* Minutes in which nothing happened are left out. */
         if (i < PRINT_COLUMNS || audit->minutes[k].bad) {
             print_time(audit->minutes[k].start, from, sizeof(from));
-            print_row(from, numbers, audit->minutes[k].bad);
+            print_row(from, numbers, columns, audit->minutes[k].bad);
         }
     }
 
     print_sum(audit, numbers);
-    print_row("sum", numbers, 0);
+    print_row("sum", numbers, columns, 0);
     print_time(audit->from, from, sizeof(from));
     print_time(audit->to, to, sizeof(to));
 
@@ -111,7 +118,7 @@ mr_audit_print_json(const mr_audit_t *audit, mr_error_t *err)
 
     for (i = 0; i < audit->n_minutes; i++) {
         print_numbers(&audit->minutes[i], numbers);
-        row = print_json_numbers(numbers);
+        row = print_json_numbers(audit, numbers);
         (void) json_object_set_new(
             row, "minute", json_integer(audit->minutes[i].start / 1000));
         (void) json_object_set_new(
@@ -140,8 +147,8 @@ mr_audit_print_json(const mr_audit_t *audit, mr_error_t *err)
         "balanced", audit->n_findings == 0, "from",
         (json_int_t) audit->from / 1000, "to", (json_int_t) audit->to / 1000,
         "merged", audit->merged, "partitions", (int) audit->n_partitions, "sum",
-        print_json_numbers(numbers), "minutes", minutes, "findings_total",
-        (int) audit->n_findings, "findings", findings);
+        print_json_numbers(audit, numbers), "minutes", minutes,
+        "findings_total", (int) audit->n_findings, "findings", findings);
 
     text = root == NULL ? NULL : json_dumps(root, JSON_COMPACT);
     json_decref(root);
@@ -182,7 +189,7 @@ mr_audit_print_metrics(const mr_audit_t *audit)
            "period\n"
            "# TYPE millrace_audit_records gauge\n");
 
-    for (i = 0; i < PRINT_COLUMNS; i++) {
+    for (i = 0; i < print_columns(audit); i++) {
         if (numbers[i] != MR_AUDIT_UNKNOWN) {
             printf("millrace_audit_records{state=\"%s\"} %" PRId64 "\n",
                 print_names[i], numbers[i]);
@@ -191,19 +198,27 @@ mr_audit_print_metrics(const mr_audit_t *audit)
 }
 
 
+/* The last one only if nginx was asked. */
+static int
+print_columns(const mr_audit_t *audit)
+{
+    return audit->acknowledged ? PRINT_COLUMNS : PRINT_COLUMNS - 1;
+}
+
+
 static void
-print_row(const char *name, const int64_t *numbers, int bad)
+print_row(const char *name, const int64_t *numbers, int columns, int bad)
 {
     int i;
 
     printf("%-17s", name);
 
-    for (i = 0; i < PRINT_COLUMNS; i++) {
+    for (i = 0; i < columns; i++) {
         if (numbers[i] == MR_AUDIT_UNKNOWN) {
-            printf(" %10s", "-");
+            printf(" %*s", PRINT_WIDTH(i), "-");
 
         } else {
-            printf(" %10" PRId64, numbers[i]);
+            printf(" %*" PRId64, PRINT_WIDTH(i), numbers[i]);
         }
     }
 
@@ -223,6 +238,7 @@ print_numbers(const mr_audit_minute_t *minute, int64_t *ret_numbers)
     ret_numbers[6] = minute->events;
     ret_numbers[7] = minute->counted;
     ret_numbers[8] = minute->windows;
+    ret_numbers[9] = minute->acknowledged;
 }
 
 
@@ -255,14 +271,14 @@ print_sum(const mr_audit_t *audit, int64_t *ret_numbers)
 
 
 static json_t *
-print_json_numbers(const int64_t *numbers)
+print_json_numbers(const mr_audit_t *audit, const int64_t *numbers)
 {
     int i;
     json_t *row;
 
     row = json_object();
 
-    for (i = 0; i < PRINT_COLUMNS; i++) {
+    for (i = 0; i < print_columns(audit); i++) {
         (void) json_object_set_new(row, print_names[i],
             numbers[i] == MR_AUDIT_UNKNOWN ? json_null()
                                            : json_integer(numbers[i]));
