@@ -54,7 +54,12 @@ def scrapes(stack, sender, client, name):
     for part in "writer", "stats", "query":
         port = stack.ports[f"{part}_metrics"]
         urls[part] = f"http://127.0.0.1:{port}/metrics"
-    return {part: scrape(url) for part, url in urls.items()}
+    found = {part: scrape(url) for part, url in urls.items()}
+    found["audit"] = subprocess.run(
+        [os.path.join(stack.build, "millrace-audit"), "-c", stack.conf,
+         "--metrics"], text=True, stdout=subprocess.PIPE, timeout=90,
+        check=False).stdout
+    return found
 
 
 def families(text):

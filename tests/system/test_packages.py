@@ -179,7 +179,7 @@ def test_units():
 
     directory = os.path.join(REPO, "conf/systemd")
     units = [os.path.join(directory, f"millrace-{name}.service")
-             for name in DAEMONS]
+             for name in (*DAEMONS, "audit")]
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=yes", "--threshold=25",
          *units], text=True, stdout=subprocess.PIPE,
@@ -202,8 +202,9 @@ def test_life(packages, root, servers, tmp_path):
     root.run("nginx", "-t")
     assert "millrace" in root.run("id", "millrace")
     assert not glob.glob(root.path(
-        "/etc/systemd/system/multi-user.target.wants/millrace-*"))
-    units = [f"millrace-{name}.service" for name in DAEMONS]
+        "/etc/systemd/system/*.target.wants/millrace-*"))
+    units = [f"millrace-{name}.service" for name in (*DAEMONS, "audit")]
+    units.append("millrace-audit.timer")
     verified = root.run("systemd-analyze", "verify", "nginx.service", *units)
     assert "millrace" not in verified, verified
     for name in DAEMONS:
