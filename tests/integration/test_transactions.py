@@ -117,6 +117,36 @@ def test_an_error_loses_and_repeats_nothing(rig, seed, case):
     rig.stop()
 
 
+def test_a_flush_that_is_given_up_again_and_again_is_made_smaller(servers):
+    """mongod ends a transaction that takes longer than it may."""
+
+    admin = servers.mongo.admin
+    name = "transactionLifetimeLimitSeconds"
+    before = admin.command("getParameter", 1, **{name: 1})[name]
+    one = Rig(servers, f"large-{time.time_ns() % 10**6}", partitions=1,
+              flush_events=6000).setup()
+    made = Workload(7, time.time() - 30, users=300).events(12_000)
+    one.produce(made)
+    admin.command("setParameter", 1, **{name: 1})
+    fail(one, "alwaysOn", ["commitTransaction"],
+         {"blockConnection": True, "blockTimeMS": 2500})
+    try:
+        one.start()
+        wait_until(lambda: one.metrics()[
+            'millrace_writer_halts_total{reason="large"}'] >= 1, 90,
+            lambda: "a smaller flush:\n" + one.log()[-2000:])
+    finally:
+        fail(one, "off")
+        admin.command("setParameter", 1, **{name: before})
+
+    shot = one.audit(90)
+    ledger, = shot.ledger.values()
+    assert ledger["stored"] == len(set(made))
+    assert ledger["flush"] > 2
+    assert "has been aborted" in one.log() or "NoSuch" in one.log()
+    one.stop()
+
+
 def fail_count(rig):
     return rig.mongo.admin.command(
         {"getParameter": 1, "failpoint.failCommand": 1})[

@@ -640,24 +640,6 @@ def test_kafka_dies_and_comes_back(rig, servers):
     one.audit(90)
 
 
-@pytest.mark.slow
-def test_a_flush_too_large_for_a_transaction_is_made_smaller(rig):
-    one = rig(partitions=1, flush_events=300_000, flush_size="256m",
-              flush_interval="20s")
-    one.produce([event(f"e{i}", user=f"u{i % 50000}", pad="x" * 200)
-                 for i in range(150_000)])
-    one.mongo.admin.command(
-        "setParameter", transactionLifetimeLimitSeconds=1)
-    try:
-        one.start()
-        one.audit(180)
-        assert one.metrics()[
-            'millrace_writer_halts_total{reason="large"}'] >= 1
-    finally:
-        one.mongo.admin.command(
-            "setParameter", transactionLifetimeLimitSeconds=15)
-
-
 def test_the_dead_letter_topic_is_away(rig):
     """No commit before the dead letters are acknowledged."""
 

@@ -75,6 +75,10 @@ mr_store_flush(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
         (void) mongoc_client_session_abort_transaction(session, NULL);
         result = store_settle(store, work, err);
 
+        if (matched && result == MR_STORE_RETRY) {
+            result = MR_STORE_ABORTED;
+        }
+
     } else {
         (void) mongoc_client_session_abort_transaction(session, NULL);
         result = begun ? MR_STORE_ABORTED : MR_STORE_RETRY;
