@@ -155,7 +155,7 @@ def test_every_metric_is_documented(scrapes):
     for path in OPERATIONS, os.path.join(REPO, "docs/directives.md"):
         with open(path) as file:
             documented |= set(re.findall(
-                r"^\| `(millrace_(?:ingest|writer|stats|query|log|build)"
+                r"^\| `(millrace_(?:ingest|writer|stats|query|audit|log|build)"
                 r"_[a-z_]+)` \|", file.read(), re.M))
 
     assert have - documented == set()

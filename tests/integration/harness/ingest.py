@@ -160,6 +160,10 @@ http {
         location = /metrics {
             millrace_status;
         }
+
+        location = /acknowledged {
+            millrace_acknowledged;
+        }
     }
 }
 """
