@@ -38,7 +38,7 @@ def packages(tmp_path_factory):
     if out is None:
         out = str(tmp_path_factory.mktemp("packages") / "out")
         done = subprocess.run(
-            [os.path.join(REPO, "scripts/packages"), out], text=True,
+            ["scripts/packages", os.path.relpath(out, REPO)], cwd=REPO, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1200)
         assert done.returncode == 0, done.stdout
         assert not re.search(r"^E: ", done.stdout, re.M)
