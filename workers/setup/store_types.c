@@ -30,6 +30,7 @@ static int mr_types_create(const mr_setup_t *setup, mr_mongo_t *mongo,
     mongoc_client_t *client, mr_error_t *err);
 static int mr_types_collect(mr_mongo_t *mongo, mongoc_client_t *client,
     mr_names_t *names, mr_error_t *err);
+static int mr_names_reserve(mr_names_t *names, mr_error_t *err);
 static int mr_types_next(mongoc_collection_t *collection, mr_width_t width,
     const char *after, char **ret_name, mr_error_t *err);
 static int mr_types_cmp(const void *a, const void *b);
@@ -198,9 +199,9 @@ mr_types_collect(mr_mongo_t *mongo, mongoc_client_t *client, mr_names_t *names,
     mr_error_t *err)
 {
     int rc;
-    char **grown, *name;
-    size_t i, cap;
+    size_t i;
     mr_width_t width;
+    const char *after;
     mongoc_collection_t *collection;
     static const char *const collections[] = {
         MR_MONGO_PARTIALS, MR_MONGO_WINDOWS};
@@ -211,26 +212,21 @@ mr_types_collect(mr_mongo_t *mongo, mongoc_client_t *client, mr_names_t *names,
         collection = mr_mongo_collection(mongo, client, collections[i]);
 
         for (width = 0; width < MR_WIDTHS && rc >= 0; width++) {
-            name = "";
+            after = "";
 
-            while ((rc = mr_types_next(collection, width, name, &name, err))
-                   == 1) {
-                if (names->n == names->cap) {
-                    cap = 2 * names->cap + 64;
-                    grown = realloc(names->names, cap * sizeof(char *));
+            for (;;) {
+                rc = mr_names_reserve(names, err);
 
-                    if (grown == NULL) {
-                        free(name);
-                        rc = mr_error_set(
-                            err, MR_ERROR_MEMORY, NULL, "out of memory");
-                        break;
-                    }
-
-                    names->names = grown;
-                    names->cap = cap;
+                if (rc == 0) {
+                    rc = mr_types_next(
+                        collection, width, after, &names->names[names->n], err);
                 }
 
-                names->names[names->n++] = name;
+                if (rc != 1) {
+                    break;
+                }
+
+                after = names->names[names->n++];
             }
         }
 
@@ -238,6 +234,31 @@ mr_types_collect(mr_mongo_t *mongo, mongoc_client_t *client, mr_names_t *names,
     }
 
     return rc;
+}
+
+
+/* Room for one more. */
+static int
+mr_names_reserve(mr_names_t *names, mr_error_t *err)
+{
+    char **grown;
+    size_t cap;
+
+    if (names->n < names->cap) {
+        return 0;
+    }
+
+    cap = 2 * names->cap + 64;
+    grown = realloc(names->names, cap * sizeof(char *));
+
+    if (grown == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    names->names = grown;
+    names->cap = cap;
+
+    return 0;
 }
 
 

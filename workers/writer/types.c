@@ -41,7 +41,8 @@ mr_types_find(mr_types_t *types, mr_str_t name, uint32_t *ret_number)
     memcpy(copy, name.data, name.len);
 
     types->recent = (uint32_t) types->n;
-    types->names[types->n++] = (mr_str_t){copy, name.len};
+    types->names[types->n].data = copy;
+    types->names[types->n++].len = name.len;
     types->table[slot] = (uint32_t) types->n;
 
     *ret_number = types->recent;
