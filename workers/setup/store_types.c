@@ -252,7 +252,8 @@ mr_names_reserve(mr_names_t *names, mr_error_t *err)
     grown = realloc(names->names, cap * sizeof(char *));
 
     if (grown == NULL) {
-        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+        (void) mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+        return -1;
     }
 
     names->names = grown;
