@@ -20,6 +20,7 @@ struct mr_chunk_s {
 
 
 static uint64_t chunk_hash(const mr_window_key_t *key);
+static int chunk_compare(const void *a, const void *b);
 static uint32_t *chunk_slot(
     mr_chunk_t *chunk, const mr_window_key_t *key, uint64_t hash);
 static int64_t entry_place(int32_t partition, bool inside);
@@ -156,6 +157,56 @@ mr_chunk_add(mr_chunk_t *chunk, const mr_window_key_t *key)
 }
 
 
+void
+mr_chunk_sort(mr_chunk_t *chunk)
+{
+    size_t i;
+
+    if (chunk->count < 2) {
+        return;
+    }
+
+    qsort(chunk->entries, chunk->count, sizeof(mr_entry_t), chunk_compare);
+
+    memset(chunk->slots, 0, (chunk->mask + 1) * sizeof(uint32_t));
+
+    for (i = 0; i < chunk->count; i++) {
+        *chunk_slot(chunk, &chunk->entries[i].key, chunk->entries[i].hash) =
+            (uint32_t) i + 1;
+    }
+}
+
+
+static int
+chunk_compare(const void *a, const void *b)
+{
+    int rc;
+    const mr_entry_t *x = a, *y = b;
+    const mr_window_key_t dx = mr_entry_document(x), dy = mr_entry_document(y);
+
+    if (dx.width != dy.width) {
+        return dx.width < dy.width ? -1 : 1;
+    }
+
+    if (dx.start != dy.start) {
+        return dx.start > dy.start ? -1 : 1;
+    }
+
+    rc = mr_str_cmp(dx.event_type, dy.event_type);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    /* The minute itself, then its seconds. */
+    if (x->key.width != y->key.width) {
+        return x->key.width > y->key.width ? -1 : 1;
+    }
+
+    return (x->key.start > y->key.start) - (x->key.start < y->key.start);
+}
+
+
 static uint64_t
 chunk_hash(const mr_window_key_t *key)
 {
@@ -232,6 +283,22 @@ mr_entry_has(const mr_entry_t *entry, int32_t partition, bool inside)
     }
 
     return false;
+}
+
+
+mr_window_key_t
+mr_entry_document(const mr_entry_t *entry)
+{
+    mr_window_key_t key;
+
+    key = entry->key;
+
+    if (key.width == MR_WIDTH_SECOND) {
+        key.width = MR_WIDTH_MINUTE;
+        key.start = mr_window_start(MR_WIDTH_MINUTE, key.start);
+    }
+
+    return key;
 }
 
 

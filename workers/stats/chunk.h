@@ -33,7 +33,17 @@ bool mr_chunk_full(const mr_chunk_t *chunk);
 
 size_t mr_chunk_count(const mr_chunk_t *chunk);
 
-/* Entries in the order in which they were added, 0 <= i < count. */
+/*
+ * Bring the entries into the order of the documents that their partials are
+ * in, the newest first, with the windows of a minute together.  Pointers to
+ * entries are no longer valid.
+ */
+void mr_chunk_sort(mr_chunk_t *chunk);
+
+/*
+ * Entries in the order in which they were added, or were sorted into;
+ * 0 <= i < count.
+ */
 mr_entry_t *mr_chunk_at(mr_chunk_t *chunk, size_t i);
 
 /* NULL if the window is not in the chunk. */
@@ -52,6 +62,9 @@ mr_entry_t *mr_chunk_add(mr_chunk_t *chunk, const mr_window_key_t *key);
  * inside its minute's.
  */
 void mr_entry_link(mr_entry_t *entry, mr_partial_t *partial);
+
+/* The window whose documents hold a window's partials: a second's minute. */
+mr_window_key_t mr_entry_document(const mr_entry_t *entry);
 
 /* Whether the partition's part has been read. */
 bool mr_entry_has(const mr_entry_t *entry, int32_t partition, bool inside);

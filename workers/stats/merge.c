@@ -301,6 +301,9 @@ merge_chunk(mr_member_t *member, mr_pass_t *pass, mr_error_t *err)
 
     count = mr_chunk_count(pass->chunk);
 
+    /* Or each batch would read the parts of all minutes again. */
+    mr_chunk_sort(pass->chunk);
+
     for (i = 0; i < count; i += n) {
         n = count - i < MR_BATCH_WINDOWS ? count - i : MR_BATCH_WINDOWS;
 

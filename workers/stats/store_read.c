@@ -34,7 +34,6 @@ static int read_others(mr_store_t *store, mr_chunk_t *chunk, size_t first,
 static void read_other(mr_store_t *store, mr_chunk_t *chunk, size_t first,
     size_t i, int32_t partition, ids_t *ids);
 static int read_lean(const mr_entry_t *entry);
-static mr_window_key_t read_document(const mr_entry_t *entry);
 static int read_batch(mr_store_t *store, mongoc_collection_t *collection,
     ids_t *ids, int lean, mr_chunk_t *chunk, read_pt handler, mr_error_t *err);
 static int read_partial(mr_chunk_t *chunk, const bson_t *doc, int lean);
@@ -245,7 +244,7 @@ read_others(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
 
 /*
  * Ask for a partition's part of a window.  The windows of a minute stand
- * together, as mr_changes_next() gives them: one document is for all.
+ * together in a sorted chunk: one document is for all.
  */
 static void
 read_other(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t i,
@@ -266,11 +265,11 @@ read_other(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t i,
         return;
     }
 
-    key = read_document(entry);
+    key = mr_entry_document(entry);
 
     if (i > first) {
         before = mr_chunk_at(chunk, i - 1);
-        other = read_document(before);
+        other = mr_entry_document(before);
 
         if (read_lean(before) == read_lean(entry) && other.width == key.width
             && other.start == key.start
@@ -292,23 +291,6 @@ read_lean(const mr_entry_t *entry)
 {
     return entry->key.width == MR_WIDTH_SECOND
            || (entry->stored != NULL && entry->stored->scalars.users.len > 0);
-}
-
-
-/* The document that a window's parts are in. */
-static mr_window_key_t
-read_document(const mr_entry_t *entry)
-{
-    mr_window_key_t key;
-
-    key = entry->key;
-
-    if (key.width == MR_WIDTH_SECOND) {
-        key.width = MR_WIDTH_MINUTE;
-        key.start = mr_window_start(MR_WIDTH_MINUTE, key.start);
-    }
-
-    return key;
 }
 
 

@@ -48,6 +48,38 @@ START_TEST(a_key_is_found_again)
 END_TEST
 
 
+START_TEST(sorted_by_document_and_found_again)
+{
+    size_t i;
+    mr_window_key_t keys[] = {
+        test_key(MR_WIDTH_SECOND, "b", 61000),
+        test_key(MR_WIDTH_HOUR, "a", 0),
+        test_key(MR_WIDTH_SECOND, "a", 119000),
+        test_key(MR_WIDTH_MINUTE, "b", 0),
+        test_key(MR_WIDTH_SECOND, "a", 60000),
+        test_key(MR_WIDTH_MINUTE, "a", 60000),
+        test_key(MR_WIDTH_SECOND, "b", 0),
+    };
+    static const size_t order[] = {5, 4, 2, 0, 3, 6, 1};
+
+    for (i = 0; i < 7; i++) {
+        ck_assert_ptr_nonnull(mr_chunk_add(chunk, &keys[i]));
+    }
+
+    mr_chunk_sort(chunk);
+
+    for (i = 0; i < 7; i++) {
+        ck_assert_ptr_eq(
+            mr_chunk_find(chunk, &keys[order[i]]), mr_chunk_at(chunk, i));
+        ck_assert_ptr_eq(
+            mr_chunk_add(chunk, &keys[order[i]]), mr_chunk_at(chunk, i));
+    }
+
+    ck_assert_uint_eq(mr_chunk_count(chunk), 7);
+}
+END_TEST
+
+
 START_TEST(every_part_of_a_key_counts)
 {
     mr_window_key_t key;
@@ -235,6 +267,7 @@ suite_chunk(void)
     suite_add_tcase(suite, tc);
 
     tcase_add_test(tc, a_key_is_found_again);
+    tcase_add_test(tc, sorted_by_document_and_found_again);
     tcase_add_test(tc, every_part_of_a_key_counts);
     tcase_add_test(tc, a_full_chunk_takes_no_more);
     tcase_add_test(tc, partials_are_kept_in_the_order_of_partitions);
