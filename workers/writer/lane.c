@@ -17,7 +17,7 @@
 #define LANE_BEHIND 5      /* intervals that a flush may wait, behind */
 #define LANE_FAR_BEHIND 25 /* and where there is more than it can hold */
 #define LANE_BUSY 1024     /* records in an interval of a busy partition */
-#define LANE_BUSY_WAIT 4   /* intervals that its flushes may wait */
+#define LANE_BUSY_WAIT 2   /* intervals that its flushes may wait */
 #define LANE_BUSY_MOST 10  /* the same where storing takes long */
 #define LANE_BUSY_SHARE 4  /* times as long as storing takes */
 #define LANE_CELLS 8192    /* seconds and types a flush */
