@@ -99,6 +99,7 @@ typedef struct {
     ngx_uint_t topic_index; /* in main conf's topics, if it takes part */
     ngx_msec_t ack_timeout;
     ngx_msec_t body_timeout;
+    ngx_msec_t queue_wait;
     ngx_msec_t max_future;
     ngx_uint_t max_batch;
     size_t max_event_size;
@@ -181,6 +182,16 @@ struct ngx_http_millrace_worker_s {
     ngx_msec_t delay;       /* the last wait after a fatal error */
     ngx_http_millrace_state_t *states; /* of topics, as logged last */
     unsigned exiting : 1;              /* no answers any more */
+    ngx_uint_t limit;   /* events that may wait now, or fewer for the others */
+    ngx_uint_t lowest;  /* since the last look: events, and */
+    ngx_uint_t reports; /* acknowledgements */
+    uint64_t rate;      /* of them, a second */
+    ngx_msec_t looked;
+    unsigned full : 1;  /* no more are admitted, until there is room for many */
+    unsigned spent : 1; /* nor what was admitted before and is read now */
+    ngx_queue_t held;   /* requests that wait for room, the first one first */
+    ngx_uint_t nheld;
+    ngx_event_t room; /* there is some */
 };
 
 
@@ -237,6 +248,22 @@ ngx_int_t ngx_http_millrace_check_security(
 /* ngx_http_millrace_handler.c: from the first header to the whole body */
 
 ngx_int_t ngx_http_millrace_precontent_handler(ngx_http_request_t *r);
+/* Begins to read the body, or refuses; returns as a content handler does. */
+ngx_int_t ngx_http_millrace_admit(ngx_http_request_t *r, mr_format_t format,
+    mr_coding_t coding, ngx_uint_t lenient);
+
+
+/* ngx_http_millrace_hold.c: waiting for room, before the body is read */
+
+void ngx_http_millrace_hold_init(ngx_http_millrace_worker_t *worker);
+/*
+ * NGX_DECLINED when there is nothing to wait for, or nobody may; else the
+ * request is admitted later, and this returns as a content handler does.
+ */
+ngx_int_t ngx_http_millrace_hold(ngx_http_request_t *r, mr_format_t format,
+    mr_coding_t coding, ngx_uint_t lenient);
+/* There is room again. */
+void ngx_http_millrace_hold_wake(ngx_http_millrace_worker_t *worker);
 
 
 /* ngx_http_millrace_request.c: from the whole body to the answer */
@@ -248,6 +275,8 @@ ngx_int_t ngx_http_millrace_request_create(ngx_http_request_t *r,
 void ngx_http_millrace_request_start(ngx_http_request_t *r);
 /* Bounds the time of a body that is not here yet. */
 void ngx_http_millrace_request_expect(ngx_http_request_t *r);
+/* Learn of a client that goes away while nothing is read from it. */
+ngx_int_t ngx_http_millrace_watch(ngx_http_request_t *r);
 
 
 /*
@@ -324,7 +353,18 @@ void ngx_http_millrace_worker_replace(ngx_http_millrace_worker_t *worker);
 /* The calling process' worker, or NULL where there can be none. */
 ngx_http_millrace_worker_t *ngx_http_millrace_worker(
     ngx_http_millrace_main_conf_t *mmcf);
+ngx_http_millrace_state_t ngx_http_millrace_state(
+    ngx_http_millrace_worker_t *worker, ngx_uint_t topic);
+const char *ngx_http_millrace_state_text(ngx_http_millrace_state_t state);
+/* Why events would not be acknowledged now, or NULL. */
+const char *ngx_http_millrace_refusal(ngx_http_millrace_worker_t *worker,
+    ngx_http_millrace_loc_conf_t *mlcf,
+    ngx_http_millrace_counter_t *ret_outcome);
 
+
+/* ngx_http_millrace_room.c: reservations, and when the queue is full */
+
+void ngx_http_millrace_room_init(ngx_http_millrace_worker_t *worker);
 /*
  * Room for `events` messages of `bytes` in all (keys and values, without
  * overhead): NGX_OK, or NGX_BUSY when there is none now, or NGX_DECLINED
@@ -335,14 +375,8 @@ ngx_int_t ngx_http_millrace_reserve(ngx_http_millrace_worker_t *worker,
     ngx_uint_t events, size_t bytes, size_t held);
 void ngx_http_millrace_release(
     ngx_http_millrace_worker_t *worker, ngx_uint_t events, size_t bytes);
-
-ngx_http_millrace_state_t ngx_http_millrace_state(
-    ngx_http_millrace_worker_t *worker, ngx_uint_t topic);
-const char *ngx_http_millrace_state_text(ngx_http_millrace_state_t state);
-/* Why events would not be acknowledged now, or NULL. */
-const char *ngx_http_millrace_refusal(ngx_http_millrace_worker_t *worker,
-    ngx_http_millrace_loc_conf_t *mlcf,
-    ngx_http_millrace_counter_t *ret_outcome);
+/* Part of the housekeeping. */
+void ngx_http_millrace_room_look(ngx_http_millrace_worker_t *worker);
 
 
 /* ngx_http_millrace_producer.c: one librdkafka producer */

@@ -75,13 +75,10 @@ ngx_http_millrace_post_handler(ngx_http_request_t *r)
     mr_coding_t coding;
     mr_format_t format;
     const char *detail;
-    ngx_http_millrace_counter_t outcome;
     ngx_http_millrace_headers_t headers;
     ngx_http_millrace_loc_conf_t *mlcf;
-    ngx_http_millrace_main_conf_t *mmcf;
 
     mlcf = ngx_http_get_module_loc_conf(r, ngx_http_millrace_module);
-    mmcf = ngx_http_get_module_main_conf(r, ngx_http_millrace_module);
 
     ngx_memzero(&headers, sizeof(ngx_http_millrace_headers_t));
     ngx_http_millrace_headers(r, &headers);
@@ -128,6 +125,29 @@ ngx_http_millrace_post_handler(ngx_http_request_t *r)
             "event a line, in UTF-8");
     }
 
+    rc = ngx_http_millrace_hold(r, format, coding, headers.lenient);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    return ngx_http_millrace_admit(r, format, coding, headers.lenient);
+}
+
+
+ngx_int_t
+ngx_http_millrace_admit(ngx_http_request_t *r, mr_format_t format,
+    mr_coding_t coding, ngx_uint_t lenient)
+{
+    ngx_int_t rc;
+    const char *detail;
+    ngx_http_millrace_counter_t outcome;
+    ngx_http_millrace_loc_conf_t *mlcf;
+    ngx_http_millrace_main_conf_t *mmcf;
+
+    mlcf = ngx_http_get_module_loc_conf(r, ngx_http_millrace_module);
+    mmcf = ngx_http_get_module_main_conf(r, ngx_http_millrace_module);
+
     detail = ngx_http_millrace_refusal(
         ngx_http_millrace_worker(mmcf), mlcf, &outcome);
 
@@ -136,8 +156,7 @@ ngx_http_millrace_post_handler(ngx_http_request_t *r)
             r, NGX_HTTP_SERVICE_UNAVAILABLE, outcome, detail);
     }
 
-    if (ngx_http_millrace_request_create(r, format, coding, headers.lenient)
-        != NGX_OK)
+    if (ngx_http_millrace_request_create(r, format, coding, lenient) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

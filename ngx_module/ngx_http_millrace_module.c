@@ -77,6 +77,13 @@ static ngx_command_t ngx_http_millrace_commands[] = {
       offsetof(ngx_http_millrace_loc_conf_t, body_timeout),
       NULL },
 
+    { ngx_string("millrace_queue_wait"),
+      NGX_HTTP_MILLRACE_ALL_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_millrace_loc_conf_t, queue_wait),
+      NULL },
+
     { ngx_string("millrace_max_future"),
       NGX_HTTP_MILLRACE_ALL_CONF | NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot,
@@ -302,6 +309,7 @@ ngx_http_millrace_create_loc_conf(ngx_conf_t *cf)
     mlcf->ignore_client_abort = NGX_CONF_UNSET;
     mlcf->ack_timeout = NGX_CONF_UNSET_MSEC;
     mlcf->body_timeout = NGX_CONF_UNSET_MSEC;
+    mlcf->queue_wait = NGX_CONF_UNSET_MSEC;
     mlcf->max_future = NGX_CONF_UNSET_MSEC;
     mlcf->max_batch = NGX_CONF_UNSET_UINT;
     mlcf->max_event_size = NGX_CONF_UNSET_SIZE;
@@ -325,6 +333,7 @@ ngx_http_millrace_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->topic, prev->topic, "events");
     ngx_conf_merge_msec_value(conf->ack_timeout, prev->ack_timeout, 10000);
     ngx_conf_merge_msec_value(conf->body_timeout, prev->body_timeout, 60000);
+    ngx_conf_merge_msec_value(conf->queue_wait, prev->queue_wait, 2000);
     ngx_conf_merge_msec_value(conf->max_future, prev->max_future, 86400000);
     ngx_conf_merge_uint_value(conf->max_batch, prev->max_batch, 10000);
     ngx_conf_merge_size_value(

@@ -302,6 +302,7 @@ ngx_http_millrace_report(
 
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         producer->delivered = 1;
+        producer->worker->reports++;
 
         /* where the place is not known, the broker's time is not either */
         if (message->offset >= 0) {

@@ -22,7 +22,7 @@ static void ngx_http_millrace_turn_handler(ngx_event_t *ev);
 static void ngx_http_millrace_run(ngx_http_millrace_request_t *req);
 static void ngx_http_millrace_finish(
     ngx_http_millrace_request_t *req, ngx_int_t rc);
-static ngx_int_t ngx_http_millrace_watch(ngx_http_millrace_request_t *req);
+static ngx_int_t ngx_http_millrace_watch_once(ngx_http_millrace_request_t *req);
 static ngx_int_t ngx_http_millrace_produce_events(
     ngx_http_millrace_request_t *req);
 static ngx_uint_t ngx_http_millrace_chunk(ngx_http_millrace_request_t *req,
@@ -104,6 +104,14 @@ ngx_http_millrace_request_start(ngx_http_request_t *r)
 
     if (req->timer.timer_set) {
         ngx_del_timer(&req->timer);
+    }
+
+    /* many bodies may have been on their way when the queue became full */
+
+    if (req->worker->spent) {
+        ngx_http_millrace_finish(
+            req, ngx_http_millrace_answer_no_room(req, NGX_BUSY));
+        return;
     }
 
     ngx_http_millrace_run(req);
@@ -251,7 +259,7 @@ ngx_http_millrace_run(ngx_http_millrace_request_t *req)
 
     if (rc == NGX_AGAIN) {
 
-        if (ngx_http_millrace_watch(req) != NGX_OK) {
+        if (ngx_http_millrace_watch_once(req) != NGX_OK) {
             ngx_http_millrace_finish(req, NGX_HTTP_INTERNAL_SERVER_ERROR);
             return;
         }
@@ -303,25 +311,32 @@ ngx_http_millrace_finish(ngx_http_millrace_request_t *req, ngx_int_t rc)
 }
 
 
-/* Learn of a client that goes away meanwhile, as limit_req does. */
 static ngx_int_t
-ngx_http_millrace_watch(ngx_http_millrace_request_t *req)
+ngx_http_millrace_watch_once(ngx_http_millrace_request_t *req)
 {
-    ngx_connection_t *c;
-    ngx_http_request_t *r;
-
     if (req->watched) {
         return NGX_OK;
     }
 
     req->watched = 1;
 
-    r = req->request;
+    return ngx_http_millrace_watch(req->request);
+}
+
+
+/* As limit_req does. */
+ngx_int_t
+ngx_http_millrace_watch(ngx_http_request_t *r)
+{
+    ngx_connection_t *c;
+    ngx_http_millrace_loc_conf_t *mlcf;
+
     c = r->connection;
+    mlcf = ngx_http_get_module_loc_conf(r, ngx_http_millrace_module);
 
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    if (req->conf->ignore_client_abort) {
+    if (mlcf->ignore_client_abort) {
         r->read_event_handler = ngx_http_block_reading;
         return NGX_OK;
     }
@@ -465,7 +480,7 @@ ngx_http_millrace_produced(ngx_http_millrace_request_t *req)
     req->phase = NGX_HTTP_MILLRACE_WAITING;
     req->request->connection->log->action = "waiting for Kafka";
 
-    if (ngx_http_millrace_watch(req) != NGX_OK) {
+    if (ngx_http_millrace_watch_once(req) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

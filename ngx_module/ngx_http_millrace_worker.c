@@ -1,6 +1,6 @@
 /*
- * What a worker process owns: one producer, the parser, the reservations;
- * its start, its housekeeping and its end.
+ * What a worker process owns: one producer, the parser, the line of those
+ * that wait for room; its start, its housekeeping and its end.
  */
 #include "ngx_http_millrace.h"
 
@@ -113,6 +113,8 @@ ngx_http_millrace_worker_start(
     worker->cycle = cycle;
     worker->ident.fd = (ngx_socket_t) -1;
     ngx_queue_init(&worker->retiring);
+    ngx_http_millrace_room_init(worker);
+    ngx_http_millrace_hold_init(worker);
 
     worker->states = ngx_pcalloc(
         cycle->pool, mmcf->topics.nelts * sizeof(ngx_http_millrace_state_t));
@@ -222,6 +224,7 @@ ngx_http_millrace_housekeeping(ngx_event_t *ev)
             ngx_queue_data(q, ngx_http_millrace_producer_t, queue_link));
     }
 
+    ngx_http_millrace_room_look(worker);
     ngx_http_millrace_worker_tell(worker);
 
     ngx_add_timer(ev, NGX_HTTP_MILLRACE_HOUSEKEEPING);
@@ -384,46 +387,6 @@ ngx_http_millrace_drain(
 }
 
 
-ngx_int_t
-ngx_http_millrace_reserve(ngx_http_millrace_worker_t *worker, ngx_uint_t events,
-    size_t bytes, size_t held)
-{
-    bytes += events * NGX_HTTP_MILLRACE_MESSAGE_OVERHEAD;
-
-    if (events > worker->conf->queue_events
-        || bytes + held > worker->conf->queue_size)
-    {
-        return NGX_DECLINED;
-    }
-
-    if (worker->events > worker->conf->queue_events - events
-        || worker->bytes > worker->conf->queue_size - bytes)
-    {
-        return NGX_BUSY;
-    }
-
-    worker->events += events;
-    worker->bytes += bytes;
-
-    ngx_http_millrace_count_queue(
-        worker->conf->zone, worker->events, worker->bytes);
-
-    return NGX_OK;
-}
-
-
-void
-ngx_http_millrace_release(
-    ngx_http_millrace_worker_t *worker, ngx_uint_t events, size_t bytes)
-{
-    worker->events -= events;
-    worker->bytes -= bytes + events * NGX_HTTP_MILLRACE_MESSAGE_OVERHEAD;
-
-    ngx_http_millrace_count_queue(
-        worker->conf->zone, worker->events, worker->bytes);
-}
-
-
 ngx_http_millrace_state_t
 ngx_http_millrace_state(ngx_http_millrace_worker_t *worker, ngx_uint_t topic)
 {
@@ -482,14 +445,6 @@ ngx_http_millrace_refusal(ngx_http_millrace_worker_t *worker,
                "why";
     }
 
-    if (worker->events >= worker->conf->queue_events
-        || worker->bytes >= worker->conf->queue_size)
-    {
-        *ret_outcome = NGX_HTTP_MILLRACE_QUEUE_FULL;
-        return "too many events wait for Kafka's acknowledgement; send the "
-               "same request again later";
-    }
-
     switch (ngx_http_millrace_probe_state(
         worker->producer->probe, mlcf->topic_index, &since))
     {
@@ -506,13 +461,21 @@ ngx_http_millrace_refusal(ngx_http_millrace_worker_t *worker,
          * well be acknowledged in time.
          */
         if (mr_time_monotonic() - since < (int64_t) mlcf->ack_timeout) {
-            return NULL;
+            break;
         }
 
         *ret_outcome = NGX_HTTP_MILLRACE_KAFKA_AWAY;
         return "Kafka is not available; send the same request again later";
 
     default:
-        return NULL;
+        break;
     }
+
+    if (worker->full) {
+        *ret_outcome = NGX_HTTP_MILLRACE_QUEUE_FULL;
+        return "too many events wait for Kafka's acknowledgement; send the "
+               "same request again later";
+    }
+
+    return NULL;
 }

@@ -84,6 +84,7 @@ BAD_CONF = [
     ("", "millrace_ack_timeout 0;", "more than 0", 2),
     ("", "millrace_ack_timeout 2h;", "at most 1h", 2),
     ("", "millrace_body_timeout 0;", "more than 0", 2),
+    ("", "millrace_queue_wait never;", "invalid value", 2),
     ("", "millrace_max_future never;", "invalid value", 2),
     ("", "millrace_beacon yes;", '"on" or "off"', 2),
     ("", "millrace_ignore_client_abort 1;", '"on" or "off"', 2),
@@ -177,7 +178,8 @@ def test_good_directives_pass_the_check(ingest, tmp_path):
         "millrace on; millrace_max_event_size 1m; millrace_max_inflated_size 1m; "
         "millrace_max_batch 500000;"
         "millrace_max_future 0; millrace_ack_timeout 1h;"
-        "millrace_body_timeout 500ms; millrace_beacon off;"
+        "millrace_body_timeout 500ms; millrace_queue_wait 0;"
+        "millrace_beacon off;"
         "millrace_ignore_client_abort on;")
     assert done.returncode == 0, done.stderr
 

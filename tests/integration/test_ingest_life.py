@@ -185,7 +185,7 @@ def test_a_client_that_half_closes(ingest, client, path, waits):
 
 def test_no_more_than_the_queue_is_taken(ingest, tmp_path):
     more = ("millrace_queue_events 10; millrace_max_batch 10;"
-            "millrace_queue_size 64k;")
+            "millrace_queue_size 64k; millrace_queue_wait 0;")
     with nginx_alone(tmp_path, BUILD, ingest, more, single=True) as own, \
             httpx.Client(base_url=own.url, timeout=30) as client, \
             concurrent.futures.ThreadPoolExecutor() as pool:
