@@ -229,6 +229,13 @@ fuzz-short: $(FUZZ:%=$(BUILD)/fuzz_%)
 chaos: all loadtest
 	@.cache/venv/bin/python tests/chaos/suite.py
 
+# Ten times the load that the machine takes, for OVERLOAD_SECONDS.
+.PHONY: overload
+OVERLOAD_SECONDS ?= 300
+overload: all loadtest
+	@.cache/venv/bin/python tests/chaos/overload.py -b $(BUILD) \
+	    --seconds $(OVERLOAD_SECONDS) $(OVERLOAD_FLAGS)
+
 # The nginx module, against the installed nginx's own source and flags.
 module:
 	@scripts/build-module $(BUILD)
@@ -343,6 +350,7 @@ help:
 	@echo 'make bench-storage  the writer beside its limit and MongoDB'"'"'s'
 	@echo '               connector, then queries; make bench-query  these alone'
 	@echo 'make chaos     break things under load for half an hour, and audit'
+	@echo 'make overload  ten times too much load for five minutes, and audit'
 	@echo 'make docs      write docs/configuration.md from the code'
 	@echo 'make packages  Debian packages into $(BUILD)/packages'
 	@echo 'make lint      format, banned functions, include rules, sizes'

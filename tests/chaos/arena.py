@@ -35,7 +35,7 @@ class ChaosStack(Pipeline):
 class Arena:
 
     def __init__(self, directory, build, members=1, clock=False,
-                 network=False, disks=False, options=None):
+                 network=False, disks=False, options=None, **settings):
         kafka = {"session.timeout.ms": "3000", "heartbeat.interval.ms": "500"}
         if members > 1:
             kafka.update({"replication": members,
@@ -43,7 +43,7 @@ class Arena:
         self.stack = ChaosStack(directory, build=build, members=members,
                                 options={"kafka": kafka,
                                          "stats": {"lease": "2s"},
-                                         **(options or {})})
+                                         **(options or {})}, **settings)
         self.stack.clocks = clock
         self.several = members > 1
         self.clock = clock

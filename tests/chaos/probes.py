@@ -19,18 +19,25 @@ class Probes:
         self.accepted = set()  # ids that got a 202
         self.unsure = set()    # ids without an answer that says what became
 
+    def post(self, client):
+        """A new event, once; its answer, or None."""
+
+        self.number += 1
+        return self._post(client, f"{self.prefix}{self.number}")
+
     def _post(self, client, event_id):
         event = {"event_id": event_id, "user_id": USER, "event_type": "probe",
                  "timestamp": round(time.time(), 3)}
         try:
-            status = client.post("/events", json=event).status_code
+            answer = client.post("/events", json=event)
         except httpx.TransportError:
-            status = 0
+            answer = None
+        status = 0 if answer is None else answer.status_code
         if status == 202:
             self.accepted.add(event_id)
         elif not 400 <= status < 500:
             self.unsure.add(event_id)
-        return status == 202
+        return answer
 
     def _readable(self, client, event_id):
         try:
@@ -51,8 +58,10 @@ class Probes:
         event_id = f"{self.prefix}{self.number}"
 
         with httpx.Client(base_url=self.url, timeout=15) as client:
-            while not self._post(client, event_id):
+            self._post(client, event_id)
+            while event_id not in self.accepted:
                 self._in_time(deadline, "no event was accepted")
+                self._post(client, event_id)
             accepted = time.monotonic()
             while not self._readable(client, event_id):
                 self._in_time(deadline, f"{event_id} could not be read")

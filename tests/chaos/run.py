@@ -143,7 +143,7 @@ def run(arguments):
                 timeline.say("all mended; waiting for the sender")
                 unanswered, found = load.finish(240)
                 problems += found
-                account, found = verdict.judge(arena, load.log, probes,
+                account, found = verdict.judge(arena, [load.log], probes,
                                                timeline)
                 account["unanswered"] = unanswered
                 problems += found

@@ -21,18 +21,20 @@ import httpx
 from harness.waiting import wait_until
 
 
-def judge(arena, log, probes, timeline):
-    """({what was counted}, [problems])"""
+def judge(arena, logs, probes, timeline, seconds=300):
+    """
+    ({what was counted}, [problems]).  All has to be stored within `seconds`.
+    """
 
     stack = arena.stack
     problems = []
 
     wait_until(stack.ready, 120, "/readyz after all was mended")
     begin = time.monotonic()
-    stack.settle(300)
+    stack.settle(seconds)
     timeline.say(f"settled in {time.monotonic() - begin:.1f} s")
 
-    sent = _topic_tool(stack, log)
+    sent = _topic_tool(stack, logs)
     report = _audit(stack)
     ledgers = list(stack.database.ledger.find())
     stored = sum(d["stored"] for d in ledgers)
@@ -81,10 +83,10 @@ def judge(arena, log, probes, timeline):
     return account, problems
 
 
-def _topic_tool(stack, log):
+def _topic_tool(stack, logs):
     done = subprocess.run(
         [os.path.join(stack.build, "topic_tool"), stack.brokers, "audit",
-         stack.topic, log], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+         stack.topic, *logs], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, check=False)
     # It fails for the probes, which are in no log of a sender's.
     assert done.stdout, done.stderr
