@@ -412,7 +412,7 @@ DAMAGES = [
     ("block: tmax", lambda s: bump([busy_block(s)], "tmax"), {"blocks"}),
     ("block: span", lambda s: [d.update(span=0) for d, _ in s.blocks],
      {"blocks"}),
-    ("block: no such span", lambda s: busy_block(s).update(span=5),
+    ("block: no such span", lambda s: busy_block(s).update(span=6),
      {"blocks"}),
     ("block: received", lambda s: bump([busy_block(s)], "received"),
      {"blocks"}),

@@ -402,7 +402,7 @@ def test_every_query_walks_an_index_in_its_order(stored, daemon, client,
     asked = profiled(daemon.database, client, order=order, **params)
     # MongoDB merges at most 200 scans.
     merged = order == "desc" and len(params.get("event_type", "")) != 45
-    assert len(asked) == (1 if merged else 5)
+    assert len(asked) == (1 if merged else len(storage.SPANS) + 1)
 
     for command in asked:
         plan = daemon.database.command("explain", {
@@ -411,7 +411,7 @@ def test_every_query_walks_an_index_in_its_order(stored, daemon, client,
             verbosity="queryPlanner")["queryPlanner"]["winningPlan"]
         used = stages(plan)
         assert "IXSCAN" in used and not {"SORT", "COLLSCAN"} & set(used), used
-        assert not merged or used.count("IXSCAN") >= 5
+        assert not merged or used.count("IXSCAN") > len(storage.SPANS)
         if order == "asc" and command["filter"]["span"] == 4:
             assert f"'{index.replace('tmax', 'tmin')}'" in str(plan)
             assert command["sort"] == {"tmin": 1}

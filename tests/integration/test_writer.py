@@ -110,7 +110,9 @@ def test_everything_agrees_with_the_log(rig):
 
     assert sum(d["stored"] for d in shot.ledger.values()) == len(set(made))
     assert sum(d["repeated"] for d in shot.ledger.values()) > 0
-    assert {doc["span"] for doc, _ in shot.blocks} >= {0, 2}
+    # The late events, one in a hundred, make few blocks wide.
+    wide = sum(doc["n"] for doc, _ in shot.blocks if doc["span"] in (2, 3, 4))
+    assert wide < len(set(made)) / 10
     one.stop()
 
 

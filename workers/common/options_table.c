@@ -145,7 +145,7 @@ const mr_option_t mr_option_table[] = {
         "100ms", "5m", NULL, "deadline of a query"},
 
     {"query", "scan_blocks", MR_OPTION_COUNT, MR_OFFSET(query.scan_blocks),
-        "2000", "1", "1000000", NULL,
+        "8000", "1", "1000000", NULL,
         "blocks that one page may read before it is answered short"},
 
     {"query", "stream_listeners", MR_OPTION_COUNT,

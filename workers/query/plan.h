@@ -20,8 +20,8 @@
 #define MR_LIMIT_LINES 1000000 /* as NDJSON */
 
 /* Classes of a block's tmax - tmin; docs/data-model.md, `blocks.span`. */
-#define MR_SPANS 5
-#define MR_SPAN_ANY (MR_SPANS - 1)
+#define MR_SPANS 6
+#define MR_SPAN_ANY 4
 
 
 /*

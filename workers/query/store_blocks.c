@@ -151,7 +151,7 @@ mr_blocks_any(const mr_plan_t *plan, bson_t *filter)
 {
     int span;
     bson_t list, one;
-    static const char *const keys[MR_SPANS] = {"0", "1", "2", "3", "4"};
+    static const char *const keys[MR_SPANS] = {"0", "1", "2", "3", "4", "5"};
 
     BSON_APPEND_ARRAY_BEGIN(filter, "$or", &list);
 

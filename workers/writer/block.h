@@ -13,6 +13,15 @@
 #include <millrace/str.h>
 
 
+/*
+ * A group of span.h is divided into sixteen blocks of equal number, but of
+ * about MR_BLOCK_FEW events at least and of MR_BLOCK_EVENTS at most.  A read
+ * takes an event or two from each of many blocks and pays for the whole of
+ * each; but a moment lies within all blocks of its group, so that there must
+ * not be too many either.
+ */
+#define MR_BLOCK_DIVISION 16
+#define MR_BLOCK_FEW 256
 #define MR_BLOCK_EVENTS 1024
 #define MR_BLOCK_BYTES (4 * 1024 * 1024)
 

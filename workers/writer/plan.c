@@ -305,10 +305,25 @@ static int
 plan_divide(mr_plan_t *plan, const mr_entry_t *entries, const mr_str_t *types,
     size_t first, size_t n)
 {
-    size_t i, begin, bytes, cost, blocks, most;
+    size_t i, begin, bytes, cost, blocks, least, most;
     const mr_entry_t *entry;
 
-    blocks = (n + MR_BLOCK_EVENTS - 1) / MR_BLOCK_EVENTS;
+    most = n / MR_BLOCK_DIVISION;
+
+    if (most < MR_BLOCK_FEW) {
+        most = MR_BLOCK_FEW;
+
+    } else if (most > MR_BLOCK_EVENTS) {
+        most = MR_BLOCK_EVENTS;
+    }
+
+    blocks = (n + most / 2) / most;
+    least = (n + MR_BLOCK_EVENTS - 1) / MR_BLOCK_EVENTS;
+
+    if (blocks < least) {
+        blocks = least;
+    }
+
     most = (n + blocks - 1) / blocks;
 
     begin = first;

@@ -3,32 +3,43 @@
 
 #define SPAN_ENOUGH_MIN 2
 #define SPAN_ENOUGH_MAX 256
+#define SPAN_FEW 32
+
+
+typedef struct {
+    int number;
+    int64_t width; /* ms */
+    int half;      /* of the next class: its stretches are cut in two */
+} span_class_t;
 
 
 static size_t span_cut_class(const int64_t *times, uint32_t *rest, size_t n,
-    int64_t width, size_t enough, uint32_t *groups, uint32_t *group);
+    int64_t width, int64_t half, size_t enough, uint32_t *groups,
+    uint32_t *group);
 
 
-static const int64_t span_width[MR_SPANS - 1] = {
-    INT64_C(10) * 1000,
-    INT64_C(10) * 60 * 1000,
-    INT64_C(24) * 3600 * 1000,
-    INT64_C(30) * 24 * 3600 * 1000,
+/* The narrowest first. */
+static const span_class_t span_classes[MR_SPANS - 1] = {
+    {0, INT64_C(10) * 1000, 0},
+    {5, INT64_C(5) * 60 * 1000, 1},
+    {1, INT64_C(10) * 60 * 1000, 0},
+    {2, INT64_C(24) * 3600 * 1000, 0},
+    {3, INT64_C(30) * 24 * 3600 * 1000, 0},
 };
 
 
 int
 mr_span_class(int64_t width)
 {
-    int span;
+    size_t i;
 
-    for (span = 0; span < MR_SPANS - 1; span++) {
-        if (width <= span_width[span]) {
-            break;
+    for (i = 0; i < MR_SPANS - 1; i++) {
+        if (width <= span_classes[i].width) {
+            return span_classes[i].number;
         }
     }
 
-    return span;
+    return MR_SPAN_ANY;
 }
 
 
@@ -37,6 +48,7 @@ mr_span_cut(
     const int64_t *times, size_t n, uint32_t *scratch, uint32_t *ret_groups)
 {
     size_t i, rest, enough;
+    int64_t half;
     uint32_t group;
 
     enough = n / 8;
@@ -55,28 +67,44 @@ mr_span_cut(
     rest = n;
     group = 0;
 
+    half = 0;
+
     for (i = 0; i < MR_SPANS - 1 && rest > 0; i++) {
-        rest = span_cut_class(
-            times, scratch, rest, span_width[i], enough, ret_groups, &group);
+
+        if (span_classes[i].half) {
+            half = span_classes[i].width;
+            continue;
+        }
+
+        rest = span_cut_class(times, scratch, rest, span_classes[i].width, half,
+            enough, ret_groups, &group);
+        half = 0;
+    }
+
+    if (rest <= n / SPAN_FEW) {
+        (void) span_cut_class(times, scratch, rest, span_classes[0].width, 0, 1,
+            ret_groups, &group);
+        return group;
     }
 
     for (i = 0; i < rest; i++) {
         ret_groups[scratch[i]] = group;
     }
 
-    return rest > 0 ? group + 1 : group;
+    return group + 1;
 }
 
 
 /*
  * Cut the dense stretches of one class out of `rest`, the indices of the
- * events without a group in the order of time.  Returns how many remain.
+ * events without a group in the order of time, and each in two after `half`
+ * ms if that is not 0 and both have enough.  Returns how many remain.
  */
 static size_t
 span_cut_class(const int64_t *times, uint32_t *rest, size_t n, int64_t width,
-    size_t enough, uint32_t *groups, uint32_t *group)
+    int64_t half, size_t enough, uint32_t *groups, uint32_t *group)
 {
-    size_t i, end, left;
+    size_t i, end, middle, left;
 
     left = 0;
     end = 0;
@@ -97,11 +125,23 @@ span_cut_class(const int64_t *times, uint32_t *rest, size_t n, int64_t width,
             continue;
         }
 
-        while (i < end) {
-            groups[rest[i++]] = *group;
+        middle = half > 0 ? i : end;
+
+        while (middle < end && times[rest[middle]] - times[rest[i]] <= half) {
+            middle++;
         }
 
-        (*group)++;
+        if (middle - i < enough || end - middle < enough) {
+            middle = end;
+        }
+
+        for (/* void */; i < end; middle = end) {
+            while (i < middle) {
+                groups[rest[i++]] = *group;
+            }
+
+            (*group)++;
+        }
     }
 
     return left;

@@ -14,7 +14,8 @@ from .partition import partition_of
 
 WIDTHS = {1: "1s", 60: "1m", 3600: "1h", 86400: "1d"}
 KEEP = {1: 3_600_000, 60: 35 * 86_400_000, 3600: None, 86400: None}  # ms
-SPANS = [10_000, 600_000, 86_400_000, 30 * 86_400_000]               # ms
+SPANS = {0: 10_000, 5: 300_000, 1: 600_000, 2: 86_400_000,
+         3: 30 * 86_400_000, 4: float("inf")}                        # ms
 BLOCK_EVENTS, BLOCK_SIZE = 1024, 4 * 1024 * 1024
 FADING = 120_000  # ms that taking a snapshot may last
 EXACT = 256  # users up to which a window counts exactly
@@ -335,8 +336,7 @@ def _block_problems(doc, size, log):
         yield f"tmin, tmax are {doc['tmin']}, {doc['tmax']}"
 
     extent = doc["tmax"] - doc["tmin"]
-    if not 0 <= doc["span"] <= 4 or (
-            doc["span"] < 4 and extent > SPANS[doc["span"]]):
+    if extent > SPANS.get(doc["span"], -1):
         yield f"a span of class {doc['span']} that is {extent} ms long"
 
     users = [e["user_id"].encode() for e in events]

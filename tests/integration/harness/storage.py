@@ -14,13 +14,16 @@ from . import sketches
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
-# Milliseconds: the widest tmax - tmin of each span class but the last.
-SPANS = (10_000, 600_000, 86_400_000, 30 * 86_400_000)
+# Milliseconds: the widest tmax - tmin of each span class but ANY, the
+# narrowest first.
+SPANS = {0: 10_000, 5: 300_000, 1: 600_000, 2: 86_400_000,
+         3: 30 * 86_400_000}
+ANY = 4
 
 BLOCK_INDEXES = [
     (lead + [("span", 1), (time, 1)], options)
     for time, options in (
-        ("tmax", {}), ("tmin", {"partialFilterExpression": {"span": 4}}))
+        ("tmax", {}), ("tmin", {"partialFilterExpression": {"span": ANY}}))
     for lead in ([("users", 1)], [("types", 1)], [])
 ]
 
@@ -43,7 +46,7 @@ def create(database):
 
 
 def span_of(width):
-    return next((i for i, w in enumerate(SPANS) if width <= w), len(SPANS))
+    return next((i for i, w in SPANS.items() if width <= w), ANY)
 
 
 def ordered(events):

@@ -8,6 +8,7 @@
 
 static void fake_cut(fake_t *fake, uint32_t *state, int32_t partition,
     fake_event_t **list, size_t n);
+static int fake_span(int64_t width);
 static int fake_next(
     void *ctx, int span, mr_header_t *ret_header, mr_error_t *err);
 static int fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
@@ -210,13 +211,7 @@ fake_cut(fake_t *fake, uint32_t *state, int32_t partition, fake_event_t **list,
             }
 
             block->n = (uint32_t) size;
-            block->span = 0;
-
-            while (block->span < MR_SPAN_ANY
-                   && block->tmax - block->tmin > mr_span_width(block->span))
-            {
-                block->span++;
-            }
+            block->span = fake_span(block->tmax - block->tmin);
 
             qsort(block->events, size, sizeof(block->events[0]), fake_by_user);
 
@@ -231,6 +226,27 @@ fake_cut(fake_t *fake, uint32_t *state, int32_t partition, fake_event_t **list,
         list += flush;
         n -= flush;
     }
+}
+
+
+/* The narrowest class that has room for it. */
+static int
+fake_span(int64_t width)
+{
+    int span, best;
+
+    best = MR_SPAN_ANY;
+
+    for (span = 0; span < MR_SPANS; span++) {
+        if (span != MR_SPAN_ANY && width <= mr_span_width(span)
+            && (best == MR_SPAN_ANY
+                || mr_span_width(span) < mr_span_width(best)))
+        {
+            best = span;
+        }
+    }
+
+    return best;
 }
 
 

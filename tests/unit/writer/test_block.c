@@ -312,9 +312,33 @@ START_TEST(blocks_are_of_about_equal_number)
     }
 
     check_all();
-    ck_assert_uint_eq(plan.n, 3);
-    ck_assert_uint_eq(plan.blocks[0].n, 834);
-    ck_assert_uint_eq(plan.blocks[2].n, 832);
+    ck_assert_uint_eq(plan.n, 10);
+    ck_assert_uint_eq(plan.blocks[0].n, 250);
+    ck_assert_uint_eq(plan.blocks[9].n, 250);
+}
+END_TEST
+
+
+static const struct {
+    size_t events;
+    size_t blocks;
+} group_sizes[] = {{1, 1}, {383, 1}, {384, 2}, {4096, 16}, {8000, 16},
+    {16384, 16}, {16385, 17}, {20000, 20}};
+
+
+START_TEST(a_larger_group_has_larger_blocks)
+{
+    size_t i;
+    char user[16];
+
+    for (i = 0; i < group_sizes[_i].events; i++) {
+        (void) snprintf(
+            user, sizeof(user), "u%llu", (unsigned long long) test_below(5000));
+        add(user, "t", 5000 + (int64_t) i % 9000, 0);
+    }
+
+    check_all();
+    ck_assert_uint_eq(plan.n, group_sizes[_i].blocks);
 }
 END_TEST
 
@@ -423,6 +447,8 @@ suite_block(void)
     tcase_add_test(tc, an_empty_flush_has_no_block);
     tcase_add_test(tc, users_are_in_bytewise_order);
     tcase_add_test(tc, blocks_are_of_about_equal_number);
+    tcase_add_loop_test(tc, a_larger_group_has_larger_blocks, 0,
+        sizeof(group_sizes) / sizeof(group_sizes[0]));
     tcase_add_test(tc, large_events_make_small_blocks);
     tcase_add_test(tc, many_types_are_indexed);
     tcase_add_test(tc, late_events_get_blocks_of_their_own);
