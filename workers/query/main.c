@@ -30,7 +30,7 @@ int
 main(int argc, char **argv)
 {
     int rc;
-    mr_app_t app = {NULL, NULL, NULL, NULL};
+    mr_app_t app = {NULL, NULL, NULL, NULL, NULL};
     mr_error_t err = MR_ERROR_INIT;
     mr_options_t options;
 
@@ -54,6 +54,7 @@ main(int argc, char **argv)
     mr_stream_free(app.stream);
     mr_health_stop(app.health);
     mr_store_close(app.store);
+    mr_crew_stop(app.crew);
     mr_options_free(&options);
 
     return rc == 0 ? 0 : 1;
@@ -74,7 +75,8 @@ mr_main_run(mr_app_t *app, mr_error_t *err)
 
     mr_main_files();
 
-    if (mr_store_open(options, &app->store, err) == -1
+    if (mr_crew_start((size_t) options->query.threads, &app->crew, err) == -1
+        || mr_store_open(options, app->crew, &app->store, err) == -1
         || mr_health_start(app->store, &app->health, err) == -1
         || mr_stream_start(options, &app->stream, err) == -1
         || mr_metrics_start(options->query.metrics, err) == -1)

@@ -12,6 +12,7 @@
 #include <millrace/str.h>
 
 #include "../common/options.h"
+#include "crew.h"
 #include "health.h"
 #include "reply.h"
 #include "store.h"
@@ -24,6 +25,7 @@ struct mr_pool_s;
 /* What all requests share; lives as long as the server. */
 typedef struct {
     const mr_options_t *options;
+    mr_crew_t *crew;
     mr_store_t *store;
     mr_health_t *health;
     mr_stream_t *stream;

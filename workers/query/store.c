@@ -9,14 +9,15 @@
 /* MongoDB's code for an operation that ran past its maxTimeMS. */
 #define MR_MONGO_MAX_TIME_EXPIRED 50
 
-/* Clients beside those of the query threads: of health and of the ledger. */
+/* Clients beside those for queries: of health and of the ledger. */
 #define MR_STORE_CLIENTS 4
 
 
 int
-mr_store_open(
-    const mr_options_t *options, mr_store_t **ret_store, mr_error_t *err)
+mr_store_open(const mr_options_t *options, mr_crew_t *crew,
+    mr_store_t **ret_store, mr_error_t *err)
 {
+    int64_t clients;
     mr_store_t *store;
     mr_options_t adapted;
 
@@ -36,14 +37,19 @@ mr_store_open(
         adapted.mongodb.timeout = options->query.timeout;
     }
 
-    if (adapted.mongodb.pool < options->query.threads + MR_STORE_CLIENTS) {
-        adapted.mongodb.pool = options->query.threads + MR_STORE_CLIENTS;
+    /* A query thread has one client, and each of its helpers. */
+    clients = 2 * options->query.threads + MR_STORE_CLIENTS;
+
+    if (adapted.mongodb.pool < clients) {
+        adapted.mongodb.pool = clients;
     }
 
     if (mr_mongo_open(&adapted, "millrace-query", &store->mongo, err) == -1) {
         free(store);
         return -1;
     }
+
+    store->crew = crew;
 
     *ret_store = store;
 

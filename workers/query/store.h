@@ -14,6 +14,7 @@
 
 #include "../common/options.h"
 #include "../common/window.h"
+#include "crew.h"
 #include "plan.h"
 #include "source.h"
 #include "stats_point.h"
@@ -24,11 +25,12 @@ typedef struct mr_session_s mr_session_t;
 
 
 /*
- * Success does not mean that MongoDB is there.  Fails with MR_ERROR_CONFIG
- * or MR_ERROR_MEMORY.  Main thread.
+ * Success does not mean that MongoDB is there.  `crew`, with query.threads
+ * helpers at most, helps to read and must outlive the store.  Fails with
+ * MR_ERROR_CONFIG or MR_ERROR_MEMORY.  Main thread.
  */
-int mr_store_open(
-    const mr_options_t *options, mr_store_t **ret_store, mr_error_t *err);
+int mr_store_open(const mr_options_t *options, mr_crew_t *crew,
+    mr_store_t **ret_store, mr_error_t *err);
 void mr_store_close(mr_store_t *store);
 
 /* Whether MongoDB's primary answers within `timeout` ms.  Any thread. */

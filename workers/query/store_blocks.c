@@ -377,6 +377,8 @@ mr_blocks_header(
         }
     }
 
+    session->headers++;
+    session->rows += header.n;
     *ret_header = header;
 
     return 0;

@@ -4,11 +4,11 @@
 #include "store_session.h"
 
 
-/*
- * Rows wanted of a block, on average, from which on it costs less to send
- * all of the block's events than to have MongoDB pick those.
- */
-#define MR_ROWS_WHOLE 48
+/* Whole blocks in a batch: some 5 MB of usual ones. */
+#define MR_ROWS_BATCH 64
+
+/* Rows that are handed over at once. */
+#define MR_ROWS_HANDED 64
 
 
 /* The rows wanted of one block. */
@@ -18,40 +18,55 @@ typedef struct {
 } mr_rows_group_t;
 
 
-static int mr_rows_pick(mr_session_t *session, const mr_ref_t *refs, size_t n,
-    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
-static int mr_rows_whole(mr_session_t *session, const mr_ref_t *refs, size_t n,
-    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
-static int mr_rows_select(const bson_t *doc, const mr_rows_group_t *groups,
-    size_t n, mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
+static int mr_rows_pick(
+    const mr_rows_t *rows, const mr_ref_t *refs, size_t n, mr_error_t *err);
+static int mr_rows_whole(
+    const mr_rows_t *rows, const mr_ref_t *refs, size_t n, mr_error_t *err);
+static size_t mr_rows_group(
+    const mr_ref_t *refs, size_t n, mr_rows_group_t *groups);
+static int mr_rows_select(const mr_rows_t *rows, const bson_t *doc,
+    const mr_rows_group_t *groups, size_t n, mr_error_t *err);
 static int mr_rows_group_cmp(const void *a, const void *b);
 static int mr_rows_id_cmp(const mr_block_id_t *a, const mr_block_id_t *b);
-static size_t mr_rows_blocks(const mr_ref_t *refs, size_t n);
 static void mr_rows_pipeline(const mr_ref_t *refs, size_t n, bson_t *pipeline);
 static void mr_rows_ids(
     const mr_ref_t *refs, size_t n, bson_t *parent, const char *key);
 static void mr_rows_lists(const mr_ref_t *refs, size_t n, bson_t *parent);
-static size_t mr_rows_same(const mr_ref_t *refs, size_t n, size_t i);
-static int mr_rows_deliver(const bson_t *doc, mr_row_observer_t *observer,
-    void *observer_ctx, mr_error_t *err);
-static int mr_rows_one(const bson_iter_t *iter, mr_row_t *row);
+static int mr_rows_deliver(
+    const mr_rows_t *rows, const bson_t *doc, mr_error_t *err);
+static int mr_rows_one(
+    const bson_iter_t *iter, const mr_block_id_t *id, mr_row_t *row);
+static int mr_rows_hand(
+    const mr_rows_t *rows, const mr_row_t *list, size_t n, mr_error_t *err);
 
 
 int
-mr_session_fetch(void *ctx, const mr_ref_t *refs, size_t n,
-    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err)
+mr_rows_read(
+    const mr_rows_t *rows, const mr_ref_t *refs, size_t n, mr_error_t *err)
 {
-    if (n / MR_ROWS_WHOLE >= mr_rows_blocks(refs, n)) {
-        return mr_rows_whole(ctx, refs, n, observer, observer_ctx, err);
+    return rows->whole ? mr_rows_whole(rows, refs, n, err)
+                       : mr_rows_pick(rows, refs, n, err);
+}
+
+
+size_t
+mr_rows_same(const mr_ref_t *refs, size_t n, size_t i)
+{
+    size_t j;
+
+    for (j = i + 1; j < n; j++) {
+        if (mr_rows_id_cmp(&refs[i].id, &refs[j].id) != 0) {
+            break;
+        }
     }
 
-    return mr_rows_pick(ctx, refs, n, observer, observer_ctx, err);
+    return j - i;
 }
 
 
 static int
-mr_rows_pick(mr_session_t *session, const mr_ref_t *refs, size_t n,
-    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err)
+mr_rows_pick(
+    const mr_rows_t *rows, const mr_ref_t *refs, size_t n, mr_error_t *err)
 {
     int rc;
     bson_t pipeline, opts;
@@ -60,7 +75,7 @@ mr_rows_pick(mr_session_t *session, const mr_ref_t *refs, size_t n,
 
     bson_init(&opts);
 
-    if (mr_session_limit(session, &opts, err) == -1) {
+    if (mr_session_limit(rows->session, &opts, err) == -1) {
         bson_destroy(&opts);
         return -1;
     }
@@ -69,12 +84,12 @@ mr_rows_pick(mr_session_t *session, const mr_ref_t *refs, size_t n,
     mr_rows_pipeline(refs, n, &pipeline);
 
     cursor = mongoc_collection_aggregate(
-        session->blocks, MONGOC_QUERY_NONE, &pipeline, &opts, NULL);
+        rows->blocks, MONGOC_QUERY_NONE, &pipeline, &opts, NULL);
 
     rc = 0;
 
     while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
-        rc = mr_rows_deliver(doc, observer, observer_ctx, err);
+        rc = mr_rows_deliver(rows, doc, err);
     }
 
     if (rc == 0) {
@@ -90,34 +105,27 @@ mr_rows_pick(mr_session_t *session, const mr_ref_t *refs, size_t n,
 
 
 static int
-mr_rows_whole(mr_session_t *session, const mr_ref_t *refs, size_t n,
-    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err)
+mr_rows_whole(
+    const mr_rows_t *rows, const mr_ref_t *refs, size_t n, mr_error_t *err)
 {
     int rc;
-    size_t i, n_groups;
+    size_t n_groups;
     bson_t filter, opts, child;
     const bson_t *doc;
     mongoc_cursor_t *cursor;
     mr_rows_group_t *groups;
 
-    groups = malloc(mr_rows_blocks(refs, n) * sizeof(mr_rows_group_t));
+    groups = malloc(n * sizeof(mr_rows_group_t));
 
     if (groups == NULL) {
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    n_groups = 0;
-
-    for (i = 0; i < n; i += groups[n_groups++].n) {
-        groups[n_groups].refs = &refs[i];
-        groups[n_groups].n = mr_rows_same(refs, n, i);
-    }
-
-    qsort(groups, n_groups, sizeof(mr_rows_group_t), mr_rows_group_cmp);
+    n_groups = mr_rows_group(refs, n, groups);
 
     bson_init(&opts);
 
-    if (mr_session_limit(session, &opts, err) == -1) {
+    if (mr_session_limit(rows->session, &opts, err) == -1) {
         bson_destroy(&opts);
         free(groups);
         return -1;
@@ -131,14 +139,15 @@ mr_rows_whole(mr_session_t *session, const mr_ref_t *refs, size_t n,
     BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &child);
     BSON_APPEND_INT32(&child, "events", 1);
     bson_append_document_end(&opts, &child);
+    BSON_APPEND_INT64(&opts, "batchSize", MR_ROWS_BATCH);
 
     cursor =
-        mongoc_collection_find_with_opts(session->blocks, &filter, &opts, NULL);
+        mongoc_collection_find_with_opts(rows->blocks, &filter, &opts, NULL);
 
     rc = 0;
 
     while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
-        rc = mr_rows_select(doc, groups, n_groups, observer, observer_ctx, err);
+        rc = mr_rows_select(rows, doc, groups, n_groups, err);
     }
 
     if (rc == 0) {
@@ -154,15 +163,32 @@ mr_rows_whole(mr_session_t *session, const mr_ref_t *refs, size_t n,
 }
 
 
+/* One group a block, ordered by block; how many there are. */
+static size_t
+mr_rows_group(const mr_ref_t *refs, size_t n, mr_rows_group_t *groups)
+{
+    size_t i, k;
+
+    for (i = 0, k = 0; i < n; i += groups[k++].n) {
+        groups[k].refs = &refs[i];
+        groups[k].n = mr_rows_same(refs, n, i);
+    }
+
+    qsort(groups, k, sizeof(mr_rows_group_t), mr_rows_group_cmp);
+
+    return k;
+}
+
+
 /* The rows wanted of a block that came whole. */
 static int
-mr_rows_select(const bson_t *doc, const mr_rows_group_t *groups, size_t n,
-    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err)
+mr_rows_select(const mr_rows_t *rows, const bson_t *doc,
+    const mr_rows_group_t *groups, size_t n, mr_error_t *err)
 {
-    size_t k;
+    size_t k, m;
     uint32_t i;
     mr_ref_t ref;
-    mr_row_t row;
+    mr_row_t list[MR_ROWS_HANDED];
     bson_iter_t iter, events;
     mr_rows_group_t key;
     const mr_rows_group_t *group;
@@ -183,28 +209,35 @@ mr_rows_select(const bson_t *doc, const mr_rows_group_t *groups, size_t n,
         return mr_session_damaged(err);
     }
 
-    for (i = 0, k = 0; k < group->n && bson_iter_next(&events); i++) {
+    k = 0;
+    m = 0;
+
+    for (i = 0; k < group->n && bson_iter_next(&events); i++) {
 
         if (group->refs[k].row != i) {
             continue;
         }
 
         k++;
-        memset(&row, 0, sizeof(row));
 
-        if (mr_rows_one(&events, &row) == -1) {
+        if (mr_rows_one(&events, &ref.id, &list[m++]) == -1) {
             return mr_session_damaged(err);
         }
 
-        row.key.epoch = ref.id.epoch;
-        row.key.partition = ref.id.partition;
+        if (m == MR_ROWS_HANDED) {
+            if (mr_rows_hand(rows, list, m, err) == -1) {
+                return -1;
+            }
 
-        if (observer(observer_ctx, &row, err) != 0) {
-            return -1;
+            m = 0;
         }
     }
 
-    return k == group->n ? 0 : mr_session_damaged(err);
+    if (k < group->n) {
+        return mr_session_damaged(err);
+    }
+
+    return mr_rows_hand(rows, list, m, err);
 }
 
 
@@ -236,21 +269,6 @@ mr_rows_id_cmp(const mr_block_id_t *a, const mr_block_id_t *b)
     }
 
     return (a->number > b->number) - (a->number < b->number);
-}
-
-
-static size_t
-mr_rows_blocks(const mr_ref_t *refs, size_t n)
-{
-    size_t i, blocks;
-
-    blocks = 0;
-
-    for (i = 0; i < n; i += mr_rows_same(refs, n, i)) {
-        blocks++;
-    }
-
-    return blocks;
 }
 
 
@@ -371,60 +389,45 @@ mr_rows_lists(const mr_ref_t *refs, size_t n, bson_t *parent)
 }
 
 
-/* How many refs from the i-th on are of the same block. */
-static size_t
-mr_rows_same(const mr_ref_t *refs, size_t n, size_t i)
-{
-    size_t j;
-
-    for (j = i + 1; j < n; j++) {
-        if (mr_rows_id_cmp(&refs[i].id, &refs[j].id) != 0) {
-            break;
-        }
-    }
-
-    return j - i;
-}
-
-
 static int
-mr_rows_deliver(const bson_t *doc, mr_row_observer_t *observer,
-    void *observer_ctx, mr_error_t *err)
+mr_rows_deliver(const mr_rows_t *rows, const bson_t *doc, mr_error_t *err)
 {
-    mr_row_t row;
-    bson_iter_t iter, rows;
+    size_t m;
+    mr_row_t list[MR_ROWS_HANDED];
+    bson_iter_t iter, events;
     mr_block_id_t id;
 
     if (!bson_iter_init_find(&iter, doc, "_id")
         || mr_session_block_id(&iter, &id) == -1
         || !bson_iter_init_find(&iter, doc, "rows")
-        || !BSON_ITER_HOLDS_ARRAY(&iter) || !bson_iter_recurse(&iter, &rows))
+        || !BSON_ITER_HOLDS_ARRAY(&iter) || !bson_iter_recurse(&iter, &events))
     {
         return mr_session_damaged(err);
     }
 
-    while (bson_iter_next(&rows)) {
+    m = 0;
 
-        memset(&row, 0, sizeof(row));
+    while (bson_iter_next(&events)) {
 
-        if (mr_rows_one(&rows, &row) == -1) {
+        if (mr_rows_one(&events, &id, &list[m++]) == -1) {
             return mr_session_damaged(err);
         }
 
-        row.key.epoch = id.epoch;
-        row.key.partition = id.partition;
+        if (m == MR_ROWS_HANDED) {
+            if (mr_rows_hand(rows, list, m, err) == -1) {
+                return -1;
+            }
 
-        if (observer(observer_ctx, &row, err) != 0) {
-            return -1;
+            m = 0;
         }
     }
 
-    return 0;
+    return mr_rows_hand(rows, list, m, err);
 }
 
 
 static int
-mr_rows_one(const bson_iter_t *iter, mr_row_t *row)
+mr_rows_one(const bson_iter_t *iter, const mr_block_id_t *id, mr_row_t *row)
 {
     int found;
     uint32_t len;
@@ -435,6 +438,10 @@ mr_rows_one(const bson_iter_t *iter, mr_row_t *row)
     if (!BSON_ITER_HOLDS_DOCUMENT(iter)) {
         return -1;
     }
+
+    memset(row, 0, sizeof(mr_row_t));
+    row->key.epoch = id->epoch;
+    row->key.partition = id->partition;
 
     bson_iter_document(iter, &len, &data);
     row->data.data = (const char *) data;
@@ -462,4 +469,26 @@ mr_rows_one(const bson_iter_t *iter, mr_row_t *row)
     }
 
     return found == 4 ? 0 : -1;
+}
+
+
+/* Several connections are read at the same time, and one observer hears. */
+static int
+mr_rows_hand(
+    const mr_rows_t *rows, const mr_row_t *list, size_t n, mr_error_t *err)
+{
+    int rc;
+    size_t i;
+
+    rc = 0;
+
+    pthread_mutex_lock(rows->mutex);
+
+    for (i = 0; rc == 0 && i < n; i++) {
+        rc = rows->observer(rows->ctx, &list[i], err);
+    }
+
+    pthread_mutex_unlock(rows->mutex);
+
+    return rc == 0 ? 0 : -1;
 }

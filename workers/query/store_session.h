@@ -2,12 +2,16 @@
 #ifndef MILLRACE_QUERY_STORE_SESSION_H
 #define MILLRACE_QUERY_STORE_SESSION_H
 
+#include <pthread.h>
+
 #include "../common/mongo.h"
+#include "crew.h"
 #include "store.h"
 
 
 struct mr_store_s {
     mr_mongo_t *mongo;
+    mr_crew_t *crew;
 };
 
 
@@ -25,7 +29,20 @@ struct mr_session_s {
     uint32_t left[MR_SPANS];    /* of the current one */
     uint8_t *wanted;
     size_t n_wanted;
+    size_t headers; /* read so far, and */
+    size_t rows;    /* the rows of these blocks */
 };
+
+
+/* One connection's part in a fetch. */
+typedef struct {
+    mr_session_t *session;       /* read only */
+    mongoc_collection_t *blocks; /* the connection's own */
+    int whole;                   /* send all of a block's events */
+    pthread_mutex_t *mutex;      /* held while the observer is called */
+    mr_row_observer_t *observer;
+    void *ctx;
+} mr_rows_t;
 
 
 /* Append maxTimeMS; fails with MR_ERROR_TIMEOUT once it is too late. */
@@ -48,9 +65,16 @@ int mr_session_block_id(const bson_iter_t *iter, mr_block_id_t *ret_id);
 /* Fill *err: what is stored is not as docs/data-model.md says; returns -1. */
 int mr_session_damaged(mr_error_t *err);
 
-/* mr_source_t's fetch() of a session (store_rows.c). */
+/* mr_source_t's fetch() of a session (store_fetch.c). */
 int mr_session_fetch(void *ctx, const mr_ref_t *refs, size_t n,
     mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
+
+/* Read the rows by one connection (store_rows.c).  Any thread. */
+int mr_rows_read(
+    const mr_rows_t *rows, const mr_ref_t *refs, size_t n, mr_error_t *err);
+
+/* How many refs from the i-th on are of the same block. */
+size_t mr_rows_same(const mr_ref_t *refs, size_t n, size_t i);
 
 /* Append a condition: the ledgers of a topic. */
 void mr_session_of_topic(bson_t *filter, const char *topic);

@@ -34,6 +34,7 @@ main(void)
     srunner_add_suite(runner, suite_reply());
     srunner_add_suite(runner, suite_stream());
     srunner_add_suite(runner, suite_accept());
+    srunner_add_suite(runner, suite_crew());
 
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

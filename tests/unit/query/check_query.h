@@ -20,6 +20,7 @@ Suite *suite_stats(void);
 Suite *suite_reply(void);
 Suite *suite_stream(void);
 Suite *suite_accept(void);
+Suite *suite_crew(void);
 
 
 /* A view of a C string. */
