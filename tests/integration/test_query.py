@@ -423,12 +423,12 @@ def test_every_query_walks_an_index_in_its_order(stored, daemon, client,
 
 
 def test_a_long_walk_takes_few_rounds(stored, daemon, client):
-    """Each batch of headers is twice as large as the one before."""
+    """Each batch of headers is as large as all before it."""
 
     profiled(daemon.database, client, user_id="u0", limit=1000)
     more = [op["nreturned"] for op in daemon.database.system.profile.find(
         {"op": "getmore", "command.collection": "blocks"})]
-    assert more[:2] == [16, 32] and len(more) <= 4, more
+    assert more[0] == 16 < more[1] <= 32 and len(more) <= 4, more
 
 
 # GET /stats.

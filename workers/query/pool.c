@@ -250,6 +250,7 @@ mr_pool_job(mr_pool_t *pool, mr_job_t *job)
     }
 
     (void) mr_job_answer(job, &reply);
+    mr_store_tidy(pool->app->store);
 }
 
 

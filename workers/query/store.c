@@ -13,6 +13,9 @@
 #define MR_STORE_CLIENTS 4
 
 
+static void mr_session_free(mr_session_t *session);
+
+
 int
 mr_store_open(const mr_options_t *options, mr_crew_t *crew,
     mr_store_t **ret_store, mr_error_t *err)
@@ -50,6 +53,7 @@ mr_store_open(const mr_options_t *options, mr_crew_t *crew,
     }
 
     store->crew = crew;
+    pthread_mutex_init(&store->mutex, NULL);
 
     *ret_store = store;
 
@@ -61,7 +65,9 @@ void
 mr_store_close(mr_store_t *store)
 {
     if (store != NULL) {
+        mr_store_tidy(store);
         mr_mongo_close(store->mongo);
+        pthread_mutex_destroy(&store->mutex);
         free(store);
     }
 }
@@ -99,11 +105,58 @@ mr_session_open(mr_store_t *store, int64_t deadline, mr_session_t **ret_session,
 void
 mr_session_close(mr_session_t *session)
 {
-    int span;
+    int span, open;
+    mr_store_t *store;
 
     if (session == NULL) {
         return;
     }
+
+    open = 0;
+
+    for (span = 0; span < MR_SPANS; span++) {
+        if (session->walks[span] != NULL
+            && mongoc_cursor_get_id(session->walks[span]) != 0)
+        {
+            open = 1;
+        }
+    }
+
+    if (!open) {
+        mr_session_free(session);
+        return;
+    }
+
+    store = session->store;
+
+    pthread_mutex_lock(&store->mutex);
+    session->next = store->closed;
+    store->closed = session;
+    pthread_mutex_unlock(&store->mutex);
+}
+
+
+void
+mr_store_tidy(mr_store_t *store)
+{
+    mr_session_t *session, *next;
+
+    pthread_mutex_lock(&store->mutex);
+    session = store->closed;
+    store->closed = NULL;
+    pthread_mutex_unlock(&store->mutex);
+
+    for (/* void */; session != NULL; session = next) {
+        next = session->next;
+        mr_session_free(session);
+    }
+}
+
+
+static void
+mr_session_free(mr_session_t *session)
+{
+    int span;
 
     for (span = 0; span < MR_SPANS; span++) {
         mongoc_cursor_destroy(session->walks[span]);

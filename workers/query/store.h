@@ -43,7 +43,16 @@ int mr_store_ping(mr_store_t *store, int64_t timeout, mr_error_t *err);
  */
 int mr_session_open(mr_store_t *store, int64_t deadline,
     mr_session_t **ret_session, mr_error_t *err);
+
+/*
+ * NULL is allowed.  A session with cursors that MongoDB has to be told of is
+ * only put aside, so that an answer need not wait for that: whoever closes
+ * sessions calls mr_store_tidy() once its answer is given.
+ */
 void mr_session_close(mr_session_t *session);
+
+/* End what was put aside.  Any thread. */
+void mr_store_tidy(mr_store_t *store);
 
 /*
  * The blocks of a plan, which must outlive their reading.  Once a session.

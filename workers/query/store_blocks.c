@@ -7,13 +7,14 @@
 
 
 /*
- * Headers of a walk's first batch; each further one has twice as many.  A
- * user's newest events mostly lie in a few blocks, and a header that is not
- * needed costs more than another round.
+ * Headers of a walk's first batch; each further one has as many as all before
+ * it.  A user's newest events mostly lie in a few blocks.  A page without a
+ * user needs all blocks that a moment lies within: of a backlog from eight
+ * partitions some 110.  Ten headers that are not needed cost a round.
  */
-#define MR_BATCH_FIRST 32
-#define MR_BATCH_USER 8
-#define MR_BATCH_MAX 256
+#define MR_BATCH_FIRST 128
+#define MR_BATCH_USER 16
+#define MR_BATCH_MAX 512
 
 /*
  * Above this, one scan an event type costs more than to look at every block
@@ -67,6 +68,7 @@ mr_session_blocks(mr_session_t *session, const mr_plan_t *plan)
 static int
 mr_blocks_next(void *ctx, int span, mr_header_t *ret_header, mr_error_t *err)
 {
+    uint32_t batch;
     const bson_t *doc;
     mr_session_t *session;
     mongoc_cursor_t *cursor;
@@ -81,19 +83,19 @@ mr_blocks_next(void *ctx, int span, mr_header_t *ret_header, mr_error_t *err)
     cursor = session->walks[span];
 
     /* The size counts from the next getMore on. */
-    if (session->left[span] == 0 && session->batches[span] < MR_BATCH_MAX) {
-        session->batches[span] *= 2;
-        mongoc_cursor_set_batch_size(cursor, session->batches[span]);
-        session->left[span] = session->batches[span];
+    if (session->left[span] == 0) {
+        batch = session->asked[span] < MR_BATCH_MAX ? session->asked[span]
+                                                    : MR_BATCH_MAX;
+        mongoc_cursor_set_batch_size(cursor, batch);
+        session->left[span] = batch;
+        session->asked[span] += batch;
     }
 
     if (!mongoc_cursor_next(cursor, &doc)) {
         return mr_session_cursor_end(cursor, "reading blocks", err);
     }
 
-    if (session->left[span] > 0) {
-        session->left[span]--;
-    }
+    session->left[span]--;
 
     if (mr_blocks_header(session, doc, ret_header) == -1) {
         return mr_session_damaged(err);
@@ -135,7 +137,7 @@ mr_blocks_open(mr_session_t *session, int span, mr_error_t *err)
 
     session->walks[span] =
         mongoc_collection_find_with_opts(session->blocks, &filter, &opts, NULL);
-    session->batches[span] = first;
+    session->asked[span] = first;
     session->left[span] = first;
 
     bson_destroy(&filter);

@@ -12,11 +12,14 @@
 struct mr_store_s {
     mr_mongo_t *mongo;
     mr_crew_t *crew;
+    pthread_mutex_t mutex;
+    mr_session_t *closed; /* put aside; guarded by mutex */
 };
 
 
 struct mr_session_s {
     mr_store_t *store;
+    mr_session_t *next; /* of those put aside */
     mongoc_client_t *client;
     int64_t deadline;
 
@@ -25,8 +28,8 @@ struct mr_session_s {
     int merged; /* the classes are one walk */
     mongoc_collection_t *blocks;
     mongoc_cursor_t *walks[MR_SPANS];
-    uint32_t batches[MR_SPANS]; /* size of the next batch */
-    uint32_t left[MR_SPANS];    /* of the current one */
+    uint32_t asked[MR_SPANS]; /* headers, in all batches so far */
+    uint32_t left[MR_SPANS];  /* of the current one */
     uint8_t *wanted;
     size_t n_wanted;
     size_t headers; /* read so far, and */
