@@ -52,8 +52,20 @@ mr_json_string(mr_buf_t *buf, mr_str_t value)
 
     p = buf->data + buf->len;
     *p++ = '"';
+    i = 0;
 
-    for (i = 0; i < value.len; /* void */) {
+    /* Nothing to escape, as in nearly every string. */
+    if (size == value.len + 2) {
+
+        if (value.len > 0) {
+            memcpy(p, value.data, value.len);
+        }
+
+        p += value.len;
+        i = value.len;
+    }
+
+    while (i < value.len) {
         start = i;
 
         while (i < value.len

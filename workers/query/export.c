@@ -14,6 +14,14 @@
 #include "render.h"
 
 
+/*
+ * Parts in which a piece becomes text at the same time, each of so many rows
+ * at least.
+ */
+#define MR_EXPORT_PARTS 4
+#define MR_EXPORT_PART 2048
+
+
 typedef struct {
     mr_plan_t plan;
     mr_params_t params; /* what the plan's views point into */
@@ -27,13 +35,30 @@ typedef struct {
 } mr_export_t;
 
 
+typedef struct {
+    mr_buf_t text;
+    int rc;
+    mr_error_t err;
+} mr_export_part_t;
+
+
+typedef struct {
+    const mr_page_t *page;
+    mr_export_part_t parts[MR_EXPORT_PARTS];
+    size_t n;
+} mr_export_lines_t;
+
+
 static int mr_export_next(void *ctx, const mr_app_t *app,
     const mr_request_t *request, mr_reply_t *reply);
 static int mr_export_piece(mr_export_t *export, const mr_app_t *app,
     const mr_request_t *request, mr_reply_t *reply, int *ret_more,
     mr_error_t *err);
-static int mr_export_render(mr_export_t *export, const mr_page_t *page,
-    int more, mr_buf_t *body, mr_error_t *err);
+static int mr_export_render(mr_export_t *export, const mr_app_t *app,
+    const mr_page_t *page, int more, mr_buf_t *body, mr_error_t *err);
+static int mr_export_lines(
+    mr_crew_t *crew, const mr_page_t *page, mr_buf_t *body, mr_error_t *err);
+static void mr_export_part(void *ctx, size_t number);
 static void mr_export_go_on(mr_export_t *export, const mr_page_t *page);
 static int mr_export_headers(mr_reply_t *reply);
 static void mr_export_free(void *ctx);
@@ -132,7 +157,7 @@ mr_export_piece(mr_export_t *export, const mr_app_t *app,
     export->left -= page.n;
     more = page.more && export->left > 0;
 
-    rc = mr_export_render(export, &page, more, &reply->body, err);
+    rc = mr_export_render(export, app, &page, more, &reply->body, err);
 
     if (rc == 0) {
         mr_export_go_on(export, &page);
@@ -155,22 +180,15 @@ mr_export_piece(mr_export_t *export, const mr_app_t *app,
 
 
 static int
-mr_export_render(mr_export_t *export, const mr_page_t *page, int more,
-    mr_buf_t *body, mr_error_t *err)
+mr_export_render(mr_export_t *export, const mr_app_t *app,
+    const mr_page_t *page, int more, mr_buf_t *body, mr_error_t *err)
 {
     int rc;
-    size_t i;
     mr_buf_t token = MR_BUF_INIT;
     mr_str_t cursor;
 
-    for (i = 0; i < page->n; i++) {
-        if (mr_render_event(body, page->rows[i].data, err) == -1) {
-            return -1;
-        }
-
-        if (mr_buf_append(body, "\n", 1) == -1) {
-            return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
-        }
+    if (mr_export_lines(app->crew, page, body, err) == -1) {
+        return -1;
     }
 
     if (more) {
@@ -198,6 +216,88 @@ mr_export_render(mr_export_t *export, const mr_page_t *page, int more,
     }
 
     return 0;
+}
+
+
+/* One event a line, by as many threads as are free for it. */
+static int
+mr_export_lines(
+    mr_crew_t *crew, const mr_page_t *page, mr_buf_t *body, mr_error_t *err)
+{
+    int rc;
+    size_t i;
+    mr_export_lines_t lines;
+
+    lines.page = page;
+    lines.n = page->n / MR_EXPORT_PART;
+
+    if (lines.n == 0) {
+        lines.n = 1;
+
+    } else if (lines.n > MR_EXPORT_PARTS) {
+        lines.n = MR_EXPORT_PARTS;
+    }
+
+    memset(lines.parts, 0, sizeof(lines.parts));
+    mr_crew_run(crew, mr_export_part, &lines, lines.n);
+
+    rc = 0;
+
+    for (i = 0; i < lines.n; i++) {
+
+        if (rc == 0 && lines.parts[i].rc == -1) {
+            *err = lines.parts[i].err;
+            rc = -1;
+        }
+
+        /* The first one's text begins the body as it is. */
+        if (rc == 0 && i == 0) {
+            *body = lines.parts[0].text;
+            continue;
+        }
+
+        if (rc == 0 && lines.parts[i].text.len > 0
+            && mr_buf_append(
+                   body, lines.parts[i].text.data, lines.parts[i].text.len)
+                   == -1)
+        {
+            rc = mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+        }
+
+        mr_buf_free(&lines.parts[i].text);
+    }
+
+    return rc;
+}
+
+
+/* An mr_crew_task_t. */
+static void
+mr_export_part(void *ctx, size_t number)
+{
+    size_t i, end;
+    mr_export_lines_t *lines;
+    mr_export_part_t *part;
+
+    lines = ctx;
+    part = &lines->parts[number];
+    i = number * lines->page->n / lines->n;
+    end = (number + 1) * lines->page->n / lines->n;
+
+    for (/* void */; i < end; i++) {
+
+        if (mr_render_event(&part->text, lines->page->rows[i].data, &part->err)
+            == -1) {
+            part->rc = -1;
+            return;
+        }
+
+        if (mr_buf_append(&part->text, "\n", 1) == -1) {
+            part->rc = mr_error_set(
+                &part->err, MR_ERROR_MEMORY, NULL, "out of memory");
+            return;
+        }
+    }
 }
 
 
