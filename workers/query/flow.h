@@ -19,7 +19,7 @@
 #define MR_FLOW_CUT (-2) /* end the connection, so that the client sees it */
 
 /* The most that read() is asked for at once. */
-#define MR_FLOW_PIECE ((size_t) 16 * 1024)
+#define MR_FLOW_PIECE ((size_t) 64 * 1024)
 
 
 typedef struct mr_flow_s mr_flow_t;
