@@ -161,6 +161,13 @@ mr_mongo_pop(mr_mongo_t *mongo)
 }
 
 
+mongoc_client_t *
+mr_mongo_try_pop(mr_mongo_t *mongo)
+{
+    return mongoc_client_pool_try_pop(mongo->pool);
+}
+
+
 void
 mr_mongo_push(mr_mongo_t *mongo, mongoc_client_t *client)
 {

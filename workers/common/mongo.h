@@ -38,6 +38,7 @@ void mr_mongo_close(mr_mongo_t *mongo);
  * client belongs to one thread while borrowed.  Any thread.
  */
 mongoc_client_t *mr_mongo_pop(mr_mongo_t *mongo);
+mongoc_client_t *mr_mongo_try_pop(mr_mongo_t *mongo); /* NULL: none is free */
 void mr_mongo_push(mr_mongo_t *mongo, mongoc_client_t *client);
 
 /* The database's name; valid as long as `mongo`. */

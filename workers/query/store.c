@@ -40,8 +40,13 @@ mr_store_open(const mr_options_t *options, mr_crew_t *crew,
         adapted.mongodb.timeout = options->query.timeout;
     }
 
-    /* A query thread has one client, and each of its helpers. */
-    clients = 2 * options->query.threads + MR_STORE_CLIENTS;
+    /*
+     * A query has as many clients as a walk has stretches, and so has one
+     * that was answered but is not tidied up yet; a part of a fetch has one,
+     * whoever reads it.
+     */
+    clients =
+        (2 + 2 * MR_WALK_STRETCHES) * options->query.threads + MR_STORE_CLIENTS;
 
     if (adapted.mongodb.pool < clients) {
         adapted.mongodb.pool = clients;
@@ -115,9 +120,7 @@ mr_session_close(mr_session_t *session)
     open = 0;
 
     for (span = 0; span < MR_SPANS; span++) {
-        if (session->walks[span] != NULL
-            && mongoc_cursor_get_id(session->walks[span]) != 0)
-        {
+        if (mr_walk_unread(&session->walks[span])) {
             open = 1;
         }
     }
@@ -159,7 +162,7 @@ mr_session_free(mr_session_t *session)
     int span;
 
     for (span = 0; span < MR_SPANS; span++) {
-        mongoc_cursor_destroy(session->walks[span]);
+        mr_walk_end(session, &session->walks[span]);
     }
 
     mongoc_collection_destroy(session->blocks);

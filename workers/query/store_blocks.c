@@ -7,16 +7,6 @@
 
 
 /*
- * Headers of a walk's first batch; each further one has as many as all before
- * it.  A user's newest events mostly lie in a few blocks.  A page without a
- * user needs all blocks that a moment lies within: of a backlog from eight
- * partitions some 110.  Ten headers that are not needed cost a round.
- */
-#define MR_BATCH_FIRST 128
-#define MR_BATCH_USER 16
-#define MR_BATCH_MAX 512
-
-/*
  * Above this, one scan an event type costs more than to look at every block
  * of the range; MongoDB itself merges at most 200 scans.
  */
@@ -26,9 +16,12 @@
 
 static int mr_blocks_next(
     void *ctx, int span, mr_header_t *ret_header, mr_error_t *err);
-static int mr_blocks_open(mr_session_t *session, int span, mr_error_t *err);
-static void mr_blocks_any(const mr_plan_t *plan, bson_t *filter);
-static void mr_blocks_filter(const mr_plan_t *plan, int span, bson_t *filter);
+static void mr_blocks_any(
+    const mr_plan_t *plan, const mr_stretch_t *stretch, bson_t *filter);
+static mr_range_t mr_blocks_range(
+    const mr_plan_t *plan, int span, const mr_stretch_t *stretch);
+static void mr_blocks_filter(
+    const mr_plan_t *plan, const mr_range_t *range, bson_t *filter);
 static void mr_blocks_projection(const mr_plan_t *plan, bson_t *opts);
 static void mr_blocks_order(const mr_plan_t *plan, int span, bson_t *opts);
 static int mr_blocks_header(
@@ -65,69 +58,29 @@ mr_session_blocks(mr_session_t *session, const mr_plan_t *plan)
 }
 
 
-static int
-mr_blocks_next(void *ctx, int span, mr_header_t *ret_header, mr_error_t *err)
-{
-    uint32_t batch;
-    const bson_t *doc;
-    mr_session_t *session;
-    mongoc_cursor_t *cursor;
-
-    session = ctx;
-
-    if (session->walks[span] == NULL
-        && mr_blocks_open(session, span, err) == -1) {
-        return -1;
-    }
-
-    cursor = session->walks[span];
-
-    /* The size counts from the next getMore on. */
-    if (session->left[span] == 0) {
-        batch = session->asked[span] < MR_BATCH_MAX ? session->asked[span]
-                                                    : MR_BATCH_MAX;
-        mongoc_cursor_set_batch_size(cursor, batch);
-        session->left[span] = batch;
-        session->asked[span] += batch;
-    }
-
-    if (!mongoc_cursor_next(cursor, &doc)) {
-        return mr_session_cursor_end(cursor, "reading blocks", err);
-    }
-
-    session->left[span]--;
-
-    if (mr_blocks_header(session, doc, ret_header) == -1) {
-        return mr_session_damaged(err);
-    }
-
-    return 1;
-}
-
-
-static int
-mr_blocks_open(mr_session_t *session, int span, mr_error_t *err)
+int
+mr_blocks_find(
+    mr_session_t *session, int span, mr_stretch_t *stretch, mr_error_t *err)
 {
     bson_t filter, opts;
-    uint32_t first;
+    mr_range_t range;
 
     bson_init(&filter);
     bson_init(&opts);
 
     if (session->merged) {
-        mr_blocks_any(session->plan, &filter);
+        mr_blocks_any(session->plan, stretch, &filter);
 
     } else {
-        mr_blocks_filter(session->plan, span, &filter);
+        range = mr_blocks_range(session->plan, span, stretch);
+        mr_blocks_filter(session->plan, &range, &filter);
     }
 
-    first =
-        session->plan->user_id.data != NULL ? MR_BATCH_USER : MR_BATCH_FIRST;
     mr_blocks_projection(session->plan, &opts);
     mr_blocks_order(session->plan, span, &opts);
 
     /* libmongoc changes it later only where it is one of 64 bits. */
-    BSON_APPEND_INT64(&opts, "batchSize", first);
+    BSON_APPEND_INT64(&opts, "batchSize", stretch->asked);
 
     if (mr_session_limit(session, &opts, err) == -1) {
         bson_destroy(&filter);
@@ -135,10 +88,9 @@ mr_blocks_open(mr_session_t *session, int span, mr_error_t *err)
         return -1;
     }
 
-    session->walks[span] =
-        mongoc_collection_find_with_opts(session->blocks, &filter, &opts, NULL);
-    session->asked[span] = first;
-    session->left[span] = first;
+    stretch->cursor =
+        mongoc_collection_find_with_opts(stretch->blocks, &filter, &opts, NULL);
+    stretch->left = stretch->asked;
 
     bson_destroy(&filter);
     bson_destroy(&opts);
@@ -147,36 +99,81 @@ mr_blocks_open(mr_session_t *session, int span, mr_error_t *err)
 }
 
 
+static int
+mr_blocks_next(void *ctx, int span, mr_header_t *ret_header, mr_error_t *err)
+{
+    int rc;
+    const bson_t *doc;
+    mr_session_t *session;
+
+    session = ctx;
+    rc = mr_walk_next(session, span, &doc, err);
+
+    if (rc == 1 && mr_blocks_header(session, doc, ret_header) == -1) {
+        return mr_session_damaged(err);
+    }
+
+    return rc;
+}
+
+
 /* The blocks of all classes, each with its own range. */
 static void
-mr_blocks_any(const mr_plan_t *plan, bson_t *filter)
+mr_blocks_any(
+    const mr_plan_t *plan, const mr_stretch_t *stretch, bson_t *filter)
 {
-    int span;
+    int span, n;
     bson_t list, one;
+    mr_range_t range;
     static const char *const keys[MR_SPANS] = {"0", "1", "2", "3", "4", "5"};
 
     BSON_APPEND_ARRAY_BEGIN(filter, "$or", &list);
 
-    for (span = 0; span < MR_SPANS; span++) {
-        BSON_APPEND_DOCUMENT_BEGIN(&list, keys[span], &one);
-        mr_blocks_filter(plan, span, &one);
+    for (span = 0, n = 0; span < MR_SPANS; span++) {
+        range = mr_blocks_range(plan, span, stretch);
+
+        /* The widest reaches as far as any, so there is always one. */
+        if (range.tmax_from >= range.tmax_to && span != MR_SPAN_ANY) {
+            continue;
+        }
+
+        BSON_APPEND_DOCUMENT_BEGIN(&list, keys[n], &one);
+        mr_blocks_filter(plan, &range, &one);
         bson_append_document_end(&list, &one);
+        n++;
     }
 
     bson_append_array_end(filter, &list);
 }
 
 
+/* What a class has in a stretch. */
+static mr_range_t
+mr_blocks_range(const mr_plan_t *plan, int span, const mr_stretch_t *stretch)
+{
+    mr_range_t range;
+
+    range = mr_plan_range(plan, span);
+
+    if (range.tmax_from < stretch->from) {
+        range.tmax_from = stretch->from;
+    }
+
+    if (range.tmax_to > stretch->to) {
+        range.tmax_to = stretch->to;
+    }
+
+    return range;
+}
+
+
 static void
-mr_blocks_filter(const mr_plan_t *plan, int span, bson_t *filter)
+mr_blocks_filter(const mr_plan_t *plan, const mr_range_t *range, bson_t *filter)
 {
     char digits[16];
     bson_t child, list;
     size_t i;
-    mr_range_t range;
     const char *key;
-
-    range = mr_plan_range(plan, span);
 
     if (plan->user_id.data != NULL) {
         mr_bson_append_text(filter, "users", plan->user_id);
@@ -198,17 +195,17 @@ mr_blocks_filter(const mr_plan_t *plan, int span, bson_t *filter)
         bson_append_document_end(filter, &child);
     }
 
-    BSON_APPEND_INT32(filter, "span", span);
+    BSON_APPEND_INT32(filter, "span", range->span);
 
     BSON_APPEND_DOCUMENT_BEGIN(filter, "tmax", &child);
-    BSON_APPEND_DATE_TIME(&child, "$gte", range.tmax_from);
-    BSON_APPEND_DATE_TIME(&child, "$lt", range.tmax_to);
+    BSON_APPEND_DATE_TIME(&child, "$gte", range->tmax_from);
+    BSON_APPEND_DATE_TIME(&child, "$lt", range->tmax_to);
     bson_append_document_end(filter, &child);
 
     /* Without it MongoDB merges index entries, else copies of blocks. */
-    if (range.tmin_to <= MR_TIMESTAMP_MAX) {
+    if (range->tmin_to <= MR_TIMESTAMP_MAX) {
         BSON_APPEND_DOCUMENT_BEGIN(filter, "tmin", &child);
-        BSON_APPEND_DATE_TIME(&child, "$lt", range.tmin_to);
+        BSON_APPEND_DATE_TIME(&child, "$lt", range->tmin_to);
         bson_append_document_end(filter, &child);
     }
 

@@ -17,6 +17,35 @@ struct mr_store_s {
 };
 
 
+/* Connections on which a walk may begin at the same time. */
+#define MR_WALK_STRETCHES 4
+
+
+/* The blocks of a walk with from <= tmax < to, by one cursor. */
+typedef struct {
+    int64_t from;
+    int64_t to;
+    mongoc_client_t *client;
+    mongoc_collection_t *blocks;
+    mongoc_cursor_t *cursor; /* NULL: it could not be made; see err */
+    mr_error_t err;
+    int begun;           /* `first` was read, or its end was met (NULL), */
+    const bson_t *first; /* and was not given yet */
+    uint32_t asked;      /* headers, in all batches so far */
+    uint32_t left;       /* of the current one */
+} mr_stretch_t;
+
+
+/* The first stretch uses the session's connection, the others their own. */
+typedef struct {
+    mr_session_t *session;
+    int span;
+    mr_stretch_t stretches[MR_WALK_STRETCHES]; /* in the order of the walk */
+    size_t n;                                  /* 0: not begun */
+    size_t at;
+} mr_walk_t;
+
+
 struct mr_session_s {
     mr_store_t *store;
     mr_session_t *next; /* of those put aside */
@@ -27,9 +56,7 @@ struct mr_session_s {
     const mr_plan_t *plan;
     int merged; /* the classes are one walk */
     mongoc_collection_t *blocks;
-    mongoc_cursor_t *walks[MR_SPANS];
-    uint32_t asked[MR_SPANS]; /* headers, in all batches so far */
-    uint32_t left[MR_SPANS];  /* of the current one */
+    mr_walk_t walks[MR_SPANS];
     uint8_t *wanted;
     size_t n_wanted;
     size_t headers; /* read so far, and */
@@ -67,6 +94,21 @@ int mr_session_block_id(const bson_iter_t *iter, mr_block_id_t *ret_id);
 
 /* Fill *err: what is stored is not as docs/data-model.md says; returns -1. */
 int mr_session_damaged(mr_error_t *err);
+
+/*
+ * The next block of a walk (store_walk.c): 1 with *ret_doc set, which is valid
+ * until the next call, 0 at the end, or -1.
+ */
+int mr_walk_next(
+    mr_session_t *session, int span, const bson_t **ret_doc, mr_error_t *err);
+
+/* Has it cursors that MongoDB has to be told of when it ends? */
+int mr_walk_unread(const mr_walk_t *walk);
+void mr_walk_end(mr_session_t *session, mr_walk_t *walk);
+
+/* Make a stretch's cursor, with `asked` as its batch (store_blocks.c). */
+int mr_blocks_find(
+    mr_session_t *session, int span, mr_stretch_t *stretch, mr_error_t *err);
 
 /* mr_source_t's fetch() of a session (store_fetch.c). */
 int mr_session_fetch(void *ctx, const mr_ref_t *refs, size_t n,

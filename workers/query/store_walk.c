@@ -1,0 +1,288 @@
+#include <stdlib.h>
+
+#include <millrace/limits.h>
+
+#include "crew.h"
+#include "store_session.h"
+
+
+/*
+ * Headers of a first batch; each further one has as many as all before it.  A
+ * user's newest events mostly lie in a few blocks.  A page without a user
+ * needs all blocks that a moment lies within: of a backlog from eight
+ * partitions some 110, about evenly in the stretches of a walk, and in the
+ * last of them a few more.  Ten headers that are not needed cost a round.
+ */
+#define MR_BATCH_FIRST 128
+#define MR_BATCH_USER 16
+#define MR_BATCH_LAST 48
+#define MR_BATCH_MAX 512
+
+/* The class that most blocks of a backlog are of. */
+#define MR_WALK_SPAN 5
+
+
+static int mr_walk_open(mr_session_t *session, int span, mr_error_t *err);
+static int mr_walk_moment(
+    const mr_session_t *session, int span, int64_t *ret_moment);
+static void mr_walk_divide(
+    mr_session_t *session, mr_walk_t *walk, int64_t moment);
+static int mr_walk_clients(mr_session_t *session, mr_walk_t *walk);
+static void mr_walk_release(mr_session_t *session, mr_walk_t *walk);
+static void mr_walk_begin(void *ctx, size_t number);
+static int mr_stretch_next(
+    mr_stretch_t *stretch, const bson_t **ret_doc, mr_error_t *err);
+
+
+int
+mr_walk_next(
+    mr_session_t *session, int span, const bson_t **ret_doc, mr_error_t *err)
+{
+    int rc;
+    mr_walk_t *walk;
+
+    walk = &session->walks[span];
+
+    if (walk->n == 0 && mr_walk_open(session, span, err) == -1) {
+        return -1;
+    }
+
+    while (walk->at < walk->n) {
+        rc = mr_stretch_next(&walk->stretches[walk->at], ret_doc, err);
+
+        if (rc != 0) {
+            return rc;
+        }
+
+        walk->at++;
+    }
+
+    return 0;
+}
+
+
+int
+mr_walk_unread(const mr_walk_t *walk)
+{
+    size_t i;
+
+    for (i = 0; i < walk->n; i++) {
+        if (walk->stretches[i].cursor != NULL
+            && mongoc_cursor_get_id(walk->stretches[i].cursor) != 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+void
+mr_walk_end(mr_session_t *session, mr_walk_t *walk)
+{
+    size_t i;
+
+    for (i = 0; i < walk->n; i++) {
+        mongoc_cursor_destroy(walk->stretches[i].cursor);
+    }
+
+    mr_walk_release(session, walk);
+    walk->n = 0;
+}
+
+
+/*
+ * A page that begins at a moment needs all blocks that it lies within before
+ * it can give anything.  So these are asked for in stretches of tmax, on as
+ * many connections, at the same time.
+ */
+static int
+mr_walk_open(mr_session_t *session, int span, mr_error_t *err)
+{
+    int64_t moment;
+    mr_walk_t *walk;
+
+    walk = &session->walks[span];
+    walk->session = session;
+    walk->span = span;
+    walk->at = 0;
+
+    if (mr_walk_moment(session, span, &moment)) {
+        mr_walk_divide(session, walk, moment);
+
+        if (mr_walk_clients(session, walk) == 0) {
+            mr_crew_run(session->store->crew, mr_walk_begin, walk, walk->n);
+            return 0;
+        }
+    }
+
+    walk->n = 1;
+    walk->stretches[0].from = 0;
+    walk->stretches[0].to = INT64_MAX;
+    walk->stretches[0].asked =
+        session->plan->user_id.data != NULL ? MR_BATCH_USER : MR_BATCH_FIRST;
+    walk->stretches[0].blocks = session->blocks;
+
+    return mr_blocks_find(session, span, &walk->stretches[0], err);
+}
+
+
+/* Does the page begin at a moment, and do many blocks lie around it? */
+static int
+mr_walk_moment(const mr_session_t *session, int span, int64_t *ret_moment)
+{
+    int64_t from, to;
+
+    if (session->plan->user_id.data != NULL
+        || (!session->merged && span != MR_WALK_SPAN))
+    {
+        return 0;
+    }
+
+    mr_plan_times(session->plan, &from, &to);
+
+    if (session->plan->order == MR_ORDER_ASC) {
+        *ret_moment = from;
+        return from > 0;
+    }
+
+    *ret_moment = to;
+
+    return to <= MR_TIMESTAMP_MAX;
+}
+
+
+/*
+ * In the order of the walk: quarters of the class' width behind the moment,
+ * the first and the last one without an end.
+ */
+static void
+mr_walk_divide(mr_session_t *session, mr_walk_t *walk, int64_t moment)
+{
+    size_t i, place;
+    int64_t step;
+    mr_stretch_t *stretch;
+
+    step = mr_span_width(MR_WALK_SPAN) / MR_WALK_STRETCHES;
+    walk->n = MR_WALK_STRETCHES;
+
+    for (i = 0; i < MR_WALK_STRETCHES; i++) {
+        place = session->plan->order == MR_ORDER_ASC
+                    ? i
+                    : MR_WALK_STRETCHES - 1 - i;
+
+        stretch = &walk->stretches[i];
+        stretch->from = place == 0 ? 0 : moment + (int64_t) place * step;
+        stretch->to = place == MR_WALK_STRETCHES - 1
+                          ? INT64_MAX
+                          : moment + (int64_t) (place + 1) * step;
+        stretch->asked =
+            i == MR_WALK_STRETCHES - 1 ? MR_BATCH_LAST : MR_BATCH_FIRST;
+    }
+}
+
+
+/* A connection for each; -1 if there are not enough now. */
+static int
+mr_walk_clients(mr_session_t *session, mr_walk_t *walk)
+{
+    size_t i;
+    mr_mongo_t *mongo;
+    mr_stretch_t *stretch;
+
+    mongo = session->store->mongo;
+
+    for (i = 0; i < walk->n; i++) {
+        stretch = &walk->stretches[i];
+        stretch->client = i == 0 ? session->client : mr_mongo_try_pop(mongo);
+
+        if (stretch->client == NULL) {
+            walk->n = i;
+            mr_walk_release(session, walk);
+            return -1;
+        }
+
+        stretch->blocks = i == 0 ? session->blocks
+                                 : mr_mongo_collection(
+                                     mongo, stretch->client, MR_MONGO_BLOCKS);
+    }
+
+    return 0;
+}
+
+
+static void
+mr_walk_release(mr_session_t *session, mr_walk_t *walk)
+{
+    size_t i;
+
+    for (i = 1; i < walk->n; i++) {
+        mongoc_collection_destroy(walk->stretches[i].blocks);
+        mr_mongo_push(session->store->mongo, walk->stretches[i].client);
+    }
+}
+
+
+/* An mr_crew_task_t.  What fails is told when the walk has come to it. */
+static void
+mr_walk_begin(void *ctx, size_t number)
+{
+    mr_walk_t *walk;
+    mr_stretch_t *stretch;
+
+    walk = ctx;
+    stretch = &walk->stretches[number];
+    stretch->begun = 1;
+    stretch->err = (mr_error_t) MR_ERROR_INIT;
+
+    if (mr_blocks_find(walk->session, walk->span, stretch, &stretch->err) == -1)
+    {
+        return;
+    }
+
+    if (!mongoc_cursor_next(stretch->cursor, &stretch->first)) {
+        stretch->first = NULL;
+    }
+}
+
+
+static int
+mr_stretch_next(mr_stretch_t *stretch, const bson_t **ret_doc, mr_error_t *err)
+{
+    uint32_t batch;
+
+    if (stretch->cursor == NULL) {
+        *err = stretch->err;
+        return -1;
+    }
+
+    if (stretch->begun) {
+        stretch->begun = 0;
+
+        if (stretch->first == NULL) {
+            return mr_session_cursor_end(
+                stretch->cursor, "reading blocks", err);
+        }
+
+        stretch->left--;
+        *ret_doc = stretch->first;
+        return 1;
+    }
+
+    /* The size counts from the next getMore on. */
+    if (stretch->left == 0) {
+        batch = stretch->asked < MR_BATCH_MAX ? stretch->asked : MR_BATCH_MAX;
+        mongoc_cursor_set_batch_size(stretch->cursor, batch);
+        stretch->left = batch;
+        stretch->asked += batch;
+    }
+
+    if (!mongoc_cursor_next(stretch->cursor, ret_doc)) {
+        return mr_session_cursor_end(stretch->cursor, "reading blocks", err);
+    }
+
+    stretch->left--;
+
+    return 1;
+}
