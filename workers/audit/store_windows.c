@@ -4,11 +4,12 @@
 
 
 /* Span classes of blocks and how wide each is at most (docs/data-model.md). */
-#define WINDOWS_CLASSES 5
+#define WINDOWS_CLASSES 6
 
 
 static const int64_t windows_widths[WINDOWS_CLASSES] = {INT64_C(10000),
-    INT64_C(600000), INT64_C(86400000), INT64_C(2592000000), INT64_MAX};
+    INT64_C(600000), INT64_C(86400000), INT64_C(2592000000), INT64_MAX,
+    INT64_C(300000)};
 
 
 typedef struct {
