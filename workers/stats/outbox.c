@@ -127,6 +127,12 @@ outbox_send_one(mr_member_t *member, mr_buf_t *key, mr_buf_t *value,
 
     for (;;) {
 
+        /* This process may have been suspended since the one before. */
+        if (!mr_lease_valid(&member->lease, mr_time_monotonic())) {
+            return mr_error_set(
+                err, MR_ERROR_FENCED, NULL, "the lease is over");
+        }
+
         if (mr_publisher_send(member->publisher, k, v, item, err) == 0) {
             return 0;
         }
