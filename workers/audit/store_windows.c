@@ -1,15 +1,7 @@
 #include <string.h>
 
+#include "../common/span_class.h"
 #include "store_private.h"
-
-
-/* Span classes of blocks and how wide each is at most (docs/data-model.md). */
-#define WINDOWS_CLASSES 6
-
-
-static const int64_t windows_widths[WINDOWS_CLASSES] = {INT64_C(10000),
-    INT64_C(600000), INT64_C(86400000), INT64_C(2592000000), INT64_MAX,
-    INT64_C(300000)};
 
 
 typedef struct {
@@ -108,15 +100,15 @@ mr_store_events(mr_store_t *store, mr_audit_t *audit, mr_error_t *err)
     int32_t span;
     bson_t *filter, *opts, bounds;
 
-    for (span = 0; span < WINDOWS_CLASSES; span++) {
+    for (span = 0; span < MR_SPANS; span++) {
         filter = BCON_NEW("span", BCON_INT32(span));
 
         BSON_APPEND_DOCUMENT_BEGIN(filter, "tmax", &bounds);
         BSON_APPEND_DATE_TIME(&bounds, "$gte", audit->from);
 
-        if (windows_widths[span] != INT64_MAX) {
+        if (span != MR_SPAN_ANY) {
             BSON_APPEND_DATE_TIME(
-                &bounds, "$lt", audit->to + windows_widths[span]);
+                &bounds, "$lt", audit->to + mr_span_width(span));
         }
 
         bson_append_document_end(filter, &bounds);

@@ -18,17 +18,6 @@ static int mr_plan_times_read(
 static int mr_plan_digest_add(mr_buf_t *buf, mr_str_t text);
 
 
-/* By number: the class of five minutes is younger than the others. */
-static const int64_t mr_span_widths[MR_SPANS] = {
-    INT64_C(10) * 1000,
-    INT64_C(600) * 1000,
-    INT64_C(86400) * 1000,
-    INT64_C(30) * 86400 * 1000,
-    -1,
-    INT64_C(300) * 1000,
-};
-
-
 int
 mr_plan_create(const mr_params_t *params, int64_t limit_max,
     mr_plan_t *ret_plan, mr_error_t *err)
@@ -161,13 +150,6 @@ int
 mr_plan_by_tmin(const mr_plan_t *plan, int span)
 {
     return span == MR_SPAN_ANY && plan->order == MR_ORDER_ASC;
-}
-
-
-int64_t
-mr_span_width(int span)
-{
-    return mr_span_widths[span];
 }
 
 

@@ -11,6 +11,7 @@
 #include <millrace/error.h>
 #include <millrace/hash.h>
 
+#include "../common/span_class.h"
 #include "key.h"
 #include "params.h"
 
@@ -18,10 +19,6 @@
 #define MR_LIMIT_DEFAULT 100
 #define MR_LIMIT_MAX 1000
 #define MR_LIMIT_LINES 1000000 /* as NDJSON */
-
-/* Classes of a block's tmax - tmin; docs/data-model.md, `blocks.span`. */
-#define MR_SPANS 6
-#define MR_SPAN_ANY 4
 
 
 /*
@@ -74,8 +71,5 @@ mr_range_t mr_plan_range(const mr_plan_t *plan, int span);
  * of how early the events of a block without a bounded width are.
  */
 int mr_plan_by_tmin(const mr_plan_t *plan, int span);
-
-/* The widest tmax - tmin of a class in ms; -1 for MR_SPAN_ANY: no bound. */
-int64_t mr_span_width(int span);
 
 #endif /* MILLRACE_QUERY_PLAN_H */

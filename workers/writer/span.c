@@ -8,8 +8,7 @@
 
 typedef struct {
     int number;
-    int64_t width; /* ms */
-    int half;      /* of the next class: its stretches are cut in two */
+    int half; /* of the next class: its stretches are cut in two */
 } span_class_t;
 
 
@@ -20,11 +19,11 @@ static size_t span_cut_class(const int64_t *times, uint32_t *rest, size_t n,
 
 /* The narrowest first. */
 static const span_class_t span_classes[MR_SPANS - 1] = {
-    {0, INT64_C(10) * 1000, 0},
-    {5, INT64_C(5) * 60 * 1000, 1},
-    {1, INT64_C(10) * 60 * 1000, 0},
-    {2, INT64_C(24) * 3600 * 1000, 0},
-    {3, INT64_C(30) * 24 * 3600 * 1000, 0},
+    {0, 0},
+    {5, 1},
+    {1, 0},
+    {2, 0},
+    {3, 0},
 };
 
 
@@ -34,7 +33,7 @@ mr_span_class(int64_t width)
     size_t i;
 
     for (i = 0; i < MR_SPANS - 1; i++) {
-        if (width <= span_classes[i].width) {
+        if (width <= mr_span_width(span_classes[i].number)) {
             return span_classes[i].number;
         }
     }
@@ -72,18 +71,19 @@ mr_span_cut(
     for (i = 0; i < MR_SPANS - 1 && rest > 0; i++) {
 
         if (span_classes[i].half) {
-            half = span_classes[i].width;
+            half = mr_span_width(span_classes[i].number);
             continue;
         }
 
-        rest = span_cut_class(times, scratch, rest, span_classes[i].width, half,
-            enough, ret_groups, &group);
+        rest = span_cut_class(times, scratch, rest,
+            mr_span_width(span_classes[i].number), half, enough, ret_groups,
+            &group);
         half = 0;
     }
 
     if (rest <= n / SPAN_FEW) {
-        (void) span_cut_class(times, scratch, rest, span_classes[0].width, 0, 1,
-            ret_groups, &group);
+        (void) span_cut_class(times, scratch, rest,
+            mr_span_width(span_classes[0].number), 0, 1, ret_groups, &group);
         return group;
     }
 

@@ -27,10 +27,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../common/span_class.h"
 
-/* The classes of docs/data-model.md; one has no width. */
-#define MR_SPANS 6
-#define MR_SPAN_ANY 4
 
 /* The narrowest class for events that lie `width` ms apart. */
 int mr_span_class(int64_t width);
