@@ -71,21 +71,19 @@ mr_store_changes(mr_store_t *store, const mr_progress_t *merged, mr_age_t age,
         "{", "$gt", BCON_INT64(merged->flush), "}");
     changes_age(filter, age, since);
 
-    BSON_APPEND_DOCUMENT_BEGIN(&opts, "sort", &index);
+    bson_init(&index);
     BSON_APPEND_INT32(&index, "_id.partition", 1);
     BSON_APPEND_INT32(&index, "flush", 1);
-    bson_append_document_end(&opts, &index);
 
-    /* Rather than one walk for each width. */
-    BSON_APPEND_DOCUMENT_BEGIN(&opts, "hint", &index);
-    BSON_APPEND_INT32(&index, "_id.partition", 1);
-    BSON_APPEND_INT32(&index, "flush", 1);
-    bson_append_document_end(&opts, &index);
+    /* By this index, rather than by one walk for each width. */
+    BSON_APPEND_DOCUMENT(&opts, "sort", &index);
+    BSON_APPEND_DOCUMENT(&opts, "hint", &index);
 
     changes->cursor =
         mongoc_collection_find_with_opts(store->partials, filter, &opts, NULL);
 
     bson_destroy(filter);
+    bson_destroy(&index);
     bson_destroy(&opts);
 
     *ret_changes = changes;
