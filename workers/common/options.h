@@ -120,12 +120,4 @@ void mr_options_free(mr_options_t *options);
  */
 void mr_options_document(void);
 
-/*
- * The command line that all daemons share: [-c FILE] [-t] [-h] [-V].  -t
- * checks the configuration and exits.  Every start makes the same checks.
- * Returns the exit status, or -1 to go on with *ret_options set.
- */
-int mr_options_command_line(
-    int argc, char **argv, const char *program, mr_options_t *ret_options);
-
 #endif /* MILLRACE_OPTIONS_H */

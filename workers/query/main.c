@@ -1,9 +1,9 @@
 #include <malloc.h>
 #include <sys/resource.h>
 
+#include "../common/command_line.h"
 #include "../common/log.h"
 #include "../common/metrics.h"
-#include "../common/options.h"
 #include "../common/run.h"
 #include "health.h"
 #include "route.h"
@@ -33,12 +33,13 @@ main(int argc, char **argv)
     mr_app_t app = {NULL, NULL, NULL, NULL, NULL};
     mr_error_t err = MR_ERROR_INIT;
     mr_options_t options;
+    mr_command_line_t line = {.program = "millrace-query"};
 
-    mr_log_init("millrace-query");
+    mr_log_init(line.program);
     (void) mallopt(M_MMAP_THRESHOLD, MR_MAIN_MAPPED);
     (void) mallopt(M_ARENA_MAX, MR_MAIN_ARENAS);
 
-    rc = mr_options_command_line(argc, argv, "millrace-query", &options);
+    rc = mr_command_line(&line, argc, argv, &options);
 
     if (rc != -1) {
         return rc;

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "../common/command_line.h"
 #include "../common/log.h"
 #include "../common/run.h"
 
@@ -20,10 +21,11 @@ main(int argc, char **argv)
     int status;
     mr_error_t err;
     mr_options_t options;
+    mr_command_line_t line = {.program = "millrace-stats"};
 
-    mr_log_init("millrace-stats");
+    mr_log_init(line.program);
 
-    status = mr_options_command_line(argc, argv, "millrace-stats", &options);
+    status = mr_command_line(&line, argc, argv, &options);
     if (status != -1) {
         return status;
     }

@@ -1,7 +1,7 @@
 #include <stdio.h>
 
+#include "../common/command_line.h"
 #include "../common/log.h"
-#include "../common/options.h"
 #include "../common/run.h"
 #include "operator.h"
 #include "writer.h"
@@ -17,17 +17,33 @@ main(int argc, char **argv)
     mr_order_t order;
     mr_error_t err;
     mr_options_t options;
+    const char *gap = NULL, *epoch = NULL;
+
+    const mr_command_option_t own[] = {
+        {.name = "accept-gap",
+            .value = "PARTITION",
+            .text = &gap,
+            .help = "tell a partition that has stopped at a gap to go on"},
+        {.name = "new-epoch",
+            .value = "PARTITION",
+            .text = &epoch,
+            .help = "tell a partition that has stopped at another log to\n"
+                    "begin with it"},
+        {.name = NULL}};
+
+    const mr_command_line_t line = {.program = PROGRAM, .options = own};
 
     mr_log_init(PROGRAM);
 
-    if (mr_operator_parse(&argc, argv, &order, &err) != 0) {
-        (void) fprintf(stderr, "%s: %s\n", PROGRAM, err.message);
-        return 2;
-    }
-
-    rc = mr_options_command_line(argc, argv, PROGRAM, &options);
+    rc = mr_command_line(&line, argc, argv, &options);
     if (rc != -1) {
         return rc;
+    }
+
+    if (mr_operator_order(gap, epoch, &order, &err) != 0) {
+        (void) fprintf(stderr, "%s: %s\n", PROGRAM, err.message);
+        mr_options_free(&options);
+        return 2;
     }
 
     if (order.what != MR_RESUME_NONE) {

@@ -14,53 +14,26 @@ static int operator_partition(
 
 
 int
-mr_operator_parse(
-    int *argc, char **argv, mr_order_t *ret_order, mr_error_t *err)
+mr_operator_order(
+    const char *gap, const char *epoch, mr_order_t *ret_order, mr_error_t *err)
 {
-    int i, k;
-    mr_order_t order, one;
+    ret_order->what = MR_RESUME_NONE;
+    ret_order->partition = -1;
 
-    order.what = MR_RESUME_NONE;
-    order.partition = -1;
-
-    for (i = 1; i < *argc; i++) {
-
-        if (strcmp(argv[i], "--accept-gap") == 0) {
-            one.what = MR_RESUME_GAP;
-
-        } else if (strcmp(argv[i], "--new-epoch") == 0) {
-            one.what = MR_RESUME_EPOCH;
-
-        } else {
-            continue;
-        }
-
-        if (order.what != MR_RESUME_NONE) {
-            return mr_error_set(err, MR_ERROR_ARGUMENT, NULL,
-                "only one of --accept-gap and --new-epoch at a time");
-        }
-
-        if (i + 1 == *argc) {
-            return mr_error_set(err, MR_ERROR_ARGUMENT, NULL,
-                "%s needs the number of a partition", argv[i]);
-        }
-
-        if (operator_partition(argv[i + 1], &one.partition, err) != 0) {
-            return -1;
-        }
-
-        order = one;
-
-        /* argv ends with NULL, which moves up as well. */
-        for (k = i; k + 2 <= *argc; k++) {
-            argv[k] = argv[k + 2];
-        }
-
-        *argc -= 2;
-        i--;
+    if (gap && epoch) {
+        return mr_error_set(err, MR_ERROR_ARGUMENT, NULL,
+            "only one of --accept-gap and --new-epoch at a time");
     }
 
-    *ret_order = order;
+    if (gap) {
+        ret_order->what = MR_RESUME_GAP;
+        return operator_partition(gap, &ret_order->partition, err);
+    }
+
+    if (epoch) {
+        ret_order->what = MR_RESUME_EPOCH;
+        return operator_partition(epoch, &ret_order->partition, err);
+    }
 
     return 0;
 }

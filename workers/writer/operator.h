@@ -21,11 +21,11 @@ typedef struct {
 
 
 /*
- * Take the order out of the command line, so that what remains is what all
- * daemons share.  Fails with MR_ERROR_ARGUMENT.
+ * The order of a command line: what --accept-gap and --new-epoch were given,
+ * or NULL.  Fails with MR_ERROR_ARGUMENT.
  */
-int mr_operator_parse(
-    int *argc, char **argv, mr_order_t *ret_order, mr_error_t *err);
+int mr_operator_order(
+    const char *gap, const char *epoch, mr_order_t *ret_order, mr_error_t *err);
 
 /* Give the order; prints what was done.  Fails as mr_store_order(). */
 int mr_operator_give(

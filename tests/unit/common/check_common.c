@@ -115,6 +115,7 @@ main(void)
     runner = srunner_create(mr_suite_options());
 
     srunner_add_suite(runner, mr_suite_options_errors());
+    srunner_add_suite(runner, mr_suite_command_line());
     srunner_add_suite(runner, mr_suite_log());
     srunner_add_suite(runner, mr_suite_metrics());
     srunner_add_suite(runner, mr_suite_run());

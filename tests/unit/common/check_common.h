@@ -8,6 +8,7 @@
 
 
 Suite *mr_suite_options(void);
+Suite *mr_suite_command_line(void);
 Suite *mr_suite_options_errors(void);
 Suite *mr_suite_log(void);
 Suite *mr_suite_metrics(void);

@@ -6,16 +6,6 @@
 #include "check_common.h"
 
 
-typedef struct {
-    char **argv;
-    int argc;
-    int status;
-} mr_command_t;
-
-
-static void mr_command(void *ctx);
-
-
 /* Each is refused, in this line, with this in the message. */
 static const struct {
     const char *text;
@@ -285,55 +275,6 @@ START_TEST(secret)
 END_TEST
 
 
-static const struct {
-    const char *arguments[4];
-    int status;
-    const char *output;
-} commands[] = {
-    {{"-h"}, 0, "usage: check-common [-c FILE]"},
-    {{"--help"}, 0, "usage: "},
-    {{"-V"}, 0, "check-common "},
-    {{"--document"}, 0, "## [kafka]"},
-    {{"-t"}, 0, "no file: the configuration is good"},
-    {{"-t", "-c", "conf/millrace.conf"}, 0, "the configuration is good"},
-    {{"-c", "conf/millrace.conf"}, -1, ""},
-    {{"-c"}, 2, ""},
-    {{"-x"}, 2, ""},
-    {{"extra"}, 2, ""},
-    {{"-c", "/nowhere"}, 1, ""},
-    {{"-t", "-c", "/nowhere"}, 1, ""},
-};
-
-
-START_TEST(command)
-{
-    char *argv[6], *output;
-    mr_command_t run;
-
-    argv[0] = (char *) "check-common";
-    run.argv = argv;
-
-    for (run.argc = 1; run.argc < 5; run.argc++) {
-
-        argv[run.argc] = (char *) commands[_i].arguments[run.argc - 1];
-
-        if (argv[run.argc] == NULL) {
-            break;
-        }
-    }
-
-    argv[run.argc] = NULL;
-
-    output = mr_check_capture(STDOUT_FILENO, mr_command, &run);
-
-    ck_assert_int_eq(run.status, commands[_i].status);
-    ck_assert_msg(strstr(output, commands[_i].output) != NULL, "%s", output);
-
-    free(output);
-}
-END_TEST
-
-
 Suite *
 mr_suite_options_errors(void)
 {
@@ -354,26 +295,8 @@ mr_suite_options_errors(void)
     tcase_add_test(tc, too_long);
     tcase_add_test(tc, no_file);
     tcase_add_test(tc, secret);
-    tcase_add_loop_test(
-        tc, command, 0, (int) (sizeof(commands) / sizeof(commands[0])));
 
     suite_add_tcase(suite, tc);
 
     return suite;
-}
-
-
-static void
-mr_command(void *ctx)
-{
-    mr_command_t *run;
-    mr_options_t options;
-
-    run = ctx;
-    run->status =
-        mr_options_command_line(run->argc, run->argv, "check-common", &options);
-
-    if (run->status == -1) {
-        mr_options_free(&options);
-    }
 }
