@@ -22,6 +22,7 @@ typedef struct {
     const mr_command_line_t *line;
     const mr_command_option_t *options[MR_COMMAND_MAX];
     int n;
+    int n_own;
 } mr_command_t;
 
 
@@ -29,8 +30,7 @@ static void mr_command_add(
     mr_command_t *command, const mr_command_option_t *options);
 static int mr_command_parse(const mr_command_t *command, int argc, char **argv);
 static int mr_command_find(const mr_command_t *command, int letter);
-static int mr_command_take(
-    const mr_command_t *command, const mr_command_option_t *option);
+static int mr_command_take(const mr_command_t *command, int index);
 static int mr_command_seconds(const char *text, int64_t *ret_ms);
 static int mr_command_load(const mr_command_line_t *line, const char *path,
     int test, mr_options_t *ret_options);
@@ -71,6 +71,7 @@ mr_command_line(const mr_command_line_t *line, int argc, char **argv,
         {.name = NULL}};
 
     mr_command_add(&command, line->options);
+    command.n_own = command.n;
     mr_command_add(&command, shared);
 
     if (mr_command_parse(&command, argc, argv) == -1) {
@@ -155,7 +156,7 @@ mr_command_parse(const mr_command_t *command, int argc, char **argv)
             return -1;
         }
 
-        if (mr_command_take(command, command->options[index]) == -1) {
+        if (mr_command_take(command, index) == -1) {
             return -1;
         }
     }
@@ -188,11 +189,13 @@ mr_command_find(const mr_command_t *command, int letter)
 
 
 static int
-mr_command_take(const mr_command_t *command, const mr_command_option_t *option)
+mr_command_take(const mr_command_t *command, int index)
 {
     const char *program;
+    const mr_command_option_t *option;
 
     program = command->line->program;
+    option = command->options[index];
 
     if (option->flag) {
         *option->flag = 1;
@@ -210,7 +213,7 @@ mr_command_take(const mr_command_t *command, const mr_command_option_t *option)
         return -1;
     }
 
-    if (*option->text) {
+    if (*option->text && index < command->n_own) {
         (void) fprintf(
             stderr, "%s: --%s is given twice\n", program, option->name);
         return -1;

@@ -14,14 +14,18 @@
 #define MR_COMMAND_SECONDS_MAX 3600 /* of an option that takes seconds */
 
 
-/* One of flag, text and ms is set, and by that it is known what is taken. */
+/*
+ * One of flag, text and ms is set, and by that it is known what is taken.  A
+ * text can be given only once, but for -c, of which the last counts, so that
+ * what a script has can be overridden.
+ */
 typedef struct {
     const char *name;  /* without its dashes; NULL ends the table */
     char letter;       /* 0: only the name */
     const char *value; /* what is taken, for the usage; NULL with a flag */
     const char *help;  /* lines end with \n but for the last */
     int *flag;         /* set to 1 */
-    const char **text; /* set to what is in argv; given only once */
+    const char **text; /* set to what is in argv */
     int64_t *ms;       /* set to ms: whole seconds are taken, from 1 on */
 } mr_command_option_t;
 

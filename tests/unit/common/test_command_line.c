@@ -42,7 +42,7 @@ static const struct {
     {{"-t", "-c", "/nowhere"}, 3, ""},
     {{"-y", "--name", "x", "--wait", "3600"}, -1, ""},
     {{"--name", "x", "--name", "y"}, 2, ""},
-    {{"-t", "-c", "a", "-c", "b"}, 2, ""},
+    {{"-c", "/nowhere", "-c", "conf/millrace.conf"}, -1, ""},
     {{"--name"}, 2, ""},
     {{"--yes=1"}, 2, ""},
     {{"--wait", "0"}, 2, ""},
