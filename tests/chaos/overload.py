@@ -50,7 +50,7 @@ sys.path[:0] = [HERE, os.path.join(REPO, "tests", "integration"),
                 os.path.join(REPO, "loadtest")]
 
 # Before what puts other folders in front, with a run.py of their own.
-from run import RESULTS, Timeline  # noqa: E402
+from run import RESULTS, Timeline, end_by_signals  # noqa: E402
 
 import verdict  # noqa: E402
 import cpu  # noqa: E402
@@ -78,6 +78,7 @@ class Phase:
         self.log = run.stack.path(f"sent-{name}.log")
         self.out = run.stack.path(f"load-{name}.json")
         run.logs.append(self.log)
+        run.phases.append(self)
         self.process = subprocess.Popen(
             [os.path.join(run.stack.build, "millrace-load"), "-q",
              "-s", str(len(run.logs)), "-k", str(run.args.batch),
@@ -86,6 +87,11 @@ class Phase:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=lambda: os.sched_setaffinity(0, run.sender))
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def finish(self):
         """With the CPU time of each part, in seconds a second."""
@@ -206,6 +212,7 @@ class Overload:
         self.sender = args.sender
         self.probes = Probes(self.stack, 1)
         self.logs, self.problems, self.result = [], [], {}
+        self.phases = []
 
     def run(self):
         # The audit reads so many blocks in one snapshot.
@@ -402,6 +409,9 @@ def run(args):
                 overload.run()
             except Exception as error:
                 overload.problems.append(f"{type(error).__name__}: {error}")
+            finally:
+                for phase in overload.phases:
+                    phase.end()
             problems, result = overload.problems, overload.result
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -431,6 +441,8 @@ def main():
                         "until all that was accepted must be stored")
     parser.add_argument("-b", "--build", default="build")
     args = parser.parse_args()
+
+    end_by_signals()
 
     args.sender = os.sched_getaffinity(0)
     if len(args.sender) > 1:

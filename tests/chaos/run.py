@@ -20,6 +20,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -90,6 +91,13 @@ class Load:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+def end_by_signals():
+    """What was started ends with the run, also where Ctrl-C is ignored."""
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(143))
 
 
 def apart(arguments):
@@ -225,6 +233,7 @@ def main(argv=None):
     if (arguments.network or arguments.disks) and ALONE not in os.environ:
         apart(sys.argv[1:] if argv is None else argv)
 
+    end_by_signals()
     result = run(arguments)
     os.makedirs(RESULTS, exist_ok=True)
     path = os.path.join(RESULTS, f"run-{arguments.seed}.json")
