@@ -47,8 +47,9 @@ TOPIC = ['8', 'message.timestamp.type=LogAppendTime',
          'file.delete.delay.ms=1000']
 BROKER = {'log.retention.check.interval.ms': '5000'}
 
-# As ngx_http_millrace_conf.c has it, for whatever -X does not set.
-MODULE_DEFAULTS = {'linger.ms': '5'}
+# Of librdkafka alone, for whatever -X does not set: as long as the module
+# collects, by millrace_linger and linger.ms together.
+ALONE = {'linger.ms': '5'}
 
 FOREIGN = 0.10      # share of the machine that others may use
 
@@ -70,8 +71,7 @@ class Bench:
         self.guards = []
         self.nginx = {}
         self.go = None
-        self.settings = {**MODULE_DEFAULTS, **dict(
-            pair.split('=', 1) for pair in args.kafka)}
+        self.settings = dict(pair.split('=', 1) for pair in args.kafka)
 
     # Servers.
 
@@ -179,7 +179,7 @@ class Bench:
         """Run librdkafka alone; its result."""
         self.seed += 1
         pairs = []
-        for name, value in self.settings.items():
+        for name, value in {**ALONE, **self.settings}.items():
             pairs += ['-X', f'{name}={value}']
         done = subprocess.run(
             [self.program('raw_producer'), '-b', self.kafka.brokers,

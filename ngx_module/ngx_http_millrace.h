@@ -41,6 +41,9 @@
  */
 #define NGX_HTTP_MILLRACE_CHUNK 64
 
+/* Parts that a topic's partitions are divided into, to take turns. */
+#define NGX_HTTP_MILLRACE_LANES 8
+
 /*
  * What librdkafka keeps beside a message's key and value, for the accounting
  * of millrace_queue_size: its struct (about 200 bytes) and malloc's own.
@@ -81,6 +84,7 @@ typedef struct {
     ngx_array_t topics;     /* of ngx_str_t, NUL-terminated */
     ngx_uint_t queue_events;
     size_t queue_size;
+    ngx_msec_t linger;
     ngx_msec_t ack_timeout; /* the longest of all locations */
     ngx_flag_t status;      /* a location tells what is counted */
     ngx_shm_zone_t *zone; /* of the counters; NULL: nothing is to be counted */
@@ -165,6 +169,25 @@ struct ngx_http_millrace_delivery_s {
 };
 
 
+/* The events of some partitions. */
+typedef struct {
+    ngx_queue_t events; /* of ngx_http_millrace_event_t, by link */
+    uint64_t due;       /* microseconds: they go from then on */
+} ngx_http_millrace_lane_t;
+
+
+/* See ngx_http_millrace_outbox.c. */
+typedef struct {
+    ngx_http_millrace_worker_t *worker;
+    ngx_http_millrace_lane_t lanes[NGX_HTTP_MILLRACE_LANES];
+    ngx_uint_t held;    /* events in all lanes */
+    uint64_t linger;    /* microseconds */
+    ngx_queue_t failed; /* requests that librdkafka has not taken */
+    ngx_event_t timer;
+    ngx_event_t again; /* more to hand over, or failed is not empty */
+} ngx_http_millrace_outbox_t;
+
+
 /* What a worker process owns. */
 struct ngx_http_millrace_worker_s {
     ngx_http_millrace_main_conf_t *conf;
@@ -174,7 +197,8 @@ struct ngx_http_millrace_worker_s {
         retiring; /* of producers that still have messages or a thread */
     mr_parser_t *parser;
     mr_inflate_t *inflate; /* a spare one, or NULL */
-    ngx_uint_t events;     /* reserved: admitted and not yet reported */
+    ngx_http_millrace_outbox_t outbox;
+    ngx_uint_t events; /* reserved: admitted and not yet reported */
     size_t bytes;
     ngx_event_t housekeeping;
     ngx_connection_t ident; /* nginx's debug log wants an fd of each event */
@@ -379,6 +403,13 @@ void ngx_http_millrace_release(
 void ngx_http_millrace_room_look(ngx_http_millrace_worker_t *worker);
 
 
+/* ngx_http_millrace_outbox.c: the rest is in ngx_http_millrace_request.h */
+
+void ngx_http_millrace_outbox_init(ngx_http_millrace_worker_t *worker);
+/* At the end of the worker process; what is in it is not produced. */
+void ngx_http_millrace_outbox_exit(ngx_http_millrace_outbox_t *outbox);
+
+
 /* ngx_http_millrace_producer.c: one librdkafka producer */
 
 ngx_http_millrace_producer_t *ngx_http_millrace_producer_create(
@@ -421,6 +452,9 @@ ngx_http_millrace_probe_t *ngx_http_millrace_probe_start(rd_kafka_t *rk,
 /* The topic's state; *ret_since: since when it is so (mr_time_monotonic). */
 ngx_http_millrace_state_t ngx_http_millrace_probe_state(
     ngx_http_millrace_probe_t *probe, ngx_uint_t topic, int64_t *ret_since);
+/* How many partitions the topic had when last asked for; 0: not known. */
+ngx_uint_t ngx_http_millrace_probe_partitions(
+    ngx_http_millrace_probe_t *probe, ngx_uint_t topic);
 /* No more questions: what is under way ends within half a second. */
 void ngx_http_millrace_probe_quiet(ngx_http_millrace_probe_t *probe);
 /* From here on the thread owns rk and topics and destroys them. */

@@ -137,6 +137,8 @@ ngx_http_millrace_keep(
     kept->value = slice;
     kept->key.data = (char *) key;
     kept->key.len = event->user_id.len;
+    kept->request = req;
+    kept->link.next = NULL;
 
     req->accepted++;
     req->reserved_bytes += slice.len + kept->key.len;

@@ -56,6 +56,13 @@ static ngx_command_t ngx_http_millrace_commands[] = {
       0,
       NULL },
 
+    { ngx_string("millrace_linger"),
+      NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_millrace_main_conf_t, linger),
+      NULL },
+
     { ngx_string("millrace_topic"),
       NGX_HTTP_MILLRACE_ALL_CONF | NGX_CONF_TAKE1,
       ngx_http_millrace_topic,
@@ -276,6 +283,7 @@ ngx_http_millrace_create_main_conf(ngx_conf_t *cf)
 
     mmcf->queue_events = NGX_CONF_UNSET_UINT;
     mmcf->queue_size = NGX_CONF_UNSET_SIZE;
+    mmcf->linger = NGX_CONF_UNSET_MSEC;
 
     return mmcf;
 }
@@ -288,6 +296,7 @@ ngx_http_millrace_init_main_conf(ngx_conf_t *cf, void *conf)
 
     ngx_conf_init_uint_value(mmcf->queue_events, 200000);
     ngx_conf_init_size_value(mmcf->queue_size, 256 * 1024 * 1024);
+    ngx_conf_init_msec_value(mmcf->linger, 5);
 
     return NGX_CONF_OK;
 }

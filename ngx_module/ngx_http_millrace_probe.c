@@ -33,8 +33,9 @@ typedef enum {
 
 /* A state and since when, in one word: since << 8 | state. */
 typedef struct {
-    uint64_t word;    /* atomic */
-    ngx_uint_t fails; /* the thread's own */
+    uint64_t word;       /* atomic */
+    uint32_t partitions; /* atomic */
+    ngx_uint_t fails;    /* the thread's own */
 } ngx_http_millrace_probe_topic_t;
 
 
@@ -131,6 +132,14 @@ ngx_http_millrace_probe_state(
     *ret_since = (int64_t) (word >> 8);
 
     return (ngx_http_millrace_state_t) (word & 0xff);
+}
+
+
+ngx_uint_t
+ngx_http_millrace_probe_partitions(
+    ngx_http_millrace_probe_t *probe, ngx_uint_t topic)
+{
+    return __atomic_load_n(&probe->states[topic].partitions, __ATOMIC_RELAXED);
 }
 
 
@@ -282,6 +291,11 @@ ngx_http_millrace_probe_ask(ngx_http_millrace_probe_t *probe, ngx_uint_t topic)
     }
 
     state = ngx_http_millrace_probe_judge(metadata);
+
+    if (state == NGX_HTTP_MILLRACE_OK) {
+        __atomic_store_n(&probe->states[topic].partitions,
+            (uint32_t) metadata->topics[0].partition_cnt, __ATOMIC_RELAXED);
+    }
 
     rd_kafka_metadata_destroy(metadata);
 

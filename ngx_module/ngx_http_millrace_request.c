@@ -25,11 +25,6 @@ static void ngx_http_millrace_finish(
 static ngx_int_t ngx_http_millrace_watch_once(ngx_http_millrace_request_t *req);
 static ngx_int_t ngx_http_millrace_produce_events(
     ngx_http_millrace_request_t *req);
-static ngx_uint_t ngx_http_millrace_chunk(ngx_http_millrace_request_t *req,
-    rd_kafka_message_t *messages, size_t *budget);
-static rd_kafka_resp_err_t ngx_http_millrace_produce_chunk(
-    ngx_http_millrace_request_t *req, rd_kafka_message_t *messages,
-    ngx_uint_t n);
 static ngx_int_t ngx_http_millrace_produced(ngx_http_millrace_request_t *req);
 static ngx_http_millrace_delivery_t *ngx_http_millrace_delivery_create(
     ngx_http_millrace_request_t *req);
@@ -124,7 +119,10 @@ ngx_http_millrace_cleanup(void *data)
 {
     ngx_http_millrace_request_t *req = data;
 
+    ngx_uint_t aborted;
     ngx_http_millrace_delivery_t *delivery;
+
+    aborted = (req->ctx.outcome == NGX_HTTP_MILLRACE_UNDECIDED);
 
     ngx_http_millrace_account(req);
 
@@ -135,6 +133,10 @@ ngx_http_millrace_cleanup(void *data)
     if (req->turn.posted) {
         ngx_delete_posted_event(&req->turn);
     }
+
+    /* who sends events and does not stay for the answer has sent them */
+
+    ngx_http_millrace_outbox_withdraw(req, aborted);
 
     delivery = req->delivery;
 
@@ -355,10 +357,8 @@ ngx_http_millrace_watch(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_millrace_produce_events(ngx_http_millrace_request_t *req)
 {
-    size_t budget;
-    ngx_uint_t n;
-    rd_kafka_resp_err_t err;
-    rd_kafka_message_t messages[NGX_HTTP_MILLRACE_CHUNK];
+    size_t budget, size;
+    ngx_http_millrace_event_t *event;
 
     if (req->delivery == NULL) {
         req->delivery = ngx_http_millrace_delivery_create(req);
@@ -375,38 +375,7 @@ ngx_http_millrace_produce_events(ngx_http_millrace_request_t *req)
 
     budget = NGX_HTTP_MILLRACE_TURN;
 
-    while (budget) {
-        n = ngx_http_millrace_chunk(req, messages, &budget);
-
-        if (n == 0) {
-            return ngx_http_millrace_produced(req);
-        }
-
-        err = ngx_http_millrace_produce_chunk(req, messages, n);
-
-        if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            ngx_log_error(NGX_LOG_ERR, req->request->connection->log, 0,
-                "millrace: an event could not be produced: %s",
-                rd_kafka_err2str(err));
-
-            return ngx_http_millrace_answer_error(req, err);
-        }
-    }
-
-    return NGX_AGAIN;
-}
-
-
-/* The next events, as librdkafka wants them: how many. */
-static ngx_uint_t
-ngx_http_millrace_chunk(ngx_http_millrace_request_t *req,
-    rd_kafka_message_t *messages, size_t *budget)
-{
-    size_t bytes;
-    ngx_uint_t n;
-    ngx_http_millrace_event_t *event;
-
-    for (n = 0; n < NGX_HTTP_MILLRACE_CHUNK && *budget; n++) {
+    for (;;) {
 
         if (req->next >= req->part->nelts) {
             if (req->part->next == NULL) {
@@ -420,62 +389,27 @@ ngx_http_millrace_chunk(ngx_http_millrace_request_t *req,
         event = req->part->elts;
         event += req->next++;
 
-        ngx_memzero(&messages[n], sizeof(rd_kafka_message_t));
+        ngx_http_millrace_outbox_add(&req->worker->outbox, event);
 
-        messages[n].payload = (void *) event->value.data;
-        messages[n].len = event->value.len;
-        messages[n].key = (void *) event->key.data;
-        messages[n].key_len = event->key.len;
-        messages[n]._private = req->delivery;
+        size = event->value.len + event->key.len;
 
-        bytes = event->value.len + event->key.len;
-        *budget -= ngx_min(bytes, *budget);
-    }
-
-    return n;
-}
-
-
-/* The first error, after all that librdkafka has taken is accounted for. */
-static rd_kafka_resp_err_t
-ngx_http_millrace_produce_chunk(ngx_http_millrace_request_t *req,
-    rd_kafka_message_t *messages, ngx_uint_t n)
-{
-    ngx_uint_t i;
-    rd_kafka_resp_err_t err;
-
-    if (req->worker->producer == NULL) {
-        return RD_KAFKA_RESP_ERR__STATE;
-    }
-
-    /* the reports come in this thread, so later than the next line */
-
-    req->delivery->pending += ngx_http_millrace_produce(
-        req->worker->producer, req->conf->topic_index, messages, n);
-
-    err = RD_KAFKA_RESP_ERR_NO_ERROR;
-
-    for (i = 0; i < n; i++) {
-
-        if (messages[i].err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            req->reserved--;
-            req->reserved_bytes -= messages[i].len + messages[i].key_len;
-
-        } else if (err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            err = messages[i].err;
+        if (size >= budget) {
+            ngx_http_millrace_outbox_run(&req->worker->outbox);
+            return NGX_AGAIN;
         }
+
+        budget -= size;
     }
 
-    return err;
+    return ngx_http_millrace_produced(req);
 }
 
 
+/* All events are in the outbox; some may have left it already. */
 static ngx_int_t
 ngx_http_millrace_produced(ngx_http_millrace_request_t *req)
 {
-    ngx_http_millrace_delivery_t *delivery;
-
-    ngx_http_millrace_free_copy(req);
+    ngx_http_millrace_outbox_t *outbox;
 
     req->phase = NGX_HTTP_MILLRACE_WAITING;
     req->request->connection->log->action = "waiting for Kafka";
@@ -484,21 +418,66 @@ ngx_http_millrace_produced(ngx_http_millrace_request_t *req)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    /* from here on the request may be gone */
+    outbox = &req->worker->outbox;
 
-    req->producing = 0;
-    delivery = req->delivery;
+    if (req->held == 0 && req->failed.next == NULL) {
+        /* none is left whose leaving could do this */
+        (void) ngx_http_millrace_handed(req);
+        return NGX_DONE;
+    }
+
+    ngx_http_millrace_outbox_run(outbox);
+
+    return NGX_DONE;
+}
+
+
+ngx_int_t
+ngx_http_millrace_handed(ngx_http_millrace_request_t *req)
+{
+    if (req->held || !req->producing || req->phase != NGX_HTTP_MILLRACE_WAITING)
+    {
+        return NGX_OK;
+    }
+
+    ngx_http_millrace_free_copy(req);
 
 #ifdef MR_FAULT_NO_ACK_WAIT
     /* As if Kafka had acknowledged all of it. */
-    req->delivery = NULL;
-    ngx_http_millrace_delivered(delivery);
-    delivery->data = NULL;
+    return NGX_DECLINED;
+#else
+    req->producing = 0;
+    ngx_http_millrace_delivery_done(req->delivery, RD_KAFKA_RESP_ERR_NO_ERROR);
+
+    return NGX_OK;
+#endif
+}
+
+
+void
+ngx_http_millrace_request_failed(ngx_http_millrace_request_t *req)
+{
+    ngx_connection_t *c;
+
+#ifdef MR_FAULT_NO_ACK_WAIT
+    if (req->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        ngx_http_millrace_delivered(req->delivery);
+        return;
+    }
 #endif
 
-    ngx_http_millrace_delivery_done(delivery, RD_KAFKA_RESP_ERR_NO_ERROR);
+    c = req->request->connection;
 
-    return NGX_DONE;
+    ngx_http_set_log_request(c->log, req->request);
+
+    ngx_log_error(NGX_LOG_ERR, c->log, 0,
+        "millrace: an event could not be produced: %s",
+        rd_kafka_err2str(req->err));
+
+    (void) ngx_http_millrace_answer_error(req, req->err);
+
+    ngx_http_millrace_finish(req, NGX_ABORT);
+    ngx_http_run_posted_requests(c);
 }
 
 

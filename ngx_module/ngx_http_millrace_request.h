@@ -1,6 +1,6 @@
 /*
  * One POST on its way: what the files that handle a request share
- * (ngx_http_millrace_request.c, _body.c and _judge.c).
+ * (ngx_http_millrace_request.c, _body.c, _judge.c and _outbox.c).
  */
 #ifndef NGX_HTTP_MILLRACE_REQUEST_H
 #define NGX_HTTP_MILLRACE_REQUEST_H
@@ -18,14 +18,19 @@ typedef enum {
 } ngx_http_millrace_phase_t;
 
 
+typedef struct ngx_http_millrace_request_s ngx_http_millrace_request_t;
+
+
 /* An event that will be produced: its bytes in the body, and its key. */
 typedef struct {
     mr_str_t value;
     mr_str_t key;
+    ngx_http_millrace_request_t *request;
+    ngx_queue_t link; /* in its lane of the outbox; next is NULL: in none */
 } ngx_http_millrace_event_t;
 
 
-typedef struct {
+struct ngx_http_millrace_request_s {
     ngx_http_millrace_ctx_t ctx; /* must be first */
     ngx_http_request_t *request;
     ngx_http_millrace_worker_t *worker;
@@ -57,7 +62,10 @@ typedef struct {
     ngx_http_millrace_delivery_t *delivery;
     ngx_list_part_t *part; /* producing: the next event */
     ngx_uint_t next;
-    ngx_uint_t reserved; /* events reserved and not yet produced */
+    ngx_uint_t held;         /* events in the outbox */
+    rd_kafka_resp_err_t err; /* why librdkafka has not taken an event */
+    ngx_queue_t failed;      /* in the outbox; next is NULL: it is not */
+    ngx_uint_t reserved;     /* events reserved and not yet produced */
     size_t reserved_bytes;
     size_t accepted_bytes; /* of all accepted events, with their keys */
     uint64_t start;        /* microseconds: the first event was produced */
@@ -67,7 +75,7 @@ typedef struct {
     unsigned watched : 1;
     unsigned counted : 1;
     unsigned producing : 1; /* this request holds a reference to delivery */
-} ngx_http_millrace_request_t;
+};
 
 
 /*
@@ -95,7 +103,33 @@ void ngx_http_millrace_inflate_free(ngx_http_millrace_request_t *req);
 ngx_int_t ngx_http_millrace_judge(ngx_http_millrace_request_t *req);
 
 
+/* ngx_http_millrace_outbox.c: events wait for their partition's turn */
+
+/*
+ * The event goes to its lane, and with it its request must stay, or withdraw
+ * it.  Nothing is handed over before the next ngx_http_millrace_outbox_run().
+ */
+void ngx_http_millrace_outbox_add(
+    ngx_http_millrace_outbox_t *outbox, ngx_http_millrace_event_t *event);
+/* Hand over what is due.  No request ends in here. */
+void ngx_http_millrace_outbox_run(ngx_http_millrace_outbox_t *outbox);
+/*
+ * The request ends: its events leave the outbox, and are handed over all the
+ * same if `hand` is set.
+ */
+void ngx_http_millrace_outbox_withdraw(
+    ngx_http_millrace_request_t *req, ngx_uint_t hand);
+
+
 /* ngx_http_millrace_request.c */
+
+/*
+ * Some of its events have been handed over.  NGX_OK, or NGX_DECLINED when
+ * ngx_http_millrace_request_failed() is to be called, later.
+ */
+ngx_int_t ngx_http_millrace_handed(ngx_http_millrace_request_t *req);
+/* Answers and ends a request that is in the outbox's queue of failed ones. */
+void ngx_http_millrace_request_failed(ngx_http_millrace_request_t *req);
 
 /*
  * Keeps the outcome and what sending the answer has returned; returns

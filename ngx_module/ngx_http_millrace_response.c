@@ -120,27 +120,35 @@ ngx_http_millrace_send_accepted(ngx_http_request_t *r, ngx_uint_t accepted,
     ngx_uint_t rejected, ngx_uint_t lenient, const mr_buf_t *errors)
 {
     int failed;
+    char text[sizeof("{\"accepted\":}\n") + NGX_INT_T_LEN];
+    u_char *last;
+    mr_str_t body;
     ngx_int_t rc;
     mr_buf_t buf = MR_BUF_INIT;
 
-    if (lenient
-        && ngx_http_millrace_header(r, "Preference-Applied", "handling=lenient")
-               != NGX_OK)
+    if (!lenient) {
+        /* what nearly every request gets */
+        last = ngx_snprintf(
+            (u_char *) text, sizeof(text), "{\"accepted\":%ui}\n", accepted);
+        body.data = text;
+        body.len = (size_t) (last - (u_char *) text);
+
+        return ngx_http_millrace_send(
+            r, NGX_HTTP_ACCEPTED, mr_str("application/json"), body);
+    }
+
+    if (ngx_http_millrace_header(r, "Preference-Applied", "handling=lenient")
+        != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    failed = mr_buf_printf(&buf, "{\"accepted\":%lu", (unsigned long) accepted);
-
-    if (lenient) {
-        failed |= mr_buf_printf(
-            &buf, ",\"rejected\":%lu,\"errors\":[", (unsigned long) rejected);
-        failed |= mr_buf_append(&buf, errors->data, errors->len);
-        failed |= mr_buf_printf(
-            &buf, "],\"errors_total\":%lu", (unsigned long) rejected);
-    }
-
-    failed |= mr_buf_append(&buf, "}\n", 2);
+    failed =
+        mr_buf_printf(&buf, "{\"accepted\":%lu,\"rejected\":%lu,\"errors\":[",
+            (unsigned long) accepted, (unsigned long) rejected);
+    failed |= mr_buf_append(&buf, errors->data, errors->len);
+    failed |= mr_buf_printf(
+        &buf, "],\"errors_total\":%lu}\n", (unsigned long) rejected);
 
     if (failed) {
         rc = NGX_HTTP_INTERNAL_SERVER_ERROR;

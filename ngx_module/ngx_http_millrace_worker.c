@@ -129,6 +129,8 @@ ngx_http_millrace_worker_start(
         return NGX_ERROR;
     }
 
+    ngx_http_millrace_outbox_init(worker);
+
     worker->housekeeping.handler = ngx_http_millrace_housekeeping;
     worker->housekeeping.data = &worker->ident;
     worker->housekeeping.log = cycle->log;
@@ -313,6 +315,8 @@ ngx_http_millrace_worker_exit(ngx_cycle_t *cycle)
     if (worker->housekeeping.timer_set) {
         ngx_del_timer(&worker->housekeeping);
     }
+
+    ngx_http_millrace_outbox_exit(&worker->outbox);
 
     if (worker->producer) {
         ngx_http_millrace_probe_quiet(worker->producer->probe);

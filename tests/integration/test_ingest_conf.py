@@ -48,6 +48,9 @@ BAD_CONF = [
     ("millrace_kafka linger.ms 1; millrace_kafka linger.ms 2;", "",
      "duplicate", 1),
     ("millrace_kafka linger.ms 60000;", "", "less than", None),
+    ("millrace_linger 10s;", "", "less than", None),
+    ("millrace_linger soon;", "", "invalid value", 1),
+    ("millrace_linger 1ms; millrace_linger 2ms;", "", "is duplicate", 1),
     ("millrace_kafka message.max.bytes 2000;", "millrace_max_event_size 4k;",
      "message.max.bytes", 2),
     ("millrace_kafka sasl.username u;", "", "sasl_ssl or", None),
@@ -168,6 +171,7 @@ def test_good_directives_pass_the_check(ingest, tmp_path):
     done = check_conf(
         ingest, tmp_path,
         "millrace_brokers a:1 [::1]:9092 c.example:3; millrace_topic t.a_b-1;"
+        "millrace_linger 100ms;"
         "millrace_kafka linger.ms 0.5; millrace_kafka max.in.flight 1;"
         "millrace_kafka compression.codec zstd;"
         "millrace_kafka security.protocol SASL_SSL;"
