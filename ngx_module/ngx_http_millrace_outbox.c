@@ -102,33 +102,40 @@ ngx_http_millrace_outbox_add(
 /*
  * The lane of the partition that librdkafka will choose.  Where the topic has
  * changed meanwhile, or is not known yet, it may be another one, and nothing
- * is wrong but the spreading.
+ * is wrong but the spreading: a request goes by one number of partitions to
+ * its end, so that a user's events in it stay in one lane and in order.
  */
 static ngx_http_millrace_lane_t *
 ngx_http_millrace_outbox_lane(
     ngx_http_millrace_outbox_t *outbox, ngx_http_millrace_event_t *event)
 {
-    int32_t partition;
-    ngx_uint_t topic, partitions;
+    ngx_uint_t topic, lane;
+    ngx_http_millrace_request_t *req;
     ngx_http_millrace_producer_t *producer;
 
-    topic = event->request->conf->topic_index;
+    req = event->request;
+    topic = req->conf->topic_index;
     producer = outbox->worker->producer;
-    partitions = 0;
 
-    if (producer) {
-        partitions = ngx_http_millrace_probe_partitions(producer->probe, topic);
+    if (req->partitions == 0 && producer) {
+        req->partitions =
+            ngx_http_millrace_probe_partitions(producer->probe, topic);
     }
 
-    if (partitions == 0) {
-        partitions = NGX_HTTP_MILLRACE_LANES;
+    if (req->partitions == 0) {
+        req->partitions = NGX_HTTP_MILLRACE_LANES;
     }
 
-    partition = rd_kafka_msg_partitioner_murmur2_random(NULL, event->key.data,
-        event->key.len, (int32_t) partitions, NULL, NULL);
+    lane = (ngx_uint_t) rd_kafka_msg_partitioner_murmur2_random(NULL,
+        event->key.data, event->key.len, (int32_t) req->partitions, NULL, NULL);
 
-    return &outbox->lanes[((ngx_uint_t) partition + topic)
-                          % NGX_HTTP_MILLRACE_LANES];
+    /* few partitions are not to have their turns next to each other */
+
+    if (req->partitions < NGX_HTTP_MILLRACE_LANES) {
+        lane = lane * NGX_HTTP_MILLRACE_LANES / req->partitions;
+    }
+
+    return &outbox->lanes[(lane + topic) % NGX_HTTP_MILLRACE_LANES];
 }
 
 

@@ -62,6 +62,7 @@ struct ngx_http_millrace_request_s {
     ngx_http_millrace_delivery_t *delivery;
     ngx_list_part_t *part; /* producing: the next event */
     ngx_uint_t next;
+    ngx_uint_t partitions;   /* of the topic; 0: nobody has asked */
     ngx_uint_t held;         /* events in the outbox */
     rd_kafka_resp_err_t err; /* why librdkafka has not taken an event */
     ngx_queue_t failed;      /* in the outbox; next is NULL: it is not */

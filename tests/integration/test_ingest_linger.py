@@ -63,10 +63,13 @@ def test_a_lone_event_goes_at_once_and_others_wait_their_turn(own):
 
 
 def test_a_batch_over_all_lanes(ingest, own, since):
-    """All of it, each user's events in their order."""
+    """
+    All of it, each user's events in their order, though the first part takes
+    more than one turn in the event loop to be put into lanes.
+    """
 
     users = [f"user-{n}" for n in range(40)]
-    sent = [event(user_id=users[n % 40], metadata={"n": n})
+    sent = [event(user_id=users[n % 40], metadata={"n": n, "more": "x" * 500})
             for n in range(1000)]
     for part in (sent[:600], sent[600:]):
         response = httpx.post(own.url + "/events", headers=NDJSON,
