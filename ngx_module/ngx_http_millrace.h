@@ -85,8 +85,9 @@ typedef struct {
     ngx_uint_t queue_events;
     size_t queue_size;
     ngx_msec_t linger;
-    ngx_msec_t ack_timeout; /* the longest of all locations */
-    ngx_flag_t status;      /* a location tells what is counted */
+    ngx_msec_t ack_timeout;   /* the longest of all locations */
+    ngx_msec_t least_timeout; /* and the shortest of those that take POST */
+    ngx_flag_t status;        /* a location tells what is counted */
     ngx_shm_zone_t *zone; /* of the counters; NULL: nothing is to be counted */
     ngx_http_millrace_worker_t *worker; /* NULL but in a worker process */
 } ngx_http_millrace_main_conf_t;

@@ -473,6 +473,8 @@ ngx_http_millrace_check_location(
         return NGX_CONF_ERROR;
     }
 
+    mmcf->least_timeout = ngx_min(mmcf->least_timeout, mlcf->ack_timeout);
+
     n = ngx_http_millrace_kafka_number(mmcf->kafka, "message.max.bytes");
     max = (n > NGX_HTTP_MILLRACE_FRAMING)
               ? (size_t) n - NGX_HTTP_MILLRACE_FRAMING
@@ -559,11 +561,12 @@ ngx_http_millrace_check_main(
 
     linger = ngx_http_millrace_kafka_number(mmcf->kafka, "linger.ms");
 
-    if (linger < 0 || (ngx_msec_t) linger + mmcf->linger >= mmcf->ack_timeout) {
+    if (linger < 0 || (ngx_msec_t) linger + mmcf->linger >= mmcf->least_timeout)
+    {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
             "\"millrace_linger\" and \"millrace_kafka linger.ms\" must "
             "together be less than \"millrace_ack_timeout\" (%M ms)",
-            mmcf->ack_timeout);
+            mmcf->least_timeout);
         return NGX_ERROR;
     }
 

@@ -284,6 +284,7 @@ ngx_http_millrace_create_main_conf(ngx_conf_t *cf)
     mmcf->queue_events = NGX_CONF_UNSET_UINT;
     mmcf->queue_size = NGX_CONF_UNSET_SIZE;
     mmcf->linger = NGX_CONF_UNSET_MSEC;
+    mmcf->least_timeout = NGX_MAX_INT_T_VALUE;
 
     return mmcf;
 }

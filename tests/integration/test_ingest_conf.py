@@ -49,6 +49,7 @@ BAD_CONF = [
      "duplicate", 1),
     ("millrace_kafka linger.ms 60000;", "", "less than", None),
     ("millrace_linger 10s;", "", "less than", None),
+    ("millrace_linger 1s;", "millrace_ack_timeout 1s;", "less than", None),
     ("millrace_linger soon;", "", "invalid value", 1),
     ("millrace_linger 1ms; millrace_linger 2ms;", "", "is duplicate", 1),
     ("millrace_kafka message.max.bytes 2000;", "millrace_max_event_size 4k;",
