@@ -325,10 +325,15 @@ ngx_int_t ngx_http_millrace_send_unavailable(
 ngx_int_t ngx_http_millrace_problem(ngx_pool_t *pool, ngx_uint_t status,
     const char *detail, ngx_str_t *ret_text);
 /*
- * For locations that are only asked: NGX_DECLINED to go on, or what to
- * return, after any method but GET and HEAD has been answered with `detail`.
+ * For locations that are only asked, and whose answer no cache may keep:
+ * NGX_DECLINED to go on, or what to return, after any method but GET and HEAD
+ * has been answered with `detail`.
  */
 ngx_int_t ngx_http_millrace_only_get(ngx_http_request_t *r, const char *detail);
+/* The same, answered with what `write` makes; it returns 0 or -1. */
+ngx_int_t ngx_http_millrace_tell(ngx_http_request_t *r, const char *detail,
+    mr_str_t type,
+    int (*write)(mr_buf_t *buf, ngx_http_millrace_main_conf_t *mmcf));
 /* Add a header to the answer; both strings must live as long as that. */
 ngx_int_t ngx_http_millrace_header(
     ngx_http_request_t *r, const char *name, const char *value);

@@ -37,34 +37,9 @@ ngx_http_millrace_topic_hash(ngx_str_t *topic)
 static ngx_int_t
 ngx_http_millrace_acknowledged_handler(ngx_http_request_t *r)
 {
-    ngx_int_t rc;
-    mr_buf_t buf = MR_BUF_INIT;
-    ngx_http_millrace_main_conf_t *mmcf;
-
-    rc = ngx_http_millrace_only_get(
-        r, "acknowledged events are asked for with GET or HEAD");
-
-    if (rc != NGX_DECLINED) {
-        return rc;
-    }
-
-    if (ngx_http_millrace_header(r, "Cache-Control", "no-store") != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    mmcf = ngx_http_get_module_main_conf(r, ngx_http_millrace_module);
-
-    if (ngx_http_millrace_acknowledged_write(&buf, mmcf) != 0) {
-        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
-
-    } else {
-        rc = ngx_http_millrace_send(r, NGX_HTTP_OK, mr_str("application/json"),
-            (mr_str_t){buf.data, buf.len});
-    }
-
-    mr_buf_free(&buf);
-
-    return rc;
+    return ngx_http_millrace_tell(r,
+        "acknowledged events are asked for with GET or HEAD",
+        mr_str("application/json"), ngx_http_millrace_acknowledged_write);
 }
 
 

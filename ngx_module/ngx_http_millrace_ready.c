@@ -31,10 +31,6 @@ ngx_http_millrace_ready_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    if (ngx_http_millrace_header(r, "Cache-Control", "no-store") != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
     state = ngx_http_millrace_ready_state(r);
 
     if (state == NGX_HTTP_MILLRACE_OK) {

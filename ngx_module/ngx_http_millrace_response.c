@@ -61,6 +61,10 @@ ngx_http_millrace_only_get(ngx_http_request_t *r, const char *detail)
         return rc;
     }
 
+    if (ngx_http_millrace_header(r, "Cache-Control", "no-store") != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     if (r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) {
         return NGX_DECLINED;
     }
@@ -71,6 +75,35 @@ ngx_http_millrace_only_get(ngx_http_request_t *r, const char *detail)
 
     return ngx_http_millrace_send_problem(
         r, NGX_HTTP_NOT_ALLOWED, detail, NULL, 0);
+}
+
+
+ngx_int_t
+ngx_http_millrace_tell(ngx_http_request_t *r, const char *detail, mr_str_t type,
+    int (*write)(mr_buf_t *buf, ngx_http_millrace_main_conf_t *mmcf))
+{
+    ngx_int_t rc;
+    mr_buf_t buf = MR_BUF_INIT;
+
+    rc = ngx_http_millrace_only_get(r, detail);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    if (write(&buf, ngx_http_get_module_main_conf(r, ngx_http_millrace_module))
+        != 0)
+    {
+        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    } else {
+        rc = ngx_http_millrace_send(
+            r, NGX_HTTP_OK, type, (mr_str_t){buf.data, buf.len});
+    }
+
+    mr_buf_free(&buf);
+
+    return rc;
 }
 
 

@@ -16,7 +16,7 @@ typedef struct {
 
 static ngx_int_t ngx_http_millrace_status_handler(ngx_http_request_t *r);
 static int ngx_http_millrace_status_write(
-    mr_buf_t *buf, ngx_http_millrace_counts_t *counts);
+    mr_buf_t *buf, ngx_http_millrace_main_conf_t *mmcf);
 static int ngx_http_millrace_status_family(
     mr_buf_t *buf, const char *name, const char *type, const char *help);
 static int ngx_http_millrace_status_gauge(
@@ -153,44 +153,22 @@ ngx_http_millrace_outcome_text(ngx_http_millrace_counter_t outcome)
 static ngx_int_t
 ngx_http_millrace_status_handler(ngx_http_request_t *r)
 {
-    ngx_int_t rc;
-    mr_buf_t buf = MR_BUF_INIT;
-    ngx_http_millrace_counts_t counts;
-    ngx_http_millrace_main_conf_t *mmcf;
-
-    rc = ngx_http_millrace_only_get(
-        r, "counters are asked for with GET or HEAD");
-
-    if (rc != NGX_DECLINED) {
-        return rc;
-    }
-
-    mmcf = ngx_http_get_module_main_conf(r, ngx_http_millrace_module);
-
-    ngx_http_millrace_counters_sum(mmcf->zone, &counts);
-
-    if (ngx_http_millrace_status_write(&buf, &counts) != 0) {
-        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
-
-    } else {
-        rc = ngx_http_millrace_send(r, NGX_HTTP_OK,
-            mr_str("text/plain; version=0.0.4; charset=utf-8"),
-            (mr_str_t){buf.data, buf.len});
-    }
-
-    mr_buf_free(&buf);
-
-    return rc;
+    return ngx_http_millrace_tell(r, "counters are asked for with GET or HEAD",
+        mr_str("text/plain; version=0.0.4; charset=utf-8"),
+        ngx_http_millrace_status_write);
 }
 
 
 static int
 ngx_http_millrace_status_write(
-    mr_buf_t *buf, ngx_http_millrace_counts_t *counts)
+    mr_buf_t *buf, ngx_http_millrace_main_conf_t *mmcf)
 {
     int failed;
     const char *name;
+    ngx_http_millrace_counts_t counts;
     ngx_http_millrace_metric_t *metric;
+
+    ngx_http_millrace_counters_sum(mmcf->zone, &counts);
 
     failed = 0;
     name = NULL;
@@ -217,21 +195,21 @@ ngx_http_millrace_status_write(
         }
 
         failed |= mr_buf_printf(
-            buf, " %lu\n", (unsigned long) counts->counters[metric->counter]);
+            buf, " %lu\n", (unsigned long) counts.counters[metric->counter]);
     }
 
     failed |= ngx_http_millrace_status_gauge(buf,
         NGX_HTTP_MILLRACE_NAMED("queue_events"),
-        "Events that wait for Kafka now.", counts->queue_events);
+        "Events that wait for Kafka now.", counts.queue_events);
     failed |= ngx_http_millrace_status_gauge(buf,
         NGX_HTTP_MILLRACE_NAMED("queue_bytes"),
         "Memory reserved for them and for copies of bodies, in bytes.",
-        counts->queue_bytes);
+        counts.queue_bytes);
     failed |=
         ngx_http_millrace_status_gauge(buf, NGX_HTTP_MILLRACE_NAMED("workers"),
-            "nginx worker processes.", counts->workers);
+            "nginx worker processes.", counts.workers);
 
-    failed |= ngx_http_millrace_status_histogram(buf, counts);
+    failed |= ngx_http_millrace_status_histogram(buf, &counts);
 
     return failed ? -1 : 0;
 }

@@ -94,7 +94,9 @@ def test_the_text_is_prometheus(own):
     assert [float(b) for b in bounds] == sorted(float(b) for b in bounds)
     assert found["workers",] == 2
     assert found["producers_created_total",] == 2
-    assert httpx.head(own.url + "/metrics").content == b""
+    response = httpx.head(own.url + "/metrics")
+    assert response.content == b""
+    assert response.headers["cache-control"] == "no-store"
     response = httpx.post(own.url + "/metrics")
     problem(response, 405)
     assert response.headers["allow"] == "GET, HEAD"
