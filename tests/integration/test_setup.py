@@ -146,7 +146,7 @@ def test_indexes_are_multikey_before_the_first_transaction(setup):
             field: [field], "span": [], "tmax": []}
 
 
-def test_blocks_and_all_indexes_are_compressed(setup):
+def test_blocks_and_all_indexes_are_stored_small(setup):
     assert setup.run("zstd")[0] == 0
 
     for name in COLLECTIONS:
@@ -157,19 +157,34 @@ def test_blocks_and_all_indexes_are_compressed(setup):
             made[""] = stats["wiredTiger"]["creationString"]
         for what, text in made.items():
             assert "block_compressor=zstd" in text, (name, what)
+            assert "allocation_size=512B" in text, (name, what)
 
 
-def test_what_was_made_otherwise_stays(setup):
-    """Set up by a version that left compression to mongod."""
+@pytest.mark.parametrize("name, engine", [
+    ("older", None),
+    ("old", {"wiredTiger": {"configString": "block_compressor=zstd"}}),
+])
+def test_what_was_made_otherwise_stays(setup, name, engine):
+    """Set up by a version that left to mongod how it is stored, or by 0.1.0."""
 
-    blocks = setup.mongo.older.blocks
-    blocks.create_index([("span", 1), ("tmax", 1)], name="span_tmax")
+    options = {"storageEngine": engine} if engine else {}
+    database = setup.mongo[name]
+    database.create_collection("blocks", **options)
+    database.blocks.create_index([("span", 1), ("tmax", 1)], name="span_tmax",
+                                 **options)
 
-    status, said, complained = setup.run("older")
-    assert (status, complained) == (0, "")
-    assert "index blocks.span_tmax: created" not in said
-    assert "block_compressor=snappy" in setup.mongo.older.command(
-        "collStats", "blocks")["wiredTiger"]["creationString"]
+    for again in range(2):
+        status, said, complained = setup.run(name)
+        assert (status, complained) == (0, "")
+        assert "index blocks.span_tmax: created" not in said
+        assert ("index blocks.users_span_tmax: created" in said) != again
+
+    stats = database.command("collStats", "blocks")
+    compressor = "zstd" if engine else "snappy"
+    for made in stats["wiredTiger"], stats["indexDetails"]["span_tmax"]:
+        assert "allocation_size=512B" not in made["creationString"]
+    assert (f"block_compressor={compressor}"
+            in stats["wiredTiger"]["creationString"])
 
 
 def test_a_set_up_that_was_killed_is_finished(setup):

@@ -20,7 +20,7 @@ typedef struct {
 static int mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
     const mr_index_t *index, int *ret_created, mr_error_t *err);
 static bson_t *mr_store_index_command(
-    const mr_index_t *index, int compress, mr_error_t *err);
+    const mr_index_t *index, const char *engine, mr_error_t *err);
 static int mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client,
     int64_t retention, mr_error_t *err);
 static int mr_store_ttl_find(
@@ -28,6 +28,10 @@ static int mr_store_ttl_find(
 static int mr_store_ttl_change(mr_mongo_t *mongo, mongoc_client_t *client,
     int64_t was, int64_t seconds, mr_error_t *err);
 
+
+/* What an index may have been made with, the latest first; NULL: nothing. */
+static const char *const mr_index_engines[] = {
+    MR_STORE_ENGINE, MR_STORE_ENGINE_OLD, NULL};
 
 static const mr_index_t mr_indexes[] = {
     {MR_MONGO_BLOCKS, "users_span_tmax",
@@ -99,8 +103,8 @@ static int
 mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
     const mr_index_t *index, int *ret_created, mr_error_t *err)
 {
-    int compress;
     bool ok;
+    size_t i;
     char what[128];
     int64_t before, after;
     bson_t *command, *opts, reply;
@@ -109,9 +113,9 @@ mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
 
     opts = BCON_NEW("writeConcern", "{", "w", BCON_UTF8("majority"), "}");
 
-    for (compress = 1;; compress = 0) {
+    for (i = 0;; i++) {
 
-        command = mr_store_index_command(index, compress, err);
+        command = mr_store_index_command(index, mr_index_engines[i], err);
 
         if (command == NULL) {
             bson_destroy(opts);
@@ -123,8 +127,10 @@ mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
 
         bson_destroy(command);
 
-        /* One that was made without compression is left as it is. */
-        if (ok || !compress || error.code != MR_MONGO_INDEX_CONFLICT) {
+        /* One that was made otherwise is left as it is. */
+        if (ok || mr_index_engines[i] == NULL
+            || error.code != MR_MONGO_INDEX_CONFLICT)
+        {
             break;
         }
 
@@ -162,9 +168,10 @@ mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
 
 
 static bson_t *
-mr_store_index_command(const mr_index_t *index, int compress, mr_error_t *err)
+mr_store_index_command(
+    const mr_index_t *index, const char *engine, mr_error_t *err)
 {
-    bson_t keys, options, indexes, entry, engine, settings, *command;
+    bson_t keys, options, indexes, entry, storage, settings, *command;
     bson_error_t error;
 
     if (!bson_init_from_json(&keys, index->keys, -1, &error)) {
@@ -188,12 +195,12 @@ mr_store_index_command(const mr_index_t *index, int compress, mr_error_t *err)
     bson_concat(&entry, &options);
 
     /* mongod compresses no index unless it is told to. */
-    if (compress) {
-        BSON_APPEND_DOCUMENT_BEGIN(&entry, "storageEngine", &engine);
-        BSON_APPEND_DOCUMENT_BEGIN(&engine, "wiredTiger", &settings);
-        BSON_APPEND_UTF8(&settings, "configString", MR_STORE_ZSTD);
-        bson_append_document_end(&engine, &settings);
-        bson_append_document_end(&entry, &engine);
+    if (engine != NULL) {
+        BSON_APPEND_DOCUMENT_BEGIN(&entry, "storageEngine", &storage);
+        BSON_APPEND_DOCUMENT_BEGIN(&storage, "wiredTiger", &settings);
+        BSON_APPEND_UTF8(&settings, "configString", engine);
+        bson_append_document_end(&storage, &settings);
+        bson_append_document_end(&entry, &storage);
     }
 
     bson_append_document_end(&indexes, &entry);

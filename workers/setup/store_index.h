@@ -6,10 +6,14 @@
 
 
 /*
- * How WiredTiger compresses the blocks and all indexes: half of what snappy,
- * its default, makes of them (docs/storage.md).
+ * How WiredTiger stores the blocks and all indexes: compressed to half of what
+ * snappy, its default, makes of them, and in units of 512 bytes: a page takes
+ * whole units, and those of 4 KiB, the default, are a tenth of a page.
  */
-#define MR_STORE_ZSTD "block_compressor=zstd"
+#define MR_STORE_ENGINE "block_compressor=zstd,allocation_size=512B"
+
+/* Version 0.1.0's. */
+#define MR_STORE_ENGINE_OLD "block_compressor=zstd"
 
 
 /*
