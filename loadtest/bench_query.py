@@ -25,7 +25,8 @@ import tempfile
 import time
 
 import results
-from storage import DAY, ConfError, StackError, Storage, StorageError
+from storage import (
+    DAY, ConfError, StackError, Storage, StorageError, wait_for)
 
 SAMPLE = 200        # blocks that users are drawn from
 HOUR = 3600
@@ -184,6 +185,14 @@ class Inflow:
             self.process.wait()
 
 
+def settle(storage, rate):
+    """Until the writer, which first reads its dedup window again, is no more
+    than a second behind."""
+    time.sleep(3)
+    wait_for(lambda: storage.log_end() - sum(storage.judged()) < rate, 60,
+             'the writer to keep up')
+
+
 def export(storage, first, last, times=3):
     """Rows a second of a stream, the best of a few: all, and one type."""
     found = {}
@@ -235,7 +244,7 @@ def measure(storage, args, first, last):
         storage.stack.start('writer')
         print(f'warm, while {args.inflow:,} events/s flow in', flush=True)
         with Inflow(storage, args.inflow) as inflow:
-            time.sleep(3)  # until the rate is what it will be
+            settle(storage, args.inflow)
             found['inflow'] = warm(storage, kinds, args.queries)
         found['inflow_stored'] = inflow.stored
         print(f'  {inflow.stored:,.0f} events/s were stored meanwhile')
