@@ -158,6 +158,7 @@ def test_blocks_and_all_indexes_are_stored_small(setup):
         for what, text in made.items():
             assert "block_compressor=zstd" in text, (name, what)
             assert "allocation_size=512B" in text, (name, what)
+            assert ("leaf_page_max=64KB" in text) == (what == ""), (name, what)
 
 
 @pytest.mark.parametrize("name, engine", [

@@ -129,8 +129,7 @@ mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
 
         /* One that was made otherwise is left as it is. */
         if (ok || mr_index_engines[i] == NULL
-            || error.code != MR_MONGO_INDEX_CONFLICT)
-        {
+            || error.code != MR_MONGO_INDEX_CONFLICT) {
             break;
         }
 
