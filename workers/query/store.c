@@ -41,12 +41,11 @@ mr_store_open(const mr_options_t *options, mr_crew_t *crew,
     }
 
     /*
-     * A query has as many clients as a walk has stretches, and so has one
-     * that was answered but is not tidied up yet; a part of a fetch has one,
-     * whoever reads it.
+     * A query has as many clients as its walks have stretches, and so has
+     * one that was answered but is not tidied up yet; a part of a fetch has
+     * one, whoever reads it.
      */
-    clients =
-        (2 + 2 * MR_WALK_STRETCHES) * options->query.threads + MR_STORE_CLIENTS;
+    clients = (2 + 2 * MR_WALK_ALL) * options->query.threads + MR_STORE_CLIENTS;
 
     if (adapted.mongodb.pool < clients) {
         adapted.mongodb.pool = clients;

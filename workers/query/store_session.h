@@ -17,15 +17,16 @@ struct mr_store_s {
 };
 
 
-/* Connections on which a walk may begin at the same time. */
+/* Connections on which a walk may begin at the same time, and all may. */
 #define MR_WALK_STRETCHES 4
+#define MR_WALK_ALL (MR_SPANS - 1 + MR_WALK_STRETCHES)
 
 
 /* The blocks of a walk with from <= tmax < to, by one cursor. */
 typedef struct {
     int64_t from;
     int64_t to;
-    mongoc_client_t *client;
+    mongoc_client_t *client; /* NULL: the session's */
     mongoc_collection_t *blocks;
     mongoc_cursor_t *cursor; /* NULL: it could not be made; see err */
     mr_error_t err;
@@ -36,10 +37,7 @@ typedef struct {
 } mr_stretch_t;
 
 
-/* The first stretch uses the session's connection, the others their own. */
 typedef struct {
-    mr_session_t *session;
-    int span;
     mr_stretch_t stretches[MR_WALK_STRETCHES]; /* in the order of the walk */
     size_t n;                                  /* 0: not begun */
     size_t at;
@@ -55,6 +53,7 @@ struct mr_session_s {
     /* The reading of blocks (store_blocks.c). */
     const mr_plan_t *plan;
     int merged; /* the classes are one walk */
+    int apart;  /* walks begin when they are come to, on one connection */
     mongoc_collection_t *blocks;
     mr_walk_t walks[MR_SPANS];
     uint8_t *wanted;

@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include <millrace/limits.h>
 
@@ -22,12 +23,24 @@
 #define MR_WALK_SPAN 5
 
 
+/* What begins at the same time. */
+typedef struct {
+    mr_session_t *session;
+    mr_stretch_t *stretches[MR_WALK_ALL];
+    int spans[MR_WALK_ALL];
+    size_t n;
+} mr_walk_all_t;
+
+
 static int mr_walk_open(mr_session_t *session, int span, mr_error_t *err);
+static void mr_walk_plan(mr_session_t *session, int span);
+static void mr_walk_whole(mr_walk_t *walk, const mr_plan_t *plan);
 static int mr_walk_moment(
     const mr_session_t *session, int span, int64_t *ret_moment);
 static void mr_walk_divide(
     mr_session_t *session, mr_walk_t *walk, int64_t moment);
-static int mr_walk_clients(mr_session_t *session, mr_walk_t *walk);
+static int mr_walk_together(mr_session_t *session);
+static int mr_walk_clients(mr_walk_all_t *all);
 static void mr_walk_release(mr_session_t *session, mr_walk_t *walk);
 static void mr_walk_begin(void *ctx, size_t number);
 static int mr_stretch_next(
@@ -93,38 +106,97 @@ mr_walk_end(mr_session_t *session, mr_walk_t *walk)
 
 
 /*
- * A page that begins at a moment needs all blocks that it lies within before
- * it can give anything.  So these are asked for in stretches of tmax, on as
- * many connections, at the same time.
+ * A page needs the first blocks of all walks before it can give anything, and
+ * one that begins at a moment needs all blocks that it lies within: these are
+ * asked for in stretches of tmax.  All of them on as many connections, at the
+ * same time, if there are so many; if not, one after the other.
  */
 static int
 mr_walk_open(mr_session_t *session, int span, mr_error_t *err)
+{
+    mr_walk_t *walk;
+
+    if (mr_walk_together(session) == 0) {
+        return 0;
+    }
+
+    walk = &session->walks[span];
+    mr_walk_whole(walk, session->plan);
+    walk->stretches[0].blocks = session->blocks;
+
+    return mr_blocks_find(session, span, &walk->stretches[0], err);
+}
+
+
+/* 0, or -1 and nothing has begun. */
+static int
+mr_walk_together(mr_session_t *session)
+{
+    int span;
+    size_t i;
+    mr_walk_t *walk;
+    mr_walk_all_t all;
+
+    if (session->apart) {
+        return -1;
+    }
+
+    all.session = session;
+    all.n = 0;
+
+    for (span = 0; span < (session->merged ? 1 : MR_SPANS); span++) {
+        walk = &session->walks[span];
+        mr_walk_plan(session, span);
+
+        for (i = 0; i < walk->n; i++) {
+            all.spans[all.n] = span;
+            all.stretches[all.n++] = &walk->stretches[i];
+        }
+    }
+
+    if (all.n > 1 && mr_walk_clients(&all) == 0) {
+        mr_crew_run(session->store->crew, mr_walk_begin, &all, all.n);
+        return 0;
+    }
+
+    for (span = 0; span < MR_SPANS; span++) {
+        session->walks[span].n = 0;
+    }
+
+    session->apart = 1;
+
+    return -1;
+}
+
+
+/* A walk's stretches, of which none has begun. */
+static void
+mr_walk_plan(mr_session_t *session, int span)
 {
     int64_t moment;
     mr_walk_t *walk;
 
     walk = &session->walks[span];
-    walk->session = session;
-    walk->span = span;
-    walk->at = 0;
 
     if (mr_walk_moment(session, span, &moment)) {
         mr_walk_divide(session, walk, moment);
 
-        if (mr_walk_clients(session, walk) == 0) {
-            mr_crew_run(session->store->crew, mr_walk_begin, walk, walk->n);
-            return 0;
-        }
+    } else {
+        mr_walk_whole(walk, session->plan);
     }
+}
+
+
+/* One stretch. */
+static void
+mr_walk_whole(mr_walk_t *walk, const mr_plan_t *plan)
+{
+    memset(walk, 0, sizeof(mr_walk_t));
 
     walk->n = 1;
-    walk->stretches[0].from = 0;
     walk->stretches[0].to = INT64_MAX;
     walk->stretches[0].asked =
-        session->plan->user_id.data != NULL ? MR_BATCH_USER : MR_BATCH_FIRST;
-    walk->stretches[0].blocks = session->blocks;
-
-    return mr_blocks_find(session, span, &walk->stretches[0], err);
+        plan->user_id.data != NULL ? MR_BATCH_USER : MR_BATCH_FIRST;
 }
 
 
@@ -164,6 +236,8 @@ mr_walk_divide(mr_session_t *session, mr_walk_t *walk, int64_t moment)
     int64_t step;
     mr_stretch_t *stretch;
 
+    memset(walk, 0, sizeof(mr_walk_t));
+
     step = mr_span_width(MR_WALK_SPAN) / MR_WALK_STRETCHES;
     walk->n = MR_WALK_STRETCHES;
 
@@ -185,30 +259,39 @@ mr_walk_divide(mr_session_t *session, mr_walk_t *walk, int64_t moment)
 
 /* A connection for each; -1 if there are not enough now. */
 static int
-mr_walk_clients(mr_session_t *session, mr_walk_t *walk)
+mr_walk_clients(mr_walk_all_t *all)
 {
     size_t i;
     mr_mongo_t *mongo;
     mr_stretch_t *stretch;
 
-    mongo = session->store->mongo;
+    mongo = all->session->store->mongo;
 
-    for (i = 0; i < walk->n; i++) {
-        stretch = &walk->stretches[i];
-        stretch->client = i == 0 ? session->client : mr_mongo_try_pop(mongo);
+    /* The first one has the session's own. */
+    all->stretches[0]->blocks = all->session->blocks;
+
+    for (i = 1; i < all->n; i++) {
+        stretch = all->stretches[i];
+        stretch->client = mr_mongo_try_pop(mongo);
 
         if (stretch->client == NULL) {
-            walk->n = i;
-            mr_walk_release(session, walk);
-            return -1;
+            break;
         }
 
-        stretch->blocks = i == 0 ? session->blocks
-                                 : mr_mongo_collection(
-                                     mongo, stretch->client, MR_MONGO_BLOCKS);
+        stretch->blocks =
+            mr_mongo_collection(mongo, stretch->client, MR_MONGO_BLOCKS);
     }
 
-    return 0;
+    if (i == all->n) {
+        return 0;
+    }
+
+    while (--i > 0) {
+        mongoc_collection_destroy(all->stretches[i]->blocks);
+        mr_mongo_push(mongo, all->stretches[i]->client);
+    }
+
+    return -1;
 }
 
 
@@ -217,9 +300,11 @@ mr_walk_release(mr_session_t *session, mr_walk_t *walk)
 {
     size_t i;
 
-    for (i = 1; i < walk->n; i++) {
-        mongoc_collection_destroy(walk->stretches[i].blocks);
-        mr_mongo_push(session->store->mongo, walk->stretches[i].client);
+    for (i = 0; i < walk->n; i++) {
+        if (walk->stretches[i].client != NULL) {
+            mongoc_collection_destroy(walk->stretches[i].blocks);
+            mr_mongo_push(session->store->mongo, walk->stretches[i].client);
+        }
     }
 }
 
@@ -228,15 +313,16 @@ mr_walk_release(mr_session_t *session, mr_walk_t *walk)
 static void
 mr_walk_begin(void *ctx, size_t number)
 {
-    mr_walk_t *walk;
+    mr_walk_all_t *all;
     mr_stretch_t *stretch;
 
-    walk = ctx;
-    stretch = &walk->stretches[number];
+    all = ctx;
+    stretch = all->stretches[number];
     stretch->begun = 1;
     stretch->err = (mr_error_t) MR_ERROR_INIT;
 
-    if (mr_blocks_find(walk->session, walk->span, stretch, &stretch->err) == -1)
+    if (mr_blocks_find(all->session, all->spans[number], stretch, &stretch->err)
+        == -1)
     {
         return;
     }
