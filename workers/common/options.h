@@ -87,7 +87,7 @@ typedef struct {
         int64_t timeout;          /* 10s: a query's deadline */
         int64_t scan_blocks;      /* 8000: blocks a page may read */
         int64_t exports;          /* 2: long NDJSON answers at once */
-        int64_t export_patience;  /* 5m to take 8 MiB of one of them */
+        int64_t export_patience;  /* 5m to take 24 MiB of one of them */
         int64_t stream_listeners; /* 2000 of GET /stats/stream, then 503 */
         int64_t stream_memory;    /* 32m of windows that it can resume from */
         char *metrics;            /* 127.0.0.1:9103 */

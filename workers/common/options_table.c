@@ -161,7 +161,7 @@ const mr_option_t mr_option_table[] = {
 
     {"query", "export_patience", MR_OPTION_DURATION,
         MR_OFFSET(query.export_patience), "5m", "1s", "24h", NULL,
-        "how long a client may take over each 8 MiB of such an answer"},
+        "how long a client may take over each 24 MiB of such an answer"},
 
     {"query", "metrics", MR_OPTION_ADDRESS, MR_OFFSET(query.metrics),
         "127.0.0.1:9103", NULL, NULL, NULL,

@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -133,12 +134,18 @@ mr_export_piece(mr_export_t *export, const mr_app_t *app,
     mr_error_t *err)
 {
     int rc, more;
-    size_t most;
+    size_t most, fit;
     mr_page_t page;
     mr_budget_t budget;
 
-    /* The first line comes soon. */
-    most = export->row_size == 0 ? MR_EXPORT_PAGE : MR_EXPORT_ROWS;
+    /* The first line comes soon; what does not fit is not read in vain. */
+    most = MR_EXPORT_PAGE;
+
+    if (export->row_size != 0) {
+        fit = MR_EXPORT_SIZE / 8 * 7 / export->row_size + 1;
+        most = fit < MR_EXPORT_ROWS ? fit : MR_EXPORT_ROWS;
+    }
+
     export->plan.limit = export->left < most ? export->left : most;
 
     budget.blocks = SIZE_MAX;
@@ -357,15 +364,21 @@ mr_export_headers(mr_reply_t *reply)
 static void
 mr_export_free(void *ctx)
 {
+    int counted;
     mr_export_t *export;
 
     export = ctx;
+    counted = export->counted;
 
-    if (export->counted) {
+    if (counted) {
         atomic_fetch_sub(&mr_exports, 1);
     }
 
     mr_plan_free(&export->plan);
     mr_params_free(&export->params);
     free(export);
+
+    if (counted) {
+        (void) malloc_trim(0);
+    }
 }

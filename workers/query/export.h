@@ -15,8 +15,8 @@
 #include "route.h"
 
 
-#define MR_EXPORT_ROWS 32768
-#define MR_EXPORT_SIZE (8 * 1024 * 1024)
+#define MR_EXPORT_ROWS 65536
+#define MR_EXPORT_SIZE (24 * 1024 * 1024)
 
 /* More events than this make a stream, of which so many may be at once. */
 #define MR_EXPORT_PAGE MR_LIMIT_MAX

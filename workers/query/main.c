@@ -15,10 +15,12 @@
 #define MR_MAIN_POLL 3600000
 
 /*
- * Larger pieces of memory (of exports, most of all) go back to the system at
- * once, whatever thread they were for.
+ * Memory for the megabytes that an export reads at a time is kept from one to
+ * the next: to give it back and fault it in again takes longer than to fill
+ * it.  Exports give back what was kept when they end (export.c).
  */
-#define MR_MAIN_MAPPED (1024 * 1024)
+#define MR_MAIN_MAPPED (32 * 1024 * 1024)
+#define MR_MAIN_KEPT (64 * 1024 * 1024)
 #define MR_MAIN_ARENAS 2
 
 
@@ -37,6 +39,7 @@ main(int argc, char **argv)
 
     mr_log_init(line.program);
     (void) mallopt(M_MMAP_THRESHOLD, MR_MAIN_MAPPED);
+    (void) mallopt(M_TRIM_THRESHOLD, MR_MAIN_KEPT);
     (void) mallopt(M_ARENA_MAX, MR_MAIN_ARENAS);
 
     rc = mr_command_line(&line, argc, argv, &options);

@@ -19,8 +19,15 @@
  */
 #define MR_PAGE_FETCH 128
 #define MR_PAGE_FETCH_MIN 16
-#define MR_PAGE_FETCH_MAX 65536
-#define MR_PAGE_FETCH_SIZE (16 * 1024 * 1024)
+#define MR_PAGE_FETCH_MAX 131072
+#define MR_PAGE_FETCH_SIZE (32 * 1024 * 1024)
+
+
+/* A row's place; less than a row is moved about, and mostly decides. */
+typedef struct {
+    int64_t rank;
+    const mr_row_t *row;
+} mr_place_t;
 
 
 /*
@@ -60,12 +67,15 @@ static int mr_reader_fetch(
     mr_reader_t *reader, mr_candidate_t *list, size_t n, mr_error_t *err);
 static int mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err);
 static void mr_reader_trim(mr_reader_t *reader);
+static void mr_reader_sort(mr_reader_t *reader);
 static void mr_reader_finish(
     mr_reader_t *reader, mr_page_t *page, int64_t frontier);
 static void mr_reader_free(mr_reader_t *reader);
 static int64_t mr_reader_rank(const mr_reader_t *reader, int64_t time);
 static int mr_row_cmp_asc(const void *a, const void *b);
 static int mr_row_cmp_desc(const void *a, const void *b);
+static int mr_place_cmp_asc(const void *a, const void *b);
+static int mr_place_cmp_desc(const void *a, const void *b);
 static void mr_row_free(mr_row_t *row);
 
 
@@ -452,8 +462,7 @@ mr_reader_trim(mr_reader_t *reader)
         return;
     }
 
-    qsort(reader->rows, reader->n, sizeof(mr_row_t),
-        reader->plan->order == MR_ORDER_ASC ? mr_row_cmp_asc : mr_row_cmp_desc);
+    mr_reader_sort(reader);
 
     size = reader->rows[0].data.len;
 
@@ -475,6 +484,44 @@ mr_reader_trim(mr_reader_t *reader)
     for (i = 0; i < reader->n; i++) {
         reader->kept += reader->rows[i].data.len;
     }
+}
+
+
+static void
+mr_reader_sort(mr_reader_t *reader)
+{
+    int asc;
+    size_t i;
+    mr_row_t *rows;
+    mr_place_t *places;
+
+    asc = reader->plan->order == MR_ORDER_ASC;
+    rows = malloc(reader->cap * sizeof(mr_row_t));
+    places = malloc(reader->n * sizeof(mr_place_t));
+
+    if (rows == NULL || places == NULL) {
+        free(rows);
+        free(places);
+        qsort(reader->rows, reader->n, sizeof(mr_row_t),
+            asc ? mr_row_cmp_asc : mr_row_cmp_desc);
+        return;
+    }
+
+    for (i = 0; i < reader->n; i++) {
+        places[i].rank = mr_reader_rank(reader, reader->rows[i].key.time);
+        places[i].row = &reader->rows[i];
+    }
+
+    qsort(places, reader->n, sizeof(mr_place_t),
+        asc ? mr_place_cmp_asc : mr_place_cmp_desc);
+
+    for (i = 0; i < reader->n; i++) {
+        rows[i] = *places[i].row;
+    }
+
+    free(places);
+    free(reader->rows);
+    reader->rows = rows;
 }
 
 
@@ -557,6 +604,38 @@ static int
 mr_row_cmp_desc(const void *a, const void *b)
 {
     return mr_row_cmp_asc(b, a);
+}
+
+
+static int
+mr_place_cmp_asc(const void *a, const void *b)
+{
+    const mr_place_t *left, *right;
+
+    left = a;
+    right = b;
+
+    if (left->rank != right->rank) {
+        return left->rank < right->rank ? -1 : 1;
+    }
+
+    return mr_row_cmp_asc(left->row, right->row);
+}
+
+
+static int
+mr_place_cmp_desc(const void *a, const void *b)
+{
+    const mr_place_t *left, *right;
+
+    left = a;
+    right = b;
+
+    if (left->rank != right->rank) {
+        return left->rank < right->rank ? -1 : 1;
+    }
+
+    return mr_row_cmp_desc(left->row, right->row);
 }
 
 

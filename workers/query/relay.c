@@ -305,9 +305,9 @@ mr_relay_unref(void *ctx)
         return;
     }
 
-    relay->release(relay->ctx);
     mr_buf_free(&relay->body);
     mr_buf_free(&relay->ahead);
+    relay->release(relay->ctx);
     pthread_mutex_destroy(&relay->mutex);
     free(relay);
 }
