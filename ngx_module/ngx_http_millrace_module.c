@@ -343,7 +343,7 @@ ngx_http_millrace_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->topic, prev->topic, "events");
     ngx_conf_merge_msec_value(conf->ack_timeout, prev->ack_timeout, 10000);
     ngx_conf_merge_msec_value(conf->body_timeout, prev->body_timeout, 60000);
-    ngx_conf_merge_msec_value(conf->queue_wait, prev->queue_wait, 2000);
+    ngx_conf_merge_msec_value(conf->queue_wait, prev->queue_wait, 4000);
     ngx_conf_merge_msec_value(conf->max_future, prev->max_future, 86400000);
     ngx_conf_merge_uint_value(conf->max_batch, prev->max_batch, 10000);
     ngx_conf_merge_size_value(

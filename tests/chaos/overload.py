@@ -401,7 +401,7 @@ def run(args):
         arena = Arena(directory, args.build, heap="512m", mongo_cache=2)
         if args.queue_wait is not None:
             arena.stack.nginx_changes = {
-                "# millrace_queue_wait     2s;":
+                "# millrace_queue_wait     4s;":
                 f"millrace_queue_wait {args.queue_wait};"}
         with arena:
             overload = Overload(args, arena, timeline)
