@@ -46,6 +46,13 @@ mr_hll_merge_bytes(mr_hll_t *into, mr_str_t bytes, mr_error_t *err)
 }
 
 
+int
+mr_hll_check(mr_str_t bytes)
+{
+    return hll_walk(bytes, NULL) == -1 ? -1 : 0;
+}
+
+
 /*
  * Add all of it, or only look at it when `into` is NULL.  Returns as
  * mr_hll_add(), and -1 when the bytes are wrong.

@@ -87,6 +87,9 @@ int mr_hll_merge(mr_hll_t *into, const mr_hll_t *from);
  */
 int mr_hll_merge_bytes(mr_hll_t *into, mr_str_t bytes, mr_error_t *err);
 
+/* 0 if the bytes are exactly what mr_hll_write() writes, else -1. */
+int mr_hll_check(mr_str_t bytes);
+
 /* Append the bytes; -1, nothing appended, on out of memory. */
 int mr_hll_write(const mr_hll_t *hll, mr_buf_t *buf);
 

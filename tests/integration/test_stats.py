@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient
 from harness.flushes import NAMES, Load, date
 from harness.holding import HoldingProxy
 from harness.pipeline import REPO, Pipeline
+from harness.sketches import ddsketch, hyperloglog
 from harness.statsdaemon import Stats, scalars
 from harness.waiting import wait_until
 
@@ -511,6 +512,45 @@ def test_a_window_is_never_set_back(make, servers):
     stats.settle()
     assert stats.windows() == before
     assert "fewer than the 5 that were merged" in servers.log_text("stats")
+
+
+def test_a_damaged_sketch_is_left_out(make, servers):
+    stats = make()
+    servers.start("stats")
+    now = time.time()
+    for partition in range(2):
+        stats.flushes.flush(partition, [("a", now, 1.0), ("a", now, 4.0)])
+    stats.settle()
+
+    # Of one partition they are damaged, and so is what was merged before.
+    for partition, users, values in (
+            (0, hyperloglog(["u1", "u2"]), ddsketch([1.0, 4.0])),
+            (1, b"H\x01\x0e\x09", b"D\x01\x05\x07")):
+        stats.database.partials.update_many(
+            {"_id.partition": partition}, {"$set": {"sketches": {
+                "users": users, "measures": {"value": values}}}})
+    stats.database.windows.update_many(
+        {"_id.width": {"$gte": 60}}, {"$set": {"sketches": {
+            "users": b"no sketch", "measures": {"value": b"none"}}}})
+    stats.flushes.flush(1, [("a", now, 2.0)])
+    stats.settle()
+
+    windows = stats.windows()
+    right = stats.flushes.account.windows
+    assert {key: scalars(d) for key, d in windows.items()} == right
+    for key, document in windows.items():
+        if key[0] > 1:
+            assert document["unique_users"] == 2, key
+            assert document["sketches"]["users"] == hyperloglog(["u1", "u2"])
+            assert document["sketches"]["measures"]["value"] == ddsketch(
+                [1.0, 4.0])
+            assert document["measures"]["value"]["p50"] == pytest.approx(
+                1.0, rel=0.01)
+
+    # Six windows, two sketches of a partial and one of the window.
+    assert stats.metric("sketches_damaged_total") == 18
+    assert stats.metric("failures_total") == 0
+    assert "damaged sketches are left out" in servers.log_text("stats")
 
 
 def test_a_topic_that_was_recreated_is_published_to(make, servers):

@@ -658,6 +658,34 @@ def test_the_dead_letter_topic_is_away(rig):
     one.audit(90)
 
 
+def test_a_damaged_sketch_is_begun_anew(rig):
+    one = rig(partitions=1)
+    one.produce([event(f"a{i}", user=f"a{i}", value=i) for i in range(300)])
+    one.start()
+    one.settle()
+    one.stop()
+    one.database.partials.update_many({}, {"$set": {"sketches": {
+        "flush": 1, "users": b"H\x01\x0e\x09", "tail": b"",
+        "measures": {"value": b"no sketch"}}}})
+    one.produce([event(f"b{i}", user=f"b{i}", value=7) for i in range(10)])
+    one.start()
+    one.settle()
+
+    days = list(one.database.partials.find({"_id.width": 86400}))
+    assert {d["_id"]["event_type"]: d["count"] for d in days} == {
+        "": 310, "t": 310}
+    for document in days:
+        sketches = document["sketches"]
+        # Ten hashes, and one bucket with ten numbers.
+        assert sketches["users"][:5] == b"H\x01\x0e\x00\x0a"
+        assert sketches["measures"]["value"][:4] == b"D\x01\x05\x01"
+        assert sketches["measures"]["value"][-1] == 10
+        assert "tail" not in sketches
+    assert one.metrics()["millrace_writer_sketches_damaged_total"] >= 6
+    assert "is damaged and begun anew" in one.log()
+    one.stop()
+
+
 def test_metrics_tell_what_was_done(rig):
     one = rig(partitions=2)
     one.produce([event("a"), event("a"), event("b"), b'{"user_id":"u"}'])

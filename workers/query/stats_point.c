@@ -1,10 +1,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "../common/metrics.h"
+
 #include "stats_point.h"
 
 
-static int mr_sketches_failed(mr_error_t *err);
+static int mr_sketches_damaged(int *missing, const mr_error_t *err);
 
 
 const double mr_quantiles[MR_QUANTILES] = {0.50, 0.95, 0.99};
@@ -37,17 +39,39 @@ mr_sketches_add(
     if (row->users.len == 0) {
         sketches->users_missing |= row->count > 0;
 
-    } else if (mr_hll_merge_bytes(&sketches->users, row->users, err) == -1) {
-        return mr_sketches_failed(err);
+    } else if (mr_hll_merge_bytes(&sketches->users, row->users, err) == -1
+               && mr_sketches_damaged(&sketches->users_missing, err) != 0)
+    {
+        return -1;
     }
 
     if (row->values.len == 0) {
         sketches->values_missing |= row->measure.count > 0;
 
     } else if (mr_ddsketch_merge_bytes(&sketches->values, row->values, err)
-               == -1) {
-        return mr_sketches_failed(err);
+                   == -1
+               && mr_sketches_damaged(&sketches->values_missing, err) != 0)
+    {
+        return -1;
     }
+
+    return 0;
+}
+
+
+/* What is damaged is missing: counts and sums are answered all the same. */
+static int
+mr_sketches_damaged(int *missing, const mr_error_t *err)
+{
+    if (err->code != MR_ERROR_CODING) {
+        return -1;
+    }
+
+    mr_metric_add(
+        mr_metric(MR_METRIC_COUNTER, "millrace_query_sketches_damaged_total",
+            "", "Damaged sketches, whose windows' estimates are not known"),
+        1);
+    *missing = 1;
 
     return 0;
 }
@@ -99,16 +123,4 @@ mr_sketches_free(mr_sketches_t *sketches)
     mr_ddsketch_free(&sketches->values);
     sketches->users_missing = 0;
     sketches->values_missing = 0;
-}
-
-
-static int
-mr_sketches_failed(mr_error_t *err)
-{
-    if (err->code == MR_ERROR_CODING) {
-        return mr_error_set(err, MR_ERROR_EVENT, NULL,
-            "a sketch in MongoDB is not as docs/data-model.md says");
-    }
-
-    return -1;
 }

@@ -65,10 +65,7 @@ void mr_point_set(mr_point_t *point, const mr_window_row_t *row);
 /* Count and measure alone. */
 void mr_point_add(mr_point_t *point, const mr_point_t *from);
 
-/*
- * The sketches of a window.  Fails with MR_ERROR_EVENT when they are damaged
- * and with MR_ERROR_MEMORY.
- */
+/* The sketches of a window; damaged ones are missing.  MR_ERROR_MEMORY. */
 int mr_sketches_add(
     mr_sketches_t *sketches, const mr_window_row_t *row, mr_error_t *err);
 

@@ -1,12 +1,20 @@
 #include <inttypes.h>
 
+#include <millrace/time.h>
+
 #include "../common/log.h"
 
 #include "member.h"
 
 
+/* Between two lines about damaged sketches: each merge finds them again. */
+#define DAMAGE_QUIET 60000 /* ms */
+
+
 static int batch_entry(mr_member_t *member, mr_arena_t *arena,
     const mr_entry_t *entry, mr_merged_t **ret_next, mr_error_t *err);
+static void batch_damage(
+    mr_member_t *member, const mr_entry_t *entry, const mr_damage_t *damage);
 
 
 int
@@ -58,6 +66,7 @@ batch_entry(mr_member_t *member, mr_arena_t *arena, const mr_entry_t *entry,
 {
     int64_t expire;
     mr_str_t users;
+    mr_damage_t damage;
     mr_merged_t *next;
     mr_scalars_t scalars;
 
@@ -69,10 +78,21 @@ batch_entry(mr_member_t *member, mr_arena_t *arena, const mr_entry_t *entry,
 
     users = entry->stored != NULL ? entry->stored->scalars.users : mr_str("");
 
-    if (mr_partials_fold(arena, entry->partials, users, &scalars, &expire, err)
+    if (mr_partials_fold(
+            arena, entry->partials, users, &scalars, &expire, &damage, err)
         != 0)
     {
         return -1;
+    }
+
+    if (entry->stored != NULL && entry->stored->damaged) {
+        damage.n++;
+        damage.partition = -1;
+        damage.name = mr_str("");
+    }
+
+    if (damage.n > 0) {
+        batch_damage(member, entry, &damage);
     }
 
     *ret_next = NULL;
@@ -105,6 +125,32 @@ batch_entry(mr_member_t *member, mr_arena_t *arena, const mr_entry_t *entry,
     }
 
     return 0;
+}
+
+
+static void
+batch_damage(
+    mr_member_t *member, const mr_entry_t *entry, const mr_damage_t *damage)
+{
+    int64_t now;
+
+    mr_metric_add(member->metrics.damaged, (int64_t) damage->n);
+
+    now = mr_time_monotonic();
+
+    if (now < member->damage_quiet) {
+        return;
+    }
+
+    member->damage_quiet = now + DAMAGE_QUIET;
+
+    mr_log_error("width=%s start=%" PRId64 " event_type=\"%.*s\" %zu damaged "
+                 "sketches are left out, the last of %s%.*s in %s; counts and "
+                 "sums are not affected",
+        mr_width_name(entry->key.width), entry->key.start / 1000,
+        (int) entry->key.event_type.len, entry->key.event_type.data, damage->n,
+        damage->name.len > 0 ? "the measure " : "users", (int) damage->name.len,
+        damage->name.data, damage->partition == -1 ? "windows" : "partials");
 }
 
 

@@ -116,6 +116,10 @@ member_metrics(mr_member_metrics_t *metrics)
     metrics->expired =
         mr_metric(MR_METRIC_COUNTER, "millrace_stats_windows_expired_total", "",
             "Changes that came when their window was about to be deleted.");
+    metrics->damaged = mr_metric(MR_METRIC_COUNTER,
+        "millrace_stats_sketches_damaged_total", "",
+        "Damaged sketches that were left out of a window, each as often as "
+        "the window was merged.");
     metrics->forgotten = mr_metric(MR_METRIC_COUNTER,
         "millrace_stats_partials_forgotten_total", "",
         "Partials of a minute that lost their seconds, which are kept "

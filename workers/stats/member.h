@@ -41,6 +41,7 @@ typedef struct {
     mr_metric_t *closed;
     mr_metric_t *conflicts;
     mr_metric_t *expired;
+    mr_metric_t *damaged;
     mr_metric_t *forgotten;
     mr_metric_t *failures;
     mr_metric_t *dirty;
@@ -92,6 +93,8 @@ typedef struct {
     bool dirty;    /* windows may be stored that Kafka does not have */
     bool away;     /* Kafka is: merging goes on without it */
     int64_t ask;   /* monotonic; when it is asked again */
+
+    int64_t damage_quiet; /* monotonic; until then nothing is said of it */
 
     mr_member_metrics_t metrics;
 } mr_member_t;

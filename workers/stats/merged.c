@@ -11,9 +11,12 @@
 static int merged_add(mr_arena_t *arena, mr_scalars_t *into,
     const mr_scalars_t *from, size_t *cap);
 static int merged_users(mr_arena_t *arena, const mr_partial_t *list,
-    mr_str_t before, mr_scalars_t *scalars, mr_error_t *err);
+    mr_str_t before, mr_scalars_t *scalars, mr_damage_t *damage,
+    mr_error_t *err);
 static int merged_sketch(mr_arena_t *arena, const mr_partial_t *list,
-    mr_named_measure_t *measure, mr_error_t *err);
+    mr_named_measure_t *measure, mr_damage_t *damage, mr_error_t *err);
+static int merged_damage(const mr_error_t *err, int32_t partition,
+    mr_str_t name, mr_damage_t *damage);
 static double merged_quantile(
     const mr_ddsketch_t *sketch, double q, const mr_measure_stats_t *stats);
 static int merged_keep(
@@ -41,16 +44,19 @@ mr_window_end(const mr_window_key_t *key)
 
 int
 mr_partials_fold(mr_arena_t *arena, const mr_partial_t *list, mr_str_t users,
-    mr_scalars_t *ret_scalars, int64_t *ret_expire, mr_error_t *err)
+    mr_scalars_t *ret_scalars, int64_t *ret_expire, mr_damage_t *ret_damage,
+    mr_error_t *err)
 {
     size_t i, cap;
     int64_t expire;
+    mr_damage_t damage;
     mr_scalars_t sum;
     const mr_partial_t *part;
 
     cap = 0;
     expire = 0;
     memset(&sum, 0, sizeof(sum));
+    memset(&damage, 0, sizeof(damage));
 
     for (part = list; part != NULL; part = part->next) {
 
@@ -64,12 +70,12 @@ mr_partials_fold(mr_arena_t *arena, const mr_partial_t *list, mr_str_t users,
     }
 
     for (i = 0; i < sum.n_measures; i++) {
-        if (merged_sketch(arena, list, &sum.measures[i], err) != 0) {
+        if (merged_sketch(arena, list, &sum.measures[i], &damage, err) != 0) {
             return -1;
         }
     }
 
-    if (merged_users(arena, list, users, &sum, err) != 0) {
+    if (merged_users(arena, list, users, &sum, &damage, err) != 0) {
         return -1;
     }
 
@@ -77,6 +83,7 @@ mr_partials_fold(mr_arena_t *arena, const mr_partial_t *list, mr_str_t users,
 
     *ret_scalars = sum;
     *ret_expire = expire;
+    *ret_damage = damage;
 
     return 0;
 }
@@ -132,9 +139,10 @@ merged_add(mr_arena_t *arena, mr_scalars_t *into, const mr_scalars_t *from,
 /* A union: in any order, and however often, the same. */
 static int
 merged_users(mr_arena_t *arena, const mr_partial_t *list, mr_str_t before,
-    mr_scalars_t *scalars, mr_error_t *err)
+    mr_scalars_t *scalars, mr_damage_t *damage, mr_error_t *err)
 {
     int rc;
+    size_t i;
     bool any;
     mr_buf_t buf = MR_BUF_INIT;
     mr_hll_t users = MR_HLL_INIT;
@@ -143,15 +151,28 @@ merged_users(mr_arena_t *arena, const mr_partial_t *list, mr_str_t before,
     any = before.len > 0;
     rc = any ? mr_hll_merge_bytes(&users, before, err) : 0;
 
+    if (rc == -1) {
+        rc = merged_damage(err, -1, mr_str(""), damage);
+        any = false;
+    }
+
     for (part = list; part != NULL && rc != -1; part = part->next) {
+        const mr_str_t parts[] = {part->scalars.users, part->tail};
 
-        if (part->scalars.users.len > 0) {
-            rc = mr_hll_merge_bytes(&users, part->scalars.users, err);
-            any = true;
-        }
+        for (i = 0; i < 2 && rc != -1; i++) {
 
-        if (rc != -1 && part->tail.len > 0) {
-            rc = mr_hll_merge_bytes(&users, part->tail, err);
+            if (parts[i].len == 0) {
+                continue;
+            }
+
+            rc = mr_hll_merge_bytes(&users, parts[i], err);
+
+            if (rc == -1) {
+                rc = merged_damage(err, part->partition, mr_str(""), damage);
+
+            } else {
+                any = true;
+            }
         }
     }
 
@@ -173,7 +194,7 @@ merged_users(mr_arena_t *arena, const mr_partial_t *list, mr_str_t before,
 
 static int
 merged_sketch(mr_arena_t *arena, const mr_partial_t *list,
-    mr_named_measure_t *measure, mr_error_t *err)
+    mr_named_measure_t *measure, mr_damage_t *damage, mr_error_t *err)
 {
     int rc;
     size_t i;
@@ -191,6 +212,10 @@ merged_sketch(mr_arena_t *arena, const mr_partial_t *list,
 
             if (from->sketch.len > 0 && mr_str_eq(from->name, measure->name)) {
                 rc = mr_ddsketch_merge_bytes(&sketch, from->sketch, err);
+            }
+
+            if (rc != 0) {
+                rc = merged_damage(err, part->partition, from->name, damage);
             }
         }
     }
@@ -211,6 +236,23 @@ merged_sketch(mr_arena_t *arena, const mr_partial_t *list,
     mr_ddsketch_free(&sketch);
 
     return rc;
+}
+
+
+/* Only what is damaged is left out. */
+static int
+merged_damage(const mr_error_t *err, int32_t partition, mr_str_t name,
+    mr_damage_t *damage)
+{
+    if (err->code != MR_ERROR_CODING) {
+        return -1;
+    }
+
+    damage->n++;
+    damage->partition = partition;
+    damage->name = name;
+
+    return 0;
 }
 
 

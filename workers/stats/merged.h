@@ -74,6 +74,14 @@ struct mr_partial_s {
 };
 
 
+/* Sketches that are not what their headers say, and so were left out. */
+typedef struct {
+    size_t n;
+    int32_t partition; /* of the last one; -1: what was merged before */
+    mr_str_t name;     /* its measure; empty: users */
+} mr_damage_t;
+
+
 typedef struct {
     mr_window_key_t key;
     mr_scalars_t scalars;
@@ -83,6 +91,7 @@ typedef struct {
     int64_t expire; /* 0: never */
     bool final;
     bool dirty;
+    bool damaged; /* as stored: its users were, and are taken for none */
 
     /*
      * The text of the revision before this one, which was stored and perhaps
@@ -116,12 +125,12 @@ int64_t mr_window_end(const mr_window_key_t *key);
  * Fold a list of partials, in its order, with the users that were merged
  * before (bytes, or empty): so partials whose users have not changed since
  * need not bring theirs.  *ret_expire is the earliest expiry among them, 0
- * for never.  Fails with MR_ERROR_MEMORY, and with MR_ERROR_CODING when a
- * sketch is damaged.
+ * for never.  A damaged sketch is left out and told of: counts and sums must
+ * not wait for it.  Fails with MR_ERROR_MEMORY.
  */
 int mr_partials_fold(mr_arena_t *arena, const mr_partial_t *list,
     mr_str_t users, mr_scalars_t *ret_scalars, int64_t *ret_expire,
-    mr_error_t *err);
+    mr_damage_t *ret_damage, mr_error_t *err);
 
 bool mr_scalars_equal(const mr_scalars_t *a, const mr_scalars_t *b);
 

@@ -1,6 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <millrace/hll.h>
+
 #include "store_private.h"
 
 
@@ -37,6 +39,7 @@ static int read_lean(const mr_entry_t *entry);
 static int read_batch(mr_store_t *store, mongoc_collection_t *collection,
     ids_t *ids, int lean, mr_chunk_t *chunk, read_pt handler, mr_error_t *err);
 static int read_partial(mr_chunk_t *chunk, const bson_t *doc, int lean);
+static void read_users(mr_merged_t *window);
 static int read_window(mr_chunk_t *chunk, const bson_t *doc, int lean);
 static int read_list(mr_store_t *store, const bson_t *filter, bson_t *opts,
     mr_arena_t *arena, mr_merged_list_t *windows, mr_error_t *err);
@@ -399,6 +402,18 @@ read_partial(mr_chunk_t *chunk, const bson_t *doc, int lean)
 }
 
 
+/* Damaged users are none: then the partials come with theirs. */
+static void
+read_users(mr_merged_t *window)
+{
+    if (window->scalars.users.len > 0
+        && mr_hll_check(window->scalars.users) != 0) {
+        window->scalars.users = mr_str("");
+        window->damaged = true;
+    }
+}
+
+
 static int
 read_window(mr_chunk_t *chunk, const bson_t *doc, int lean)
 {
@@ -414,6 +429,7 @@ read_window(mr_chunk_t *chunk, const bson_t *doc, int lean)
         entry = mr_chunk_find(chunk, &window->key);
 
         if (entry != NULL) {
+            read_users(window);
             entry->stored = window;
         }
     }

@@ -23,6 +23,9 @@ mr_store_open(mr_mongo_t *mongo, const mr_options_t *options,
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
+    store->damaged =
+        mr_metric(MR_METRIC_COUNTER, "millrace_writer_sketches_damaged_total",
+            "", "Damaged sketches of partials that were begun anew");
     store->registry = (mr_registry_t) MR_REGISTRY_INIT;
     store->mongo = mongo;
     store->options = options;

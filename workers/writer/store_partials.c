@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "../common/log.h"
 #include "store_private.h"
 
 
@@ -24,10 +25,11 @@ static int store_fill(
 static int store_row_of(const bson_t *doc, mr_partial_t *ret_row);
 static int store_sketch(const mr_store_t *store, const bson_t *doc,
     mr_sketch_t *sketch, mr_error_t *err);
-static int store_users(
-    const bson_iter_t *field, mr_hll_t *users, mr_error_t *err);
+static int store_users(const mr_store_t *store, const bson_iter_t *field,
+    mr_hll_t *users, mr_error_t *err);
 static int store_measures(const mr_store_t *store, const bson_iter_t *fields,
     mr_sketch_t *sketch, mr_error_t *err);
+static int store_damaged(const mr_store_t *store, const mr_error_t *err);
 static int store_rows(mr_store_t *store, const mr_work_t *work,
     const bson_t *opts, size_t from, size_t to, mr_error_t *err);
 static void store_id(
@@ -231,15 +233,15 @@ store_sketch(const mr_store_t *store, const bson_t *doc, mr_sketch_t *sketch,
 
     rc = 0;
 
-    while (rc == 0 && bson_iter_next(&field)) {
+    while (rc != -1 && bson_iter_next(&field)) {
         name = bson_iter_key(&field);
 
         if (strcmp(name, "users") == 0) {
-            rc = store_users(&field, &sketch->users, err);
-            sketch->based = 1;
+            rc = store_users(store, &field, &sketch->users, err);
+            sketch->based = rc == 0;
 
         } else if (strcmp(name, "tail") == 0) {
-            rc = store_users(&field, &sketch->tail, err);
+            rc = store_users(store, &field, &sketch->tail, err);
             sketch->tailed = 1;
 
         } else if (strcmp(name, "measures") == 0
@@ -250,16 +252,18 @@ store_sketch(const mr_store_t *store, const bson_t *doc, mr_sketch_t *sketch,
         }
     }
 
-    if (rc == 0 && mr_hll_merge(&sketch->users, &sketch->tail) == -1) {
+    if (rc != -1 && mr_hll_merge(&sketch->users, &sketch->tail) == -1) {
         rc = mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    return rc;
+    return rc == -1 ? -1 : 0;
 }
 
 
+/* 1: they are damaged. */
 static int
-store_users(const bson_iter_t *field, mr_hll_t *users, mr_error_t *err)
+store_users(const mr_store_t *store, const bson_iter_t *field, mr_hll_t *users,
+    mr_error_t *err)
 {
     uint32_t len;
     mr_str_t bytes;
@@ -272,7 +276,11 @@ store_users(const bson_iter_t *field, mr_hll_t *users, mr_error_t *err)
         bytes = (mr_str_t){(const char *) data, len};
     }
 
-    return mr_hll_merge_bytes(users, bytes, err) == -1 ? -1 : 0;
+    if (mr_hll_merge_bytes(users, bytes, err) == -1) {
+        return store_damaged(store, err);
+    }
+
+    return 0;
 }
 
 
@@ -306,12 +314,33 @@ store_measures(const mr_store_t *store, const bson_iter_t *fields,
         bson_iter_binary(&iter, NULL, &len, &data);
         bytes = (mr_str_t){(const char *) data, len};
 
-        if (mr_ddsketch_merge_bytes(&sketch->measures[i], bytes, err) != 0) {
+        if (mr_ddsketch_merge_bytes(&sketch->measures[i], bytes, err) != 0
+            && store_damaged(store, err) == -1)
+        {
             return -1;
         }
     }
 
     return 0;
+}
+
+
+/*
+ * Returns 1 for a damaged sketch, which is taken for empty and written anew
+ * when something is added to it: counts and sums must not wait for it.
+ */
+static int
+store_damaged(const mr_store_t *store, const mr_error_t *err)
+{
+    if (err->code != MR_ERROR_CODING) {
+        return -1;
+    }
+
+    mr_metric_add(store->damaged, 1);
+    mr_log_error(
+        "a sketch in the partials is damaged and begun anew: %s", err->message);
+
+    return 1;
 }
 
 

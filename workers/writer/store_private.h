@@ -2,6 +2,7 @@
 #ifndef MR_WRITER_STORE_PRIVATE_H
 #define MR_WRITER_STORE_PRIVATE_H
 
+#include "../common/metrics.h"
 #include "../common/mongo.h"
 #include "registry.h"
 #include "sketches.h"
@@ -31,6 +32,7 @@ struct mr_store_s {
 
     mr_sketches_t *sketches;
     mr_buf_t sketch; /* one on its way */
+    mr_metric_t *damaged;
 };
 
 

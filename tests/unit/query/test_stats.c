@@ -366,12 +366,39 @@ START_TEST(what_is_missing_is_not_known)
     mr_sketches_estimate(&sketches, &point);
     ck_assert(point.unestimated && point.unranked);
 
-    row.users = mr_str("H\1\16\11");
-    ck_assert_int_eq(mr_sketches_add(&sketches, &row, &err), -1);
-    ck_assert_int_eq(err.code, MR_ERROR_EVENT);
-
     mr_sketches_free(&sketches);
     mr_sketches_free(&other);
+}
+END_TEST
+
+
+START_TEST(what_is_damaged_is_missing)
+{
+    mr_error_t err = MR_ERROR_INIT;
+    mr_point_t point;
+    mr_sketches_t sketches;
+    mr_window_row_t row;
+
+    memset(&point, 0, sizeof(point));
+    memset(&row, 0, sizeof(row));
+    memset(&sketches, 0, sizeof(sketches));
+
+    row.count = 1;
+    row.measure.count = 1;
+    row.users = mr_str("H\1\16\11");
+    row.values = mr_str("D\1\5\1\375\120\1");
+    point.measure.max = 2.0;
+    ck_assert_int_eq(mr_sketches_add(&sketches, &row, &err), 0);
+    mr_sketches_estimate(&sketches, &point);
+    ck_assert(point.unestimated && !point.unranked);
+
+    row.users = mr_str("H\1\16\0\1abcdefgh");
+    row.values = mr_str("D\1\5\2\375\120\1");
+    ck_assert_int_eq(mr_sketches_add(&sketches, &row, &err), 0);
+    mr_sketches_estimate(&sketches, &point);
+    ck_assert(point.unestimated && point.unranked);
+
+    mr_sketches_free(&sketches);
 }
 END_TEST
 
@@ -474,6 +501,7 @@ suite_stats(void)
     tcase_add_loop_test(
         tcase, spans, 0, (int) (sizeof(spans_of) / sizeof(spans_of[0])));
     tcase_add_test(tcase, what_is_missing_is_not_known);
+    tcase_add_test(tcase, what_is_damaged_is_missing);
     tcase_add_test(tcase, etags);
     tcase_add_loop_test(
         tcase, others_may_hold, 0, (int) (sizeof(held) / sizeof(held[0])));

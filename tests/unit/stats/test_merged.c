@@ -91,6 +91,7 @@ stored_window(const mr_window_key_t *key, int64_t count)
 START_TEST(a_fold_sums_counts_and_takes_the_earliest_expiry)
 {
     int64_t expire;
+    mr_damage_t damage;
     mr_partial_t *a, *b, *c;
     mr_scalars_t sum;
 
@@ -103,7 +104,8 @@ START_TEST(a_fold_sums_counts_and_takes_the_earliest_expiry)
     c->expire = 4000;
 
     ck_assert_int_eq(
-        mr_partials_fold(&arena, a, mr_str(""), &sum, &expire, &err), 0);
+        mr_partials_fold(&arena, a, mr_str(""), &sum, &expire, &damage, &err),
+        0);
     ck_assert_int_eq(sum.count, 60);
     ck_assert_uint_eq(sum.n_measures, 0);
     ck_assert_int_eq(expire, 4000);
@@ -164,6 +166,7 @@ numbers(int from, int to)
 START_TEST(a_fold_merges_sketches)
 {
     int64_t expire;
+    mr_damage_t damage;
     mr_partial_t *a, *b;
     mr_scalars_t sum, again;
 
@@ -180,8 +183,9 @@ START_TEST(a_fold_merges_sketches)
     a->scalars.measures[0].sketch = numbers(1, 101);
     b->scalars.measures[0].sketch = numbers(101, 201);
 
-    ck_assert_int_eq(
-        mr_partials_fold(&arena, a, users(65, 90), &sum, &expire, &err), 0);
+    ck_assert_int_eq(mr_partials_fold(&arena, a, users(65, 90), &sum, &expire,
+                         &damage, &err),
+        0);
 
     ck_assert_int_eq(sum.unique_users, 90);
     ck_assert(mr_str_eq(sum.users, users(0, 90)));
@@ -192,13 +196,57 @@ START_TEST(a_fold_merges_sketches)
 
     /* The same again, with what came of it. */
     ck_assert_int_eq(
-        mr_partials_fold(&arena, a, sum.users, &again, &expire, &err), 0);
+        mr_partials_fold(&arena, a, sum.users, &again, &expire, &damage, &err),
+        0);
     ck_assert(mr_str_eq(sum.users, again.users));
+}
+END_TEST
 
-    a->tail = mr_str("H\1\16\7");
+
+/* Counts and sums do not wait for it, nor do the sketches that are whole. */
+START_TEST(a_damaged_sketch_is_left_out)
+{
+    int64_t expire;
+    mr_damage_t damage;
+    mr_partial_t *a, *b;
+    mr_scalars_t sum;
+    const mr_str_t bad = {"H\1\16\7", 4};
+
+    a = test_partial(&arena, 3, 100);
+    b = test_partial(&arena, 5, 50);
+    a->next = b;
+
+    a->scalars.users = users(0, 60);
+    a->tail = bad;
+    b->scalars.users = users(60, 70);
+    test_measure(
+        &arena, &a->scalars, "value", (mr_measure_stats_t){100, 1, 1, 100});
+    test_measure(
+        &arena, &b->scalars, "value", (mr_measure_stats_t){50, 1, 101, 199.9});
+    a->scalars.measures[0].sketch = numbers(1, 101);
+    b->scalars.measures[0].sketch = bad;
+
     ck_assert_int_eq(
-        mr_partials_fold(&arena, a, mr_str(""), &again, &expire, &err), -1);
-    ck_assert_int_eq(err.code, MR_ERROR_CODING);
+        mr_partials_fold(&arena, a, mr_str(""), &sum, &expire, &damage, &err),
+        0);
+    ck_assert_uint_eq(damage.n, 2);
+    ck_assert_int_eq(damage.partition, 3);
+    ck_assert_uint_eq(damage.name.len, 0);
+    ck_assert_int_eq(sum.count, 150);
+    ck_assert_int_eq(sum.measures[0].stats.count, 150);
+    ck_assert(mr_str_eq(sum.users, users(0, 70)));
+    ck_assert(mr_str_eq(sum.measures[0].sketch, numbers(1, 101)));
+
+    /* All of them. */
+    a->scalars.users = bad;
+    b->scalars.users = bad;
+    a->scalars.measures[0].sketch = bad;
+    ck_assert_int_eq(
+        mr_partials_fold(&arena, a, bad, &sum, &expire, &damage, &err), 0);
+    ck_assert_uint_eq(damage.n, 6);
+    ck_assert_int_eq(sum.count, 150);
+    ck_assert_uint_eq(sum.users.len, 0);
+    ck_assert_uint_eq(sum.measures[0].sketch.len, 0);
 }
 END_TEST
 
@@ -278,10 +326,12 @@ END_TEST
 START_TEST(a_fold_of_nothing_is_empty)
 {
     int64_t expire;
+    mr_damage_t damage;
     mr_scalars_t sum;
 
-    ck_assert_int_eq(
-        mr_partials_fold(&arena, NULL, mr_str(""), &sum, &expire, &err), 0);
+    ck_assert_int_eq(mr_partials_fold(&arena, NULL, mr_str(""), &sum, &expire,
+                         &damage, &err),
+        0);
     ck_assert_int_eq(sum.count, 0);
     ck_assert_uint_eq(sum.n_measures, 0);
     ck_assert_int_eq(expire, 0);
@@ -292,6 +342,7 @@ END_TEST
 START_TEST(a_fold_merges_measures_by_name)
 {
     int64_t expire;
+    mr_damage_t damage;
     mr_partial_t *a, *b;
     mr_scalars_t sum;
 
@@ -307,7 +358,8 @@ START_TEST(a_fold_merges_measures_by_name)
         &arena, &b->scalars, "price", (mr_measure_stats_t){4, 40, 1, 20});
 
     ck_assert_int_eq(
-        mr_partials_fold(&arena, a, mr_str(""), &sum, &expire, &err), 0);
+        mr_partials_fold(&arena, a, mr_str(""), &sum, &expire, &damage, &err),
+        0);
     ck_assert_uint_eq(sum.n_measures, 2);
 
     ck_assert(mr_str_eq(sum.measures[0].name, mr_str("price")));
@@ -331,6 +383,7 @@ START_TEST(a_fold_takes_any_number_of_measures)
     int i;
     char names[40][8];
     int64_t expire;
+    mr_damage_t damage;
     mr_partial_t *a;
     mr_scalars_t sum;
 
@@ -343,7 +396,8 @@ START_TEST(a_fold_takes_any_number_of_measures)
     }
 
     ck_assert_int_eq(
-        mr_partials_fold(&arena, a, mr_str(""), &sum, &expire, &err), 0);
+        mr_partials_fold(&arena, a, mr_str(""), &sum, &expire, &damage, &err),
+        0);
     ck_assert_uint_eq(sum.n_measures, 40);
 
     for (i = 0; i < 40; i++) {
@@ -621,6 +675,7 @@ suite_merged(void)
     tcase_add_test(tc, a_fold_sums_counts_and_takes_the_earliest_expiry);
     tcase_add_test(tc, a_fold_of_nothing_is_empty);
     tcase_add_test(tc, a_fold_merges_sketches);
+    tcase_add_test(tc, a_damaged_sketch_is_left_out);
     tcase_add_test(tc, users_alone_are_a_change);
     tcase_add_test(tc, an_unacknowledged_revision_is_frozen);
     tcase_add_test(tc, a_fold_merges_measures_by_name);
