@@ -14,6 +14,7 @@ import sys
 import time
 
 import pytest
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from harness.flushes import NAMES, Load, date
@@ -433,6 +434,40 @@ def test_a_member_that_was_suspended_changes_nothing(make, servers):
     finally:
         load.stop()
     stats.settle()
+    stats.check()
+
+
+def test_publishers_fence_each_other(make, servers):
+    stats = make()
+
+    def publisher():
+        found = Producer({
+            "bootstrap.servers": servers.brokers,
+            "transactional.id": f"millrace-stats-{stats.topic}"})
+        found.init_transactions(30)
+        return found
+
+    # One that is in the middle of it when a member begins.
+    before = publisher()
+    before.begin_transaction()
+    now = time.time()
+    servers.start("stats")
+    stats.flushes.flush(0, [("a", now, 1.0)])
+    stats.settle()
+    before.produce(stats.topic, key=b"a|1s|0", value=b"out of order")
+    with pytest.raises(KafkaException):
+        before.commit_transaction(30)
+
+    # And one that wakes up and fences the member: it goes on all the same.
+    after = publisher()
+    stats.flushes.flush(1, [("a", now, 2.0)])
+    stats.settle()
+    assert stats.metric("conflicts_total") > 0
+    assert "another member has begun to publish" in servers.log_text("stats")
+    after.begin_transaction()
+    after.produce(stats.topic, key=b"a|1s|0", value=b"out of order")
+    with pytest.raises(KafkaException):
+        after.commit_transaction(30)
     stats.check()
 
 

@@ -36,7 +36,7 @@ static const mr_refused_t mr_refused[] = {
     {"request.required.acks", "every write waits for all in-sync replicas"},
     {"enable.idempotence", "a retry must not write a record twice"},
     {"enable.gapless.guarantee", "it is set by each daemon"},
-    {"transactional.id", "producers are idempotent, not transactional"},
+    {"transactional.id", "the publisher of statistics sets its own"},
     {"retries", "a write is retried until message.timeout.ms"},
     {"message.send.max.retries", "a write is retried until message.timeout.ms"},
     {"partitioner", "one user's events must stay in one partition"},

@@ -54,13 +54,6 @@ mr_lease_due(const mr_lease_t *lease, int64_t monotonic)
 
 
 int64_t
-mr_lease_message_timeout(const mr_lease_t *lease)
-{
-    return lease->duration * 4 / 10;
-}
-
-
-int64_t
 mr_lease_poll(const mr_lease_t *lease)
 {
     int64_t poll;

@@ -54,12 +54,6 @@ bool mr_lease_valid(const mr_lease_t *lease, int64_t monotonic);
 /* Whether it is time to renew: a third of the lease has passed. */
 bool mr_lease_due(const mr_lease_t *lease, int64_t monotonic);
 
-/*
- * How long a message may wait for its acknowledgement: if it is handed over
- * while the lease is not due, it cannot be sent after the lease's end.
- */
-int64_t mr_lease_message_timeout(const mr_lease_t *lease);
-
 /* How long a standby waits before it asks again. */
 int64_t mr_lease_poll(const mr_lease_t *lease);
 

@@ -51,10 +51,9 @@ mr_member_open(
     member->older.age = MR_AGE_OLDER;
     member->older.chunk = mr_chunk_create(MR_CHUNK_WINDOWS);
     member->batch = calloc(MR_BATCH_WINDOWS, sizeof(mr_merged_t *));
-    member->items = calloc(MR_BATCH_WINDOWS, sizeof(mr_outbox_item_t));
 
     if (member->recent.chunk == NULL || member->older.chunk == NULL
-        || member->batch == NULL || member->items == NULL)
+        || member->batch == NULL)
     {
         mr_member_close(member);
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
@@ -85,7 +84,6 @@ mr_member_close(mr_member_t *member)
     member_free(&member->older);
     mr_arena_free(&member->arena);
     free(member->batch);
-    free(member->items);
 }
 
 

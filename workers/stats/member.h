@@ -54,12 +54,6 @@ typedef struct {
 } mr_member_metrics_t;
 
 
-typedef struct {
-    mr_merged_t *window;
-    bool acked;
-} mr_outbox_item_t;
-
-
 /* A walk over the changes of the recent windows, or of all the others. */
 typedef struct {
     mr_age_t age;
@@ -84,7 +78,6 @@ typedef struct {
 
     mr_arena_t arena; /* of the windows of one batch */
     mr_merged_t **batch;
-    mr_outbox_item_t *items;
     const char *delivery_error;
 
     int64_t as_of; /* 0: unknown */

@@ -9,22 +9,29 @@
 #include "message.h"
 
 
-#define POLL_WAIT 20   /* ms */
-#define STOP_WAIT 1000 /* ms that a stopping process waits for acks */
-#define SEND_WAIT 2000 /* ms that merging waits for acks */
-#define REST_TIME 2000 /* ms of a round for what was left over, about */
+#define POLL_WAIT 20    /* ms */
+#define SEND_WAIT 2000  /* ms that merging waits for acks */
+#define FENCE_WAIT 5000 /* ms that it waits for a new publisher */
+#define REST_TIME 2000  /* ms of a round for what was left over, about */
 #define ASK_INTERVAL 500
 #define ASK_WAIT 100
+#define FAILED_WAIT 5000 /* ms until a publisher that has failed is replaced */
+
+/* Bytes of a transaction, about: it has SEND_WAIT to arrive. */
+#define TRANSACTION_SIZE ((size_t) 4 * 1024 * 1024)
 
 
 static int outbox_open(mr_member_t *member, mr_error_t *err);
-static int outbox_send(
-    mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err);
-static int outbox_send_one(mr_member_t *member, mr_buf_t *key, mr_buf_t *value,
-    mr_outbox_item_t *item, mr_error_t *err);
-static void outbox_wait(mr_member_t *member);
-static int outbox_mark(
-    mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err);
+static int outbox_fence(mr_member_t *member, mr_error_t *err);
+static int outbox_transact(mr_member_t *member, const mr_merged_list_t *windows,
+    size_t *ret_n, mr_error_t *err);
+static int outbox_send(mr_member_t *member, const mr_merged_list_t *windows,
+    size_t *ret_n, mr_error_t *err);
+static int outbox_send_one(mr_member_t *member, mr_str_t key, mr_str_t value,
+    mr_merged_t *window, mr_error_t *err);
+static int outbox_wait(mr_member_t *member, mr_error_t *err);
+static int outbox_commit(mr_member_t *member, mr_error_t *err);
+static int outbox_patience(mr_member_t *member, int64_t end, mr_error_t *err);
 static bool outbox_back(mr_member_t *member);
 static void outbox_observer(void *ctx, void *item, const char *error);
 
@@ -33,35 +40,35 @@ int
 mr_member_publish(
     mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err)
 {
-    int rc;
-    mr_error_t late;
+    size_t n;
+    mr_merged_list_t rest, sent;
 
-    if (windows->n == 0) {
-        return 0;
+    for (rest = *windows; rest.n > 0; rest.list += n, rest.n -= n) {
+
+        if (mr_member_keep(member, err) != 0 || outbox_open(member, err) != 0
+            || outbox_fence(member, err) != 0)
+        {
+            return -1;
+        }
+
+        /* If it fails, Kafka may have any of them: all are sent again. */
+        if (outbox_transact(member, &rest, &n, err) != 0) {
+            mr_publisher_close(member->publisher);
+            member->publisher = NULL;
+            return -1;
+        }
+
+        sent.list = rest.list;
+        sent.n = n;
+
+        mr_metric_add(member->metrics.published, (int64_t) n);
+
+        if (mr_store_published(member->store, &sent, err) != 0) {
+            return -1;
+        }
     }
 
-    if (mr_member_keep(member, err) != 0 || outbox_open(member, err) != 0) {
-        return -1;
-    }
-
-    memset(member->items, 0, windows->n * sizeof(mr_outbox_item_t));
-    member->delivery_error = NULL;
-
-    rc = outbox_send(member, windows, err);
-    outbox_wait(member);
-
-    /* What has been acknowledged is marked even if the rest has failed. */
-    if (outbox_mark(member, windows, rc == 0 ? err : &late) != 0) {
-        return -1;
-    }
-
-    if (rc == 0 && member->delivery_error != NULL) {
-        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
-            "cannot publish to the topic \"%s\": %s",
-            member->options->kafka.stats_topic, member->delivery_error);
-    }
-
-    return rc;
+    return 0;
 }
 
 
@@ -77,54 +84,104 @@ outbox_open(mr_member_t *member, mr_error_t *err)
         return 0;
     }
 
-    return mr_publisher_open(member->options,
-        mr_lease_message_timeout(&member->lease), outbox_observer, member,
-        &member->publisher, err);
+    return mr_publisher_open(member->options, SEND_WAIT, outbox_observer,
+        member, &member->publisher, err);
+}
+
+
+/* From now on Kafka takes nothing more of those who had the lease before. */
+static int
+outbox_fence(mr_member_t *member, mr_error_t *err)
+{
+    int64_t end;
+    mr_error_t late;
+
+    end = mr_time_monotonic() + FENCE_WAIT;
+
+    while (mr_publisher_fence(member->publisher, ASK_WAIT, err) != 0) {
+
+        if (mr_publisher_failed(member->publisher)) {
+            return -1;
+        }
+
+        if (outbox_patience(member, end, &late) != 0) {
+
+            /* Why it takes so long says more. */
+            if (late.code != MR_ERROR_KAFKA) {
+                *err = late;
+            }
+
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* Publish the first *ret_n of them, all or none. */
+static int
+outbox_transact(mr_member_t *member, const mr_merged_list_t *windows,
+    size_t *ret_n, mr_error_t *err)
+{
+    member->delivery_error = NULL;
+
+    if (mr_publisher_begin(member->publisher, err) != 0
+        || outbox_send(member, windows, ret_n, err) != 0
+        || outbox_wait(member, err) != 0)
+    {
+        return -1;
+    }
+
+    return outbox_commit(member, err);
 }
 
 
 static int
-outbox_send(
-    mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err)
+outbox_send(mr_member_t *member, const mr_merged_list_t *windows, size_t *ret_n,
+    mr_error_t *err)
 {
     int rc;
-    size_t i;
+    size_t i, size;
+    mr_str_t text;
     mr_buf_t key = MR_BUF_INIT, value = MR_BUF_INIT;
+    mr_merged_t *window;
 
     rc = 0;
+    size = 0;
 
-    for (i = 0; i < windows->n && rc == 0; i++) {
-        member->items[i].window = windows->list[i];
-        rc = outbox_send_one(member, &key, &value, &member->items[i], err);
+    for (i = 0; i < windows->n && rc == 0 && size < TRANSACTION_SIZE; i++) {
+        window = windows->list[i];
+        mr_buf_reset(&key);
+        mr_buf_reset(&value);
+
+        if (mr_message_key(&key, &window->key) != 0
+            || (window->frozen == 0 && mr_message_value(&value, window) != 0))
+        {
+            rc = mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+            break;
+        }
+
+        text = window->frozen != 0 ? window->text
+                                   : (mr_str_t){value.data, value.len};
+        size += text.len;
+
+        rc = outbox_send_one(
+            member, (mr_str_t){key.data, key.len}, text, window, err);
     }
 
     mr_buf_free(&key);
     mr_buf_free(&value);
+    *ret_n = i;
 
     return rc;
 }
 
 
 static int
-outbox_send_one(mr_member_t *member, mr_buf_t *key, mr_buf_t *value,
-    mr_outbox_item_t *item, mr_error_t *err)
+outbox_send_one(mr_member_t *member, mr_str_t key, mr_str_t value,
+    mr_merged_t *window, mr_error_t *err)
 {
-    mr_str_t k, v;
-
-    mr_buf_reset(key);
-    mr_buf_reset(value);
-
-    if (mr_message_key(key, &item->window->key) != 0
-        || (item->window->frozen == 0
-            && mr_message_value(value, item->window) != 0))
-    {
-        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
-    }
-
-    k = (mr_str_t){key->data, key->len};
-    v = item->window->frozen != 0 ? item->window->text
-                                  : (mr_str_t){value->data, value->len};
-
     for (;;) {
 
         /* This process may have been suspended since the one before. */
@@ -133,7 +190,8 @@ outbox_send_one(mr_member_t *member, mr_buf_t *key, mr_buf_t *value,
                 err, MR_ERROR_FENCED, NULL, "the lease is over");
         }
 
-        if (mr_publisher_send(member->publisher, k, v, item, err) == 0) {
+        if (mr_publisher_send(member->publisher, key, value, window, err) == 0)
+        {
             return 0;
         }
 
@@ -150,72 +208,73 @@ outbox_send_one(mr_member_t *member, mr_buf_t *key, mr_buf_t *value,
 }
 
 
-/*
- * Until the fate of every message is known, but not for long: nothing is
- * merged meanwhile.  What is pending is given up then, and by a process that
- * lost the lease or stops.
- */
-static void
-outbox_wait(mr_member_t *member)
+/* Until every message has arrived. */
+static int
+outbox_wait(mr_member_t *member, mr_error_t *err)
 {
-    int64_t stop, end;
-    mr_error_t err;
+    int64_t end;
 
-    stop = 0;
     end = mr_time_monotonic() + SEND_WAIT;
 
-    while (mr_publisher_pending(member->publisher) > 0) {
+    while (mr_publisher_pending(member->publisher) > 0
+           && member->delivery_error == NULL)
+    {
         mr_publisher_poll(member->publisher, POLL_WAIT);
 
-        if (mr_run_stopping()) {
-
-            if (stop == 0) {
-                stop = mr_time_monotonic() + STOP_WAIT;
-            }
-
-            if (mr_time_monotonic() >= stop) {
-                break;
-            }
-
-            continue;
-        }
-
-        if (mr_time_monotonic() >= end
-            || (mr_member_keep(member, &err) != 0
-                && !mr_lease_valid(&member->lease, mr_time_monotonic())))
-        {
-            break;
+        if (outbox_patience(member, end, err) != 0) {
+            return -1;
         }
     }
 
-    if (mr_publisher_pending(member->publisher) > 0) {
-        mr_publisher_close(member->publisher);
-        member->publisher = NULL;
+    if (member->delivery_error == NULL) {
+        return 0;
     }
+
+    return mr_error_set(err,
+        mr_publisher_fenced(member->publisher) ? MR_ERROR_FENCED
+                                               : MR_ERROR_KAFKA,
+        NULL, "cannot publish to the topic \"%s\": %s",
+        member->options->kafka.stats_topic, member->delivery_error);
 }
 
 
 static int
-outbox_mark(
-    mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err)
+outbox_commit(mr_member_t *member, mr_error_t *err)
 {
-    size_t i;
-    mr_merged_t *acked[MR_BATCH_WINDOWS];
-    mr_merged_list_t list;
+    int64_t end;
 
-    list.list = acked;
-    list.n = 0;
+    end = mr_time_monotonic() + SEND_WAIT;
 
-    for (i = 0; i < windows->n; i++) {
+    while (mr_publisher_commit(member->publisher, ASK_WAIT, err) != 0) {
 
-        if (member->items[i].acked) {
-            acked[list.n++] = member->items[i].window;
+        if (err->code != MR_ERROR_TIMEOUT
+            || outbox_patience(member, end, err) != 0) {
+            return -1;
         }
     }
 
-    mr_metric_add(member->metrics.published, (int64_t) list.n);
+    return 0;
+}
 
-    return mr_store_published(member->store, &list, err);
+
+/*
+ * Whether Kafka is waited for any longer.  Not for long, as nothing is merged
+ * meanwhile, and not by a process that has lost the lease.
+ */
+static int
+outbox_patience(mr_member_t *member, int64_t end, mr_error_t *err)
+{
+    if (mr_time_monotonic() >= end) {
+        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
+            "cannot publish to the topic \"%s\": no acknowledgement in time",
+            member->options->kafka.stats_topic);
+    }
+
+    if (mr_run_stopping()) {
+        return 0;
+    }
+
+    return mr_member_keep(member, err);
 }
 
 
@@ -223,15 +282,12 @@ static void
 outbox_observer(void *ctx, void *item, const char *error)
 {
     mr_member_t *member;
-    mr_outbox_item_t *sent;
+
+    (void) item;
 
     member = ctx;
-    sent = item;
 
-    if (error == NULL) {
-        sent->acked = true;
-
-    } else {
+    if (error != NULL && member->delivery_error == NULL) {
         member->delivery_error = error;
     }
 }
@@ -311,11 +367,17 @@ outbox_back(mr_member_t *member)
 
     member->ask = mr_time_monotonic() + ASK_INTERVAL;
 
-    if (outbox_open(member, &err) != 0
-        || mr_publisher_ready(member->publisher, ASK_WAIT, &err) != 0)
+    if (mr_member_keep(member, &err) != 0 || outbox_open(member, &err) != 0
+        || mr_publisher_fence(member->publisher, ASK_WAIT, &err) != 0)
     {
         mr_log_debug("%s", err.message);
         mr_metric_add(member->metrics.failures, 1);
+
+        if (member->publisher != NULL && mr_publisher_failed(member->publisher))
+        {
+            member->ask = mr_time_monotonic() + FAILED_WAIT;
+        }
+
         return false;
     }
 

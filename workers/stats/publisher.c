@@ -11,6 +11,9 @@
 
 #define CLOSE_POLL 50 /* ms */
 
+/* How long Kafka keeps a transaction of a publisher that is gone. */
+#define TRANSACTION_TIME INT64_C(10000) /* ms, at least */
+
 
 struct mr_publisher_s {
     rd_kafka_t *rk;
@@ -18,13 +21,22 @@ struct mr_publisher_s {
     mr_publisher_observer_t observer;
     void *ctx;
     size_t pending;
+    bool shut;   /* others are shut out */
+    bool ready;  /* and the topic's leader is known */
+    bool fenced; /* by another */
     bool failed;
 };
 
 
 static int publisher_conf(const mr_options_t *options, int64_t timeout,
     rd_kafka_conf_t *conf, mr_error_t *err);
+static int publisher_transactions(const mr_options_t *options, int64_t timeout,
+    rd_kafka_conf_t *conf, mr_error_t *err);
 static bool publisher_configured(const mr_options_t *options, const char *name);
+static int publisher_ready(mr_publisher_t *publisher, int ms, mr_error_t *err);
+static int publisher_result(mr_publisher_t *publisher, rd_kafka_error_t *error,
+    const char *what, mr_error_t *err);
+static bool publisher_fence_code(rd_kafka_resp_err_t code);
 static void publisher_delivered(
     rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque);
 static void publisher_error(
@@ -100,7 +112,8 @@ publisher_conf(const mr_options_t *options, int64_t timeout,
     if (mr_kafka_conf_set(conf, "enable.idempotence", "true", err) != 0
         || mr_kafka_conf_set(conf, "acks", "all", err) != 0
         || mr_kafka_conf_set(conf, "message.timeout.ms", text, err) != 0
-        || mr_kafka_conf_set(conf, "partitioner", "murmur2_random", err) != 0)
+        || mr_kafka_conf_set(conf, "partitioner", "murmur2_random", err) != 0
+        || publisher_transactions(options, timeout, conf, err) != 0)
     {
         return -1;
     }
@@ -112,6 +125,32 @@ publisher_conf(const mr_options_t *options, int64_t timeout,
     }
 
     return 0;
+}
+
+
+/* The id is the topic's: whoever publishes to it is one of us. */
+static int
+publisher_transactions(const mr_options_t *options, int64_t timeout,
+    rd_kafka_conf_t *conf, mr_error_t *err)
+{
+    char id[300], time[32];
+
+    if (timeout < TRANSACTION_TIME) {
+        timeout = TRANSACTION_TIME;
+    }
+
+    (void) snprintf(
+        id, sizeof(id), "millrace-stats-%s", options->kafka.stats_topic);
+    (void) snprintf(time, sizeof(time), "%" PRId64, timeout);
+
+    /* librdkafka wants the two times to agree, whatever was configured. */
+    if (mr_kafka_conf_set(conf, "transactional.id", id, err) != 0
+        || mr_kafka_conf_set(conf, "transaction.timeout.ms", time, err) != 0)
+    {
+        return -1;
+    }
+
+    return mr_kafka_conf_set(conf, "socket.timeout.ms", time, err);
 }
 
 
@@ -157,6 +196,132 @@ mr_publisher_close(mr_publisher_t *publisher)
 
 
 int
+mr_publisher_fence(mr_publisher_t *publisher, int ms, mr_error_t *err)
+{
+    if (publisher->ready) {
+        return 0;
+    }
+
+    if (!publisher->shut
+        && publisher_result(publisher,
+               rd_kafka_init_transactions(publisher->rk, ms),
+               "cannot shut out other publishers", err)
+               != 0)
+    {
+        /* It goes on by itself: only the waiting is over. */
+        if (err->code == MR_ERROR_TIMEOUT) {
+            err->code = MR_ERROR_KAFKA;
+        }
+
+        return -1;
+    }
+
+    publisher->shut = true;
+
+    /* Or librdkafka may look for the leader only a second after a message. */
+    if (publisher_ready(publisher, ms, err) != 0) {
+        return -1;
+    }
+
+    publisher->ready = true;
+
+    return 0;
+}
+
+
+/* Whether the topic can be written to, as far as a broker says. */
+static int
+publisher_ready(mr_publisher_t *publisher, int ms, mr_error_t *err)
+{
+    bool ready;
+    rd_kafka_resp_err_t code;
+    const struct rd_kafka_metadata *metadata;
+
+    rd_kafka_poll(publisher->rk, 0);
+
+    code = rd_kafka_metadata(publisher->rk, 0, publisher->topic, &metadata, ms);
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
+            "no broker tells of the topic: %s", rd_kafka_err2str(code));
+    }
+
+    ready = metadata->topic_cnt == 1 && metadata->topics[0].partition_cnt > 0
+            && metadata->topics[0].partitions[0].leader >= 0;
+
+    rd_kafka_metadata_destroy(metadata);
+
+    return ready ? 0
+                 : mr_error_set(
+                     err, MR_ERROR_KAFKA, NULL, "the topic has no leader");
+}
+
+
+int
+mr_publisher_begin(mr_publisher_t *publisher, mr_error_t *err)
+{
+    return publisher_result(publisher,
+        rd_kafka_begin_transaction(publisher->rk), "cannot begin", err);
+}
+
+
+int
+mr_publisher_commit(mr_publisher_t *publisher, int ms, mr_error_t *err)
+{
+    return publisher_result(publisher,
+        rd_kafka_commit_transaction(publisher->rk, ms), "cannot commit", err);
+}
+
+
+/* Ends `error`, which is NULL where all is well. */
+static int
+publisher_result(mr_publisher_t *publisher, rd_kafka_error_t *error,
+    const char *what, mr_error_t *err)
+{
+    mr_code_t code;
+    rd_kafka_resp_err_t reason;
+
+    if (error == NULL) {
+        return 0;
+    }
+
+    code = MR_ERROR_KAFKA;
+    reason = rd_kafka_error_code(error);
+
+    if (publisher_fence_code(reason)) {
+        publisher->fenced = true;
+    }
+
+    if (publisher->fenced) {
+        code = MR_ERROR_FENCED;
+
+    } else if (rd_kafka_error_is_retriable(error)) {
+        code = MR_ERROR_TIMEOUT;
+    }
+
+    if (code != MR_ERROR_TIMEOUT) {
+        publisher->failed = true;
+    }
+
+    (void) mr_error_set(
+        err, code, NULL, "%s: %s", what, rd_kafka_error_string(error));
+
+    rd_kafka_error_destroy(error);
+
+    return -1;
+}
+
+
+static bool
+publisher_fence_code(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR__FENCED
+           || code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED
+           || code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
+}
+
+
+int
 mr_publisher_send(mr_publisher_t *publisher, mr_str_t key, mr_str_t value,
     void *item, mr_error_t *err)
 {
@@ -194,33 +359,6 @@ mr_publisher_poll(mr_publisher_t *publisher, int ms)
 }
 
 
-int
-mr_publisher_ready(mr_publisher_t *publisher, int ms, mr_error_t *err)
-{
-    bool ready;
-    rd_kafka_resp_err_t code;
-    const struct rd_kafka_metadata *metadata;
-
-    rd_kafka_poll(publisher->rk, 0);
-
-    code = rd_kafka_metadata(publisher->rk, 0, publisher->topic, &metadata, ms);
-
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
-            "no broker tells of the topic: %s", rd_kafka_err2str(code));
-    }
-
-    ready = metadata->topic_cnt == 1 && metadata->topics[0].partition_cnt > 0
-            && metadata->topics[0].partitions[0].leader >= 0;
-
-    rd_kafka_metadata_destroy(metadata);
-
-    return ready ? 0
-                 : mr_error_set(
-                     err, MR_ERROR_KAFKA, NULL, "the topic has no leader");
-}
-
-
 size_t
 mr_publisher_pending(const mr_publisher_t *publisher)
 {
@@ -235,6 +373,13 @@ mr_publisher_failed(const mr_publisher_t *publisher)
 }
 
 
+bool
+mr_publisher_fenced(const mr_publisher_t *publisher)
+{
+    return publisher->fenced;
+}
+
+
 static void
 publisher_delivered(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque)
 {
@@ -244,6 +389,11 @@ publisher_delivered(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque)
 
     publisher = opaque;
     publisher->pending--;
+
+    if (publisher_fence_code(msg->err)) {
+        publisher->fenced = true;
+        publisher->failed = true;
+    }
 
     publisher->observer(publisher->ctx, msg->_private,
         msg->err ? rd_kafka_err2str(msg->err) : NULL);
@@ -255,6 +405,7 @@ publisher_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
     char text[512];
     mr_publisher_t *publisher;
+    rd_kafka_resp_err_t fatal;
 
     publisher = opaque;
 
@@ -264,9 +415,13 @@ publisher_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     }
 
     publisher->failed = true;
+    fatal = rd_kafka_fatal_error(rk, text, sizeof(text));
 
-    if (rd_kafka_fatal_error(rk, text, sizeof(text))
-        != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (publisher_fence_code(fatal)) {
+        publisher->fenced = true;
+        mr_log_warn("kafka: another member has begun to publish: %s", text);
+
+    } else if (fatal != RD_KAFKA_RESP_ERR_NO_ERROR) {
         mr_log_error("kafka: the producer has failed for good and is made "
                      "anew: %s",
             text);

@@ -132,27 +132,6 @@ START_TEST(it_is_renewed_early)
 END_TEST
 
 
-START_TEST(a_message_cannot_outlive_it)
-{
-    int64_t t, end;
-    mr_lease_t lease;
-    mr_lease_answer_t answer;
-
-    mr_lease_init(&lease, LEASE);
-    answer = granted(1, 0);
-    mr_lease_answered(&lease, &answer, 0);
-
-    for (t = 0; !mr_lease_due(&lease, t); t += 10) {
-        end = t + mr_lease_message_timeout(&lease);
-        ck_assert(mr_lease_valid(&lease, end));
-    }
-
-    ck_assert_int_gt(t, 0);
-    ck_assert_int_gt(mr_lease_message_timeout(&lease), 0);
-}
-END_TEST
-
-
 START_TEST(time_is_the_servers)
 {
     mr_lease_t lease;
@@ -217,7 +196,6 @@ suite_lease(void)
     tcase_add_test(tc, a_new_term_of_the_same_owner_is_a_new_lease);
     tcase_add_test(tc, it_ends_here_before_it_ends_there);
     tcase_add_test(tc, it_is_renewed_early);
-    tcase_add_test(tc, a_message_cannot_outlive_it);
     tcase_add_test(tc, time_is_the_servers);
     tcase_add_test(tc, a_dropped_lease_is_not_valid);
     tcase_add_test(tc, a_standby_asks_often_enough);
