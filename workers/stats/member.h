@@ -15,7 +15,8 @@
  *
  * A round merges the recent windows first.  Those are merged again between
  * the batches of all the others, which late events can make many: so a window
- * that people look at does not wait for them.  Which windows are recent
+ * that people look at does not wait for them.  These batches are small, with
+ * rests between, while recent windows change.  Which windows are recent
  * changes only from one round to the next, so that two passes never have the
  * same window at work.
  */

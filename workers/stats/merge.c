@@ -4,18 +4,26 @@
 #include <millrace/time.h>
 
 #include "../common/log.h"
+#include "../common/run.h"
 
 #include "member.h"
 
 
-/* Batches of windows closed in one round. */
-#define CLOSE_BATCHES 16
+/* Windows closed in one round. */
+#define CLOSE_WINDOWS 16384
 
 /* Minutes that forget their seconds in one round. */
 #define FORGET_MINUTES 1000
 
 /* Windows that ended longer ago than this, about, are not recent. */
 #define RECENT_TIME 60000 /* ms */
+
+/*
+ * While recent windows change, the others come in batches of so many, since
+ * those wait for each; and rest after each as long as it took, at most this.
+ */
+#define OLDER_BATCH 128
+#define OLDER_REST 100 /* ms */
 
 
 static int merge_ledger(mr_member_t *member, mr_progress_list_t *ledger,
@@ -28,12 +36,14 @@ static int merge_walk(mr_member_t *member, mr_pass_t *pass,
 static int merge_part(mr_member_t *member, mr_pass_t *pass,
     mr_progress_t *merged, int64_t flush, mr_error_t *err);
 static int merge_chunk(mr_member_t *member, mr_pass_t *pass, mr_error_t *err);
+static size_t merge_most(const mr_member_t *member);
+static int merge_rest(mr_member_t *member, int64_t took, mr_error_t *err);
 static int merge_between(mr_member_t *member, mr_error_t *err);
 static int merge_state(mr_member_t *member, mr_error_t *err);
 static int merge_close(mr_member_t *member, mr_error_t *err);
 static int merge_forget(mr_member_t *member, mr_error_t *err);
 static int merge_close_batch(
-    mr_member_t *member, size_t *ret_n, mr_error_t *err);
+    mr_member_t *member, size_t most, size_t *ret_n, mr_error_t *err);
 
 
 int
@@ -297,7 +307,8 @@ merge_part(mr_member_t *member, mr_pass_t *pass, mr_progress_t *merged,
 static int
 merge_chunk(mr_member_t *member, mr_pass_t *pass, mr_error_t *err)
 {
-    size_t i, n, count;
+    size_t i, n, count, most;
+    int64_t begun;
 
     count = mr_chunk_count(pass->chunk);
 
@@ -305,15 +316,69 @@ merge_chunk(mr_member_t *member, mr_pass_t *pass, mr_error_t *err)
     mr_chunk_sort(pass->chunk);
 
     for (i = 0; i < count; i += n) {
-        n = count - i < MR_BATCH_WINDOWS ? count - i : MR_BATCH_WINDOWS;
+        most =
+            pass->age == MR_AGE_OLDER ? merge_most(member) : MR_BATCH_WINDOWS;
+        n = count - i < most ? count - i : most;
+        begun = mr_time_monotonic();
 
         if (mr_member_keep(member, err) != 0
-            || mr_member_batch(member, pass, i, n, err) != 0
-            || (pass->age == MR_AGE_OLDER && merge_between(member, err) != 0))
+            || mr_member_batch(member, pass, i, n, err) != 0)
+        {
+            return -1;
+        }
+
+        if (pass->age == MR_AGE_OLDER && i + n < count
+            && merge_rest(member, mr_time_monotonic() - begun, err) != 0)
         {
             return -1;
         }
     }
+
+    return pass->age == MR_AGE_OLDER ? merge_between(member, err) : 0;
+}
+
+
+/* Whether the last walk over the recent windows has found a change. */
+static size_t
+merge_most(const mr_member_t *member)
+{
+    return mr_chunk_count(member->recent.chunk) > 0 ? OLDER_BATCH
+                                                    : MR_BATCH_WINDOWS;
+}
+
+
+/*
+ * MongoDB has the writer's flushes and the recent windows to do as well, which
+ * people wait for.
+ */
+static int
+merge_rest(mr_member_t *member, int64_t took, mr_error_t *err)
+{
+    int64_t now, until, next;
+
+    now = mr_time_monotonic();
+    until = now;
+
+    if (merge_most(member) == OLDER_BATCH) {
+        until += took < OLDER_REST ? took : OLDER_REST;
+    }
+
+    do {
+
+        if (merge_between(member, err) != 0 || mr_member_keep(member, err) != 0)
+        {
+            return -1;
+        }
+
+        now = mr_time_monotonic();
+        next = until < member->recent_due ? until : member->recent_due;
+
+        if (next > now) {
+            mr_run_sleep(next - now);
+            now = mr_time_monotonic();
+        }
+
+    } while (now < until);
 
     return 0;
 }
@@ -357,18 +422,21 @@ merge_state(mr_member_t *member, mr_error_t *err)
 static int
 merge_close(mr_member_t *member, mr_error_t *err)
 {
-    size_t i, n;
+    size_t closed, n, most;
 
-    for (i = 0; i < CLOSE_BATCHES; i++) {
+    n = 0;
+
+    for (closed = 0; closed < CLOSE_WINDOWS; closed += n) {
+        most = merge_most(member);
 
         if (mr_member_keep(member, err) != 0
-            || merge_close_batch(member, &n, err) != 0
+            || merge_close_batch(member, most, &n, err) != 0
             || merge_between(member, err) != 0)
         {
             return -1;
         }
 
-        if (n < MR_BATCH_WINDOWS) {
+        if (n < most) {
             break;
         }
     }
@@ -378,7 +446,8 @@ merge_close(mr_member_t *member, mr_error_t *err)
 
 
 static int
-merge_close_batch(mr_member_t *member, size_t *ret_n, mr_error_t *err)
+merge_close_batch(
+    mr_member_t *member, size_t most, size_t *ret_n, mr_error_t *err)
 {
     size_t i, n;
     int64_t now;
@@ -390,7 +459,7 @@ merge_close_batch(mr_member_t *member, size_t *ret_n, mr_error_t *err)
 
     now = mr_member_time(member);
     windows.list = member->batch;
-    windows.n = MR_BATCH_WINDOWS;
+    windows.n = most;
 
     if (mr_store_closing(member->store, &member->arena, now, &windows, err)
         != 0) {
