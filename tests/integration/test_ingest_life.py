@@ -9,17 +9,15 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import threading
 import time
-from pathlib import Path
 
 import httpx
 import pytest
 
 from harness.answers import problem
-from harness.ingest import (BUILD, alive, client, frozen, ingest,  # noqa: F401
-                            nginx_alone, since)
+from harness.ingest import (BUILD, alive, client, fatal, frozen,  # noqa: F401
+                            ingest, nginx_alone, since)
 from harness.posting import (JSON, NDJSON, answer, connection, event, lines,
                              many, request)
 from harness.waiting import wait_until
@@ -131,6 +129,27 @@ def test_the_broker_stopped_and_started(ingest, client):
     wait_until(at_once, 20, "an early refusal")
     ingest.start("kafka")
     recovered(ingest, client)
+
+
+def test_nginx_is_started_before_the_broker(ingest, tmp_path, since):
+    ingest.stop("kafka")
+    try:
+        with nginx_alone(tmp_path, BUILD, ingest) as own:
+            own.start("nginx")
+            with httpx.Client(base_url=own.url, timeout=30) as early:
+                start = time.monotonic()
+                problem(early.post("/events", headers=JSON, json=event()),
+                        503)
+                assert time.monotonic() - start < ACK_TIMEOUT + 2
+                wait_until(lambda: early.get("/variable").text
+                           == "no broker answers", 20, "readiness noticing")
+            ingest.start("kafka")
+            recovered(own, None)
+    finally:
+        if not ingest.running("kafka"):
+            ingest.start("kafka")
+        ingest.await_ready(40)
+    assert ingest.records(since)
 
 
 def access_log(ingest, text):
@@ -373,19 +392,6 @@ def test_without_a_master_process(ingest, tmp_path):
 
 def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
-
-
-@pytest.fixture
-def fatal(tmp_path):
-    """The environment in which an event can raise a fatal error."""
-
-    library = tmp_path / "fatal.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library,
-                    Path(__file__).parent / "harness" / "fatal.c",
-                    "-lrdkafka"], check=True)
-    return {"LD_PRELOAD": str(library),
-            "ASAN_OPTIONS": "verify_asan_link_order=0:"
-                            "detect_odr_violation=0"}
 
 
 def test_producers_that_never_work_are_not_made_in_a_row(

@@ -4,6 +4,7 @@ and what is held is neither lost nor out of order.
 """
 
 import concurrent.futures
+import contextlib
 import json
 import re
 import signal
@@ -12,21 +13,33 @@ import time
 import httpx
 import pytest
 
-from harness.ingest import BUILD, ingest, nginx_alone, since  # noqa: F401
+from harness.answers import problem
+from harness.ingest import (BUILD, PARTITIONS, fatal,  # noqa: F401
+                            ingest, nginx_alone, since)
+from harness.partition import partition_of
 from harness.posting import (JSON, NDJSON, connection, event, lines, request)
 from harness.waiting import wait_until
 
-LINGER = 2
+LINGER = 3
+
+
+@contextlib.contextmanager
+def collecting(ingest, directory, environment=None):
+    """One worker that collects for longer than a test's steps take."""
+
+    with nginx_alone(directory, BUILD, ingest, f"millrace_linger {LINGER}s;",
+                     single=True) as stack:
+        stack.nginx_template = stack.nginx_template.replace(
+            "ack_timeout 3s", "ack_timeout 20s")
+        stack.environment = environment or stack.environment
+        stack.start("nginx")
+        stack.await_ready()
+        yield stack
 
 
 @pytest.fixture
 def own(ingest, tmp_path):
-    """One worker that collects for longer than a test's steps take."""
-
-    with nginx_alone(tmp_path, BUILD, ingest, f"millrace_linger {LINGER}s;",
-                     single=True) as stack:
-        stack.start("nginx")
-        stack.await_ready()
+    with collecting(ingest, tmp_path) as stack:
         yield stack
 
 
@@ -120,3 +133,24 @@ def test_an_end_at_once_forgets_what_was_not_sent(ingest, own, since):
             pending.result()
     wait_until(lambda: not own.running("nginx"), 4, "the end")
     assert len(ingest.records(since)) == 2
+
+
+@pytest.fixture
+def doomed(ingest, tmp_path, fatal):
+    """One worker whose producer can have a fatal error."""
+
+    # each of them goes its own way
+    assert len({partition_of(user, PARTITIONS)
+                for user in ("v", "fatal", "always-fatal")}) == 3
+    with collecting(ingest, tmp_path, fatal) as stack:
+        yield stack
+
+
+def test_what_waits_goes_to_a_new_producer(ingest, doomed, since):
+    begin(doomed, "v")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        pending = pool.submit(post, doomed, user_id="v")
+        wait_until(lambda: waiting(doomed) == 1, 1, "the event in its lane")
+        problem(post(doomed, user_id="fatal"), 503)
+        assert pending.result().status_code == 202
+    assert [r.key() for r in ingest.records(since)] == [b"v"] * 3

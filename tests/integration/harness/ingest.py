@@ -6,8 +6,10 @@ of what POST answers and of what reaches Kafka.
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -315,3 +317,16 @@ def since(ingest):
     """Where the partitions of `events` ended before the test."""
 
     return ingest.ends()
+
+
+@pytest.fixture
+def fatal(tmp_path):
+    """The environment in which an event can raise a fatal error."""
+
+    library = tmp_path / "fatal.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library,
+                    Path(__file__).parent / "fatal.c",
+                    "-lrdkafka"], check=True)
+    return {"LD_PRELOAD": str(library),
+            "ASAN_OPTIONS": "verify_asan_link_order=0:"
+                            "detect_odr_violation=0"}
