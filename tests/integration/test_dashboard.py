@@ -3,6 +3,7 @@
 import re
 import time
 
+import httpx
 import pytest
 from playwright.sync_api import Error, expect
 
@@ -258,6 +259,7 @@ def test_what_is_wrong_is_said(stored, stack, tab):
     stack.start("query")
     expect(page.locator("#banner")).to_be_empty()
     expect(figure(page, "events")).to_have_text("300")
+    wait_until(lambda: streams(stack), 20, "the live stream")
     # Chromium reports each answer of 400 and 503 on the console itself.
     one.forgive(r"status of (400|503)")
 
@@ -279,7 +281,16 @@ def test_a_server_is_away(stored, stack, tab, part, status, sentence):
     stack.start(part)
     expect(page.locator("#banner")).to_be_empty(timeout=60000)
     expect(page.locator("#status")).to_have_text("All parts work")
+    wait_until(lambda: streams(stack), 60, "the live stream")
     one.forgive(r"status of 503|stats/stream")
+
+
+def streams(stack):
+    """Whether the live stream is there again, after a restart."""
+
+    with httpx.stream("GET", stack.url + "/stats/stream",
+                      params={"time_interval": "1s"}) as response:
+        return response.status_code == 200
 
 
 def test_an_event_appears_by_itself(sender, tab, name):
