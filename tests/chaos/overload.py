@@ -78,7 +78,6 @@ class Phase:
         self.log = run.stack.path(f"sent-{name}.log")
         self.out = run.stack.path(f"load-{name}.json")
         run.logs.append(self.log)
-        run.phases.append(self)
         self.process = subprocess.Popen(
             [os.path.join(run.stack.build, "millrace-load"), "-q",
              "-s", str(len(run.logs)), "-k", str(run.args.batch),
@@ -87,6 +86,7 @@ class Phase:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=lambda: os.sched_setaffinity(0, run.sender))
+        run.phases.append(self)
 
     def end(self):
         if self.process.poll() is None:
