@@ -153,6 +153,7 @@ ngx_http_millrace_outbox_run(ngx_http_millrace_outbox_t *outbox)
     now = ngx_http_millrace_clock();
     budget = NGX_HTTP_MILLRACE_TURN;
     chunk.n = 0;
+    chunk.topic = 0;
 
     for (i = 0; i < NGX_HTTP_MILLRACE_LANES; i++) {
         lane = &outbox->lanes[i];
@@ -336,6 +337,7 @@ ngx_http_millrace_outbox_withdraw(
 
     outbox = &req->worker->outbox;
     chunk.n = 0;
+    chunk.topic = 0;
 
     for (part = req->held ? &req->events->part : NULL; part; part = part->next)
     {
