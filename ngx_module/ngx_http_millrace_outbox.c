@@ -219,6 +219,7 @@ ngx_http_millrace_chunk_add(
 {
     rd_kafka_message_t *message;
 
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it is in the lane */
     ngx_queue_remove(&event->link);
     event->link.next = NULL;
 
