@@ -36,6 +36,7 @@ static int merge_walk(mr_member_t *member, mr_pass_t *pass,
 static int merge_part(mr_member_t *member, mr_pass_t *pass,
     mr_progress_t *merged, int64_t flush, mr_error_t *err);
 static int merge_chunk(mr_member_t *member, mr_pass_t *pass, mr_error_t *err);
+static bool merge_yields(const mr_member_t *member);
 static size_t merge_most(const mr_member_t *member);
 static int merge_rest(mr_member_t *member, int64_t took, mr_error_t *err);
 static int merge_between(mr_member_t *member, mr_error_t *err);
@@ -339,11 +340,18 @@ merge_chunk(mr_member_t *member, mr_pass_t *pass, mr_error_t *err)
 
 
 /* Whether the last walk over the recent windows has found a change. */
+static bool
+merge_yields(const mr_member_t *member)
+{
+    return mr_chunk_count(member->recent.chunk) > 0;
+}
+
+
+/* Windows of a batch that the recent ones wait for. */
 static size_t
 merge_most(const mr_member_t *member)
 {
-    return mr_chunk_count(member->recent.chunk) > 0 ? OLDER_BATCH
-                                                    : MR_BATCH_WINDOWS;
+    return merge_yields(member) ? OLDER_BATCH : MR_BATCH_WINDOWS;
 }
 
 
@@ -359,7 +367,7 @@ merge_rest(mr_member_t *member, int64_t took, mr_error_t *err)
     now = mr_time_monotonic();
     until = now;
 
-    if (merge_most(member) == OLDER_BATCH) {
+    if (merge_yields(member)) {
         until += took < OLDER_REST ? took : OLDER_REST;
     }
 
