@@ -76,6 +76,8 @@ static int mr_row_cmp_asc(const void *a, const void *b);
 static int mr_row_cmp_desc(const void *a, const void *b);
 static int mr_place_cmp_asc(const void *a, const void *b);
 static int mr_place_cmp_desc(const void *a, const void *b);
+static int mr_place_cmp(const mr_place_t *left, const mr_place_t *right,
+    int (*row_cmp)(const void *a, const void *b));
 static void mr_row_free(mr_row_t *row);
 
 
@@ -610,32 +612,27 @@ mr_row_cmp_desc(const void *a, const void *b)
 static int
 mr_place_cmp_asc(const void *a, const void *b)
 {
-    const mr_place_t *left, *right;
-
-    left = a;
-    right = b;
-
-    if (left->rank != right->rank) {
-        return left->rank < right->rank ? -1 : 1;
-    }
-
-    return mr_row_cmp_asc(left->row, right->row);
+    return mr_place_cmp(a, b, mr_row_cmp_asc);
 }
 
 
 static int
 mr_place_cmp_desc(const void *a, const void *b)
 {
-    const mr_place_t *left, *right;
+    return mr_place_cmp(a, b, mr_row_cmp_desc);
+}
 
-    left = a;
-    right = b;
 
+/* By rank, and by the rows themselves where that is the same. */
+static int
+mr_place_cmp(const mr_place_t *left, const mr_place_t *right,
+    int (*row_cmp)(const void *a, const void *b))
+{
     if (left->rank != right->rank) {
         return left->rank < right->rank ? -1 : 1;
     }
 
-    return mr_row_cmp_desc(left->row, right->row);
+    return row_cmp(left->row, right->row);
 }
 
 
