@@ -16,6 +16,12 @@
 
 #define BACKOFF_BASE 100 /* ms */
 
+/*
+ * A round that takes long is of a busy log, whose old windows change again and
+ * again.  Whoever looks at the recent ones does not wait for it.
+ */
+#define ROUND_PAUSE 15000 /* ms at most */
+
 
 static void member_free(mr_pass_t *pass);
 static void member_metrics(mr_member_metrics_t *metrics);
@@ -222,7 +228,7 @@ member_turn(mr_member_t *member, mr_error_t *err)
         }
 
         took = mr_time_monotonic() - begun;
-        member->due = begun + took + mr_member_pause(member, took);
+        member->due = begun + took + mr_member_pause(member, took, ROUND_PAUSE);
         mr_metric_set(member->metrics.round, (double) took / 1000);
 
     } else if (mr_member_recent(member, err) != 0) {
@@ -401,15 +407,14 @@ mr_member_time(const mr_member_t *member)
  * long a pause: what changes meanwhile is merged once instead of twice.
  */
 int64_t
-mr_member_pause(const mr_member_t *member, int64_t took)
+mr_member_pause(const mr_member_t *member, int64_t took, int64_t most)
 {
-    int64_t pause, interval;
+    int64_t pause;
 
-    interval = member->options->stats.interval;
-    pause = interval - took;
+    pause = member->options->stats.interval - took;
 
     if (pause < took) {
-        pause = took < interval ? took : interval;
+        pause = took < most ? took : most;
     }
 
     return pause;

@@ -113,8 +113,11 @@ int mr_member_keep(mr_member_t *member, mr_error_t *err);
 int64_t mr_member_time(const mr_member_t *member);
 
 
-/* ms until something that took `took` ms is done again. */
-int64_t mr_member_pause(const mr_member_t *member, int64_t took);
+/*
+ * ms until something that took `took` ms is done again: what is left of the
+ * interval, or as long as it took, but then no more than `most`.
+ */
+int64_t mr_member_pause(const mr_member_t *member, int64_t took, int64_t most);
 
 
 /* One round: outbox.c's rest, merging, closing. */

@@ -107,7 +107,9 @@ mr_member_recent(mr_member_t *member, mr_error_t *err)
     }
 
     took = mr_time_monotonic() - begun;
-    member->recent_due = begun + took + mr_member_pause(member, took);
+    member->recent_due =
+        begun + took
+        + mr_member_pause(member, took, member->options->stats.interval);
     mr_metric_set(member->metrics.recent, (double) took / 1000);
 
     return 0;
