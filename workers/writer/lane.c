@@ -18,11 +18,16 @@
 #define LANE_FAR_BEHIND 25 /* and where there is more than it can hold */
 #define LANE_BUSY 1024     /* records in an interval of a busy partition */
 #define LANE_BUSY_WAIT 2   /* intervals that its flushes may wait */
-#define LANE_BUSY_MOST 10  /* the same where storing takes long */
-#define LANE_BUSY_SHARE 4  /* times as long as storing takes */
+#define LANE_BUSY_MOST 4   /* the same where storing takes long */
+#define LANE_BUSY_SHARE 2  /* times as long as storing takes */
 #define LANE_CELLS 8192    /* seconds and types a flush */
 #define LANE_ACCOUNTS 1024 /* minutes of record time a flush */
 #define LANE_PATIENCE_S 10
+
+/* LANE_BUSY's, in a lane that stores for more than so much of its time. */
+#define LANE_LOADED 500 /* per mille */
+#define LANE_LOADED_MOST 10
+#define LANE_LOADED_SHARE 4
 
 
 static void *lane_main(void *arg);
@@ -469,17 +474,26 @@ lane_due(const mr_lane_t *lane, const mr_seat_t *seat)
 
 /*
  * A MongoDB that is busy takes long for a flush, and less for an event the
- * more of them there are in it: then flushes are made less often.
+ * more of them there are in it: then flushes are made less often.  Not much
+ * less where that is for a while, as in a checkpoint, since people wait for
+ * them; but where the lane has hardly done anything else for half a minute,
+ * there is more to store than small flushes can.
  */
 static int64_t
 lane_busy_wait(const mr_lane_t *lane, int64_t interval)
 {
-    int64_t wait;
+    int64_t wait, most;
 
     wait = LANE_BUSY_SHARE * lane->took;
+    most = LANE_BUSY_MOST * interval;
 
-    if (wait > LANE_BUSY_MOST * interval) {
-        wait = LANE_BUSY_MOST * interval;
+    if (lane->load > LANE_LOADED) {
+        wait = LANE_LOADED_SHARE * lane->took;
+        most = LANE_LOADED_MOST * interval;
+    }
+
+    if (wait > most) {
+        wait = most;
     }
 
     return wait > LANE_BUSY_WAIT * interval ? wait : LANE_BUSY_WAIT * interval;

@@ -48,8 +48,10 @@ struct mr_lane_s {
     mr_parser_t *parser;
     mr_pool_t pool;
     mr_plan_t plan;
-    int64_t beat; /* when caught_up is written next */
-    int64_t took; /* ms, a moving mean: to store a flush */
+    int64_t beat;   /* when caught_up is written next */
+    int64_t took;   /* ms, a moving mean: to store a flush */
+    int64_t stored; /* on the monotonic clock, ms: the end of the last flush */
+    int64_t load;   /* per mille of the time that goes to storing, smoothed */
 };
 
 

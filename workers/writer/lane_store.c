@@ -25,6 +25,9 @@
 #define LANE_LARGE_TRIES 4
 #define LANE_LARGE_MIN 1024
 
+/* Over which lane->load is a mean. */
+#define LANE_LOAD_MS 30000
+
 /*
  * How far caught_up stays behind the moment at which the end of the log was
  * asked for: room for clocks that differ and for records that have their
@@ -47,6 +50,7 @@ static void lane_show_lags(mr_lane_t *lane);
 static void lane_show_lag(mr_seat_t *seat);
 static int lane_too_large(
     const mr_seat_t *seat, unsigned attempt, int64_t took);
+static void lane_loaded(mr_lane_t *lane, int64_t now, int64_t took);
 static void lane_stored(
     mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after, int64_t since);
 static int lane_backoff(mr_lane_t *lane, unsigned attempt);
@@ -490,6 +494,33 @@ lane_too_large(const mr_seat_t *seat, unsigned attempt, int64_t took)
 }
 
 
+/* How much of the time goes to storing: an exponential mean, flush by flush. */
+static void
+lane_loaded(mr_lane_t *lane, int64_t now, int64_t took)
+{
+    int64_t past;
+
+    past = now - lane->stored;
+    lane->stored = now;
+
+    if (past < 1) {
+        return;
+    }
+
+    if (took > past) {
+        took = past;
+    }
+
+    /* A flush after a long rest says what it says of all of it. */
+    if (past > LANE_LOAD_MS) {
+        lane->load = 1000 * took / past;
+        return;
+    }
+
+    lane->load += (1000 * took - lane->load * past) / LANE_LOAD_MS;
+}
+
+
 static void
 lane_stored(
     mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after, int64_t since)
@@ -503,6 +534,7 @@ lane_stored(
     counters = lane->env->counters;
     took = mr_time_monotonic() - since;
     lane->took = (3 * lane->took + took) / 4;
+    lane_loaded(lane, since + took, took);
 
     mr_log_debug("partition=%d next=%lld stored %zu events in %zu blocks",
         (int) seat->partition->id, (long long) after->next, flush->n,
