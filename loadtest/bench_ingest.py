@@ -24,7 +24,6 @@ import datetime
 import json
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -36,7 +35,8 @@ sys.path.insert(0, os.path.join(REPO, 'scripts'))
 
 import cpu  # noqa: E402
 import results  # noqa: E402
-from process import HOST, StackError, free_port, http_status, wait_for  # noqa: E402
+from process import (  # noqa: E402
+    HOST, StackError, end_by_signals, free_port, http_status, wait_for)
 from stack import Stack  # noqa: E402
 from stackconf import ConfError  # noqa: E402
 
@@ -446,11 +446,9 @@ def main():
 
 
 if __name__ == '__main__':
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_by_signals()
     try:
         sys.exit(main())
     except (BenchError, StackError, ConfError,
             subprocess.SubprocessError) as failure:
         sys.exit(f'bench_ingest: {failure}')
-    except KeyboardInterrupt:
-        sys.exit(130)

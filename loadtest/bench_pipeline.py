@@ -24,7 +24,6 @@ import http.client
 import json
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -38,7 +37,7 @@ sys.path.insert(0, os.path.join(REPO, 'scripts'))
 
 import cpu  # noqa: E402
 import results  # noqa: E402
-from process import HOST, StackError, wait_for  # noqa: E402
+from process import HOST, StackError, end_by_signals, wait_for  # noqa: E402
 from stack import ORDER, Stack  # noqa: E402
 from stackconf import ConfError  # noqa: E402
 
@@ -211,12 +210,13 @@ class Bench:
         self.guard = Stack(path, self.args.build)
         self.stack = Stack(path, self.args.build, ports=self.guard.ports,
                            heap=self.args.heap,
-                           mongo_cache=self.args.mongo_cache, tied=False)
+                           mongo_cache=self.args.cache, tied=False)
         self.stack.nginx_changes = {
             'worker_processes auto;':
                 f'worker_processes {self.args.workers};',
             '    sendfile     on;\n':
-                '    sendfile     on;\n    keepalive_requests 1000000000;\n',
+                '    sendfile     on;\n    keepalive_requests 1000000000;\n'
+                f'    millrace_linger {self.args.linger};\n',
         }
         self.stack.options = {}
         for text in self.args.set:
@@ -224,6 +224,8 @@ class Bench:
             section, _, key = name.partition('.')
             self.stack.options.setdefault(section, {})[key] = value
         self.stack.start()
+        if self.args.weigh:
+            cpu.weigh(self.stack)
 
     def stop(self):
         if self.stack is not None:
@@ -470,7 +472,12 @@ def arguments():
     parser.add_argument('--workers', type=int, default=1,
                         help='of nginx')
     parser.add_argument('--heap', default='512m', help='of the broker')
-    parser.add_argument('--mongo-cache', type=float, default=2, metavar='GB')
+    parser.add_argument('--weigh', action='store_true',
+                        help='as docs/operations.md advises')
+    parser.add_argument('--linger', default='20ms',
+                        help='millrace_linger of nginx')
+    parser.add_argument('--cache', type=float, default=8, metavar='GB',
+                        help='of mongod')
     parser.add_argument('--set', action='append', default=[],
                         metavar='SECTION.KEY=VALUE',
                         help='in millrace.conf')
@@ -535,11 +542,9 @@ def main():
 
 
 if __name__ == '__main__':
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_by_signals()
     try:
         sys.exit(main())
     except (BenchError, StackError, ConfError, OSError,
             subprocess.SubprocessError) as failure:
         sys.exit(f'bench_pipeline: {failure}')
-    except KeyboardInterrupt:
-        sys.exit(130)

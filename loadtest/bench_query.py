@@ -24,9 +24,10 @@ import sys
 import tempfile
 import time
 
+import cpu
 import results
 from storage import (
-    DAY, ConfError, StackError, Storage, StorageError, wait_for)
+    DAY, ConfError, StackError, Storage, StorageError, end_by_signals, wait_for)
 
 SAMPLE = 200        # blocks that users are drawn from
 HOUR = 3600
@@ -242,6 +243,7 @@ def measure(storage, args, first, last):
         found['export'] = export(storage, first, last)
     if args.inflow:
         storage.stack.start('writer')
+        cpu.weigh(storage.stack)
         print(f'warm, while {args.inflow:,} events/s flow in', flush=True)
         with Inflow(storage, args.inflow) as inflow:
             settle(storage, args.inflow)
@@ -268,7 +270,7 @@ def arguments():
                         help='events a second; 0: none')
     parser.add_argument('--only', default='', metavar='TEXT',
                         help='kinds with this in their name')
-    parser.add_argument('--cache', type=float, default=2,
+    parser.add_argument('--cache', type=float, default=8,
                         help='of mongod, GB')
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--keep', metavar='DIRECTORY',
@@ -316,11 +318,9 @@ def main():
 
 
 if __name__ == '__main__':
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_by_signals()
     try:
         sys.exit(main())
     except (StorageError, StackError, ConfError,
             subprocess.SubprocessError) as failure:
         sys.exit(f'bench_query: {failure}')
-    except KeyboardInterrupt:
-        sys.exit(130)

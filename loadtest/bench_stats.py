@@ -18,7 +18,6 @@ import http.client
 import json
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -35,7 +34,7 @@ from confluent_kafka import Consumer  # noqa: E402
 import cpu  # noqa: E402
 import results  # noqa: E402
 from bench_pipeline import BenchError, Client, quantile  # noqa: E402
-from process import HOST, StackError, wait_for  # noqa: E402
+from process import HOST, StackError, end_by_signals, wait_for  # noqa: E402
 from stack import ORDER, Stack  # noqa: E402
 from storage import Storage, StorageError  # noqa: E402
 
@@ -61,7 +60,8 @@ def windows(args, directory):
     """Core-microseconds an event with windows and without, by rounds."""
     subprocess.run(['make', '-s', f'-j{os.cpu_count()}',
                     'fault-no-windows'], cwd=REPO, check=True)
-    storage = Storage(directory, args.build, kind=NoWindows)
+    storage = Storage(directory, args.build, cache=args.cache,
+                      kind=NoWindows)
     rows = {'with': [], 'without': []}
     try:
         storage.start()
@@ -102,11 +102,12 @@ class Bench:
         # As in bench_ingest.py: a tied stack would slow the broker down.
         self.guard = Stack(directory, args.build)
         self.stack = Stack(directory, args.build, ports=self.guard.ports,
-                           tied=False)
+                           mongo_cache=args.cache, tied=False)
         self.stack.nginx_changes = {
             'worker_processes auto;': 'worker_processes 1;',
             '    sendfile     on;\n':
-                '    sendfile     on;\n    keepalive_requests 1000000000;\n'}
+                '    sendfile     on;\n    keepalive_requests 1000000000;\n'
+                f'    millrace_linger {args.linger};\n'}
         self.problems = []
 
     def close(self):
@@ -166,10 +167,14 @@ class Bench:
         threads = [Checked(self.probe, f'probe-{part}-{i}',
                            self.stack.ports[part], since, stop, found)
                    for part, found in waits.items() for i in range(4)]
-        self.load(args.warm)
-        before = self.used()
+        # A type's first event has every partition's flush register it: that is
+        # not what is measured.
         for thread in threads:
             thread.start()
+        self.load(args.warm)
+        for found in waits.values():
+            found.clear()
+        before = self.used()
         load = self.load(args.seconds)
         used = cpu.difference(before, self.used())
         stop.set()
@@ -247,7 +252,8 @@ class Bench:
         logs = [{} for _ in range(SENDERS)]
         before = self.used()
         began = time.time()
-        senders = [Checked(self.send, i, began + args.seconds, logs[i])
+        senders = [Checked(self.send, i, began + args.types_seconds,
+                           logs[i])
                    for i in range(SENDERS)]
         for thread in senders:
             thread.start()
@@ -342,17 +348,26 @@ def arguments():
                         help='of the backlog')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--rate', type=int, default=50_000)
-    parser.add_argument('--seconds', type=int, default=60)
-    parser.add_argument('--warm', type=int, default=15)
+    parser.add_argument('--seconds', type=int, default=120)
+    parser.add_argument('--warm', type=int, default=40)
     parser.add_argument('--types', type=int, default=1000)
     parser.add_argument('--types-rate', type=int, default=5000)
+    parser.add_argument('--types-seconds', type=int, default=60)
+    parser.add_argument('--weigh', action=argparse.BooleanOptionalAction,
+                        default=True,
+                        help='as docs/operations.md advises')
+    parser.add_argument('--linger', default='20ms',
+                        help='millrace_linger of nginx')
+    parser.add_argument('--cache', type=float, default=8,
+                        help='of mongod, GB')
     parser.add_argument('--quick', action='store_true',
                         help='few of everything: does all of it work?')
     parser.add_argument('--directory', help='for data; removed at the end')
     parser.add_argument('--results', default=os.path.join(HERE, 'results'))
     args = parser.parse_args()
     if args.quick:
-        args.events, args.rounds, args.seconds = 300_000, 1, 6
+        args.events, args.rounds = 300_000, 1
+        args.seconds = args.types_seconds = 6
         args.warm, args.rate = 2, 10_000
     return args
 
@@ -369,6 +384,8 @@ def main():
             bench = Bench(args, os.path.join(directory, 'p'))
             try:
                 bench.stack.start()
+                if args.weigh:
+                    cpu.weigh(bench.stack)
                 for name in ('fresh', 'types'):
                     if name in only:
                         found[name] = getattr(bench, name)()
@@ -387,11 +404,9 @@ def main():
 
 
 if __name__ == '__main__':
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_by_signals()
     try:
         sys.exit(main())
     except (BenchError, StorageError, StackError,
             subprocess.SubprocessError) as failure:
         sys.exit(f'bench_stats: {failure}')
-    except KeyboardInterrupt:
-        sys.exit(130)

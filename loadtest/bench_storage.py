@@ -26,7 +26,6 @@ import glob
 import hashlib
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -37,8 +36,8 @@ import bench_query
 import cpu
 import results
 from storage import (
-    DAY, HERE, REPO, ConfError, StackError, Storage, StorageError, free_port,
-    total, wait_for)
+    DAY, HERE, REPO, ConfError, StackError, Storage, StorageError,
+    end_by_signals, free_port, total, wait_for)
 
 CONNECTOR = os.path.join(REPO, '.cache', 'connector')
 FLUSHERS = 2        # [writer] threads, and so threads of the raw insertion
@@ -324,7 +323,7 @@ def arguments():
                         help='seconds that it is measured; 0: not at all')
     parser.add_argument('--stats', action='store_true',
                         help='millrace-stats runs beside the writer')
-    parser.add_argument('--cache', type=float, default=2,
+    parser.add_argument('--cache', type=float, default=8,
                         help='of mongod, GB')
     parser.add_argument('--queries', type=int, default=300,
                         help='of each kind; 0: measure no queries')
@@ -381,11 +380,9 @@ def main():
 
 
 if __name__ == '__main__':
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_by_signals()
     try:
         sys.exit(main())
     except (StorageError, StackError, ConfError,
             subprocess.SubprocessError) as failure:
         sys.exit(f'bench_storage: {failure}')
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -27,7 +27,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'scripts'))
 
 import bench_ingest  # noqa: E402
-from process import StackError, wait_for  # noqa: E402
+from process import StackError, end_by_signals, wait_for  # noqa: E402
 from results import keep  # noqa: E402
 
 MIB = 1 << 20
@@ -222,11 +222,9 @@ def main():
 
 
 if __name__ == '__main__':
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_by_signals()
     try:
         sys.exit(main())
     except (bench_ingest.BenchError, StackError,
             subprocess.SubprocessError) as failure:
         sys.exit(f'memory_ingest: {failure}')
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -18,7 +18,8 @@ sys.path.insert(0, os.path.join(REPO, 'scripts'))
 import pymongo  # noqa: E402
 
 import cpu  # noqa: E402
-from process import StackError, free_port, wait_for  # noqa: E402, F401
+from process import (  # noqa: E402, F401
+    StackError, end_by_signals, free_port, wait_for)
 from stack import Stack  # noqa: E402
 from stackconf import ConfError  # noqa: E402, F401
 

@@ -41,6 +41,15 @@ def free_port(taken=()):
     raise StackError('no free port found')
 
 
+def end_by_signals():
+    """Ctrl-C and SIGTERM end the program by an exit, its finally clauses and all.
+
+    SIGINT also where a shell has had it ignored, as it does with `&`.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
 def wait_for(condition, seconds, what):
     """Poll until condition() is true; StackError after `seconds`."""
     deadline = time.monotonic() + seconds

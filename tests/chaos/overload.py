@@ -50,13 +50,14 @@ sys.path[:0] = [HERE, os.path.join(REPO, "tests", "integration"),
                 os.path.join(REPO, "loadtest")]
 
 # Before what puts other folders in front, with a run.py of their own.
-from run import RESULTS, Timeline, end_by_signals  # noqa: E402
+from run import RESULTS, Timeline  # noqa: E402
 
 import verdict  # noqa: E402
 import cpu  # noqa: E402
 from arena import Arena  # noqa: E402
 from memory_ingest import bound, resident  # noqa: E402
 from probes import Probes  # noqa: E402
+from process import end_by_signals  # noqa: E402
 
 MIB = 1 << 20
 RECOVERY = 10         # seconds

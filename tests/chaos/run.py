@@ -20,7 +20,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,7 @@ import faults  # noqa: E402
 import verdict  # noqa: E402
 from arena import Arena  # noqa: E402
 from probes import Probes  # noqa: E402
+from process import end_by_signals  # noqa: E402
 
 RESULTS = os.path.join(REPO, "build", "chaos")
 ALONE = "CHAOS_NAMESPACE"
@@ -91,13 +91,6 @@ class Load:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-
-
-def end_by_signals():
-    """What was started ends with the run, also where Ctrl-C is ignored."""
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(143))
 
 
 def apart(arguments):
