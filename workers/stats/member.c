@@ -409,15 +409,12 @@ mr_member_time(const mr_member_t *member)
 int64_t
 mr_member_pause(const mr_member_t *member, int64_t took, int64_t most)
 {
-    int64_t pause;
+    int64_t left, pause;
 
-    pause = member->options->stats.interval - took;
+    left = member->options->stats.interval - took;
+    pause = took < most ? took : most;
 
-    if (pause < took) {
-        pause = took < most ? took : most;
-    }
-
-    return pause;
+    return pause > left ? pause : left;
 }
 
 

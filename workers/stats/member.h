@@ -114,8 +114,8 @@ int64_t mr_member_time(const mr_member_t *member);
 
 
 /*
- * ms until something that took `took` ms is done again: what is left of the
- * interval, or as long as it took, but then no more than `most`.
+ * ms until something that took `took` ms is done again: as long as it took, at
+ * most `most`, and at least what is left of the interval.
  */
 int64_t mr_member_pause(const mr_member_t *member, int64_t took, int64_t most);
 
