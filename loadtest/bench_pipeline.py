@@ -211,13 +211,8 @@ class Bench:
         self.stack = Stack(path, self.args.build, ports=self.guard.ports,
                            heap=self.args.heap,
                            mongo_cache=self.args.cache, tied=False)
-        self.stack.nginx_changes = {
-            'worker_processes auto;':
-                f'worker_processes {self.args.workers};',
-            '    sendfile     on;\n':
-                '    sendfile     on;\n    keepalive_requests 1000000000;\n'
-                f'    millrace_linger {self.args.linger};\n',
-        }
+        self.stack.nginx_changes = nginx_changes(self.args.workers,
+                                                 self.args.linger)
         self.stack.options = {}
         for text in self.args.set:
             name, _, value = text.partition('=')
@@ -453,6 +448,25 @@ def summary(run):
     }
 
 
+def nginx_changes(workers, linger):
+    """What a pipeline's nginx.conf has instead."""
+    return {
+        'worker_processes auto;': f'worker_processes {workers};',
+        '    sendfile     on;\n':
+            '    sendfile     on;\n    keepalive_requests 1000000000;\n'
+            f'    millrace_linger {linger};\n',
+    }
+
+
+def add_machine(parser):
+    """Options of a machine that all parts of a pipeline share."""
+    cpu.add_weigh(parser)
+    parser.add_argument('--linger', default='20ms',
+                        help='millrace_linger of nginx')
+    parser.add_argument('--cache', type=float, default=8, metavar='GB',
+                        help='of mongod')
+
+
 def arguments():
     parser = argparse.ArgumentParser(
         description='Measure the whole pipeline at once.')
@@ -472,12 +486,7 @@ def arguments():
     parser.add_argument('--workers', type=int, default=1,
                         help='of nginx')
     parser.add_argument('--heap', default='512m', help='of the broker')
-    parser.add_argument('--weigh', action='store_true',
-                        help='as docs/operations.md advises')
-    parser.add_argument('--linger', default='20ms',
-                        help='millrace_linger of nginx')
-    parser.add_argument('--cache', type=float, default=8, metavar='GB',
-                        help='of mongod')
+    add_machine(parser)
     parser.add_argument('--set', action='append', default=[],
                         metavar='SECTION.KEY=VALUE',
                         help='in millrace.conf')

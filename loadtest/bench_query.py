@@ -243,7 +243,8 @@ def measure(storage, args, first, last):
         found['export'] = export(storage, first, last)
     if args.inflow:
         storage.stack.start('writer')
-        cpu.weigh(storage.stack)
+        if args.weigh:
+            cpu.weigh(storage.stack)
         print(f'warm, while {args.inflow:,} events/s flow in', flush=True)
         with Inflow(storage, args.inflow) as inflow:
             settle(storage, args.inflow)
@@ -270,6 +271,7 @@ def arguments():
                         help='events a second; 0: none')
     parser.add_argument('--only', default='', metavar='TEXT',
                         help='kinds with this in their name')
+    cpu.add_weigh(parser)
     parser.add_argument('--cache', type=float, default=8,
                         help='of mongod, GB')
     parser.add_argument('--seed', type=int, default=1)

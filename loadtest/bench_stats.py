@@ -33,7 +33,8 @@ from confluent_kafka import Consumer  # noqa: E402
 
 import cpu  # noqa: E402
 import results  # noqa: E402
-from bench_pipeline import BenchError, Client, quantile  # noqa: E402
+from bench_pipeline import (  # noqa: E402
+    BenchError, Client, add_machine, nginx_changes, quantile)
 from process import HOST, StackError, end_by_signals, wait_for  # noqa: E402
 from stack import ORDER, Stack  # noqa: E402
 from storage import Storage, StorageError  # noqa: E402
@@ -75,7 +76,6 @@ def windows(args, directory):
                 storage.mongo.drop_database('millrace')
                 storage.drop_caches()
                 storage.stack.start('setup')
-                storage.mongo.admin.command('fsync')
                 row = storage.drain()
                 storage.stack.stop('writer')
                 if number > 0:
@@ -108,11 +108,7 @@ class Bench:
         self.guard = Stack(directory, args.build)
         self.stack = Stack(directory, args.build, ports=self.guard.ports,
                            mongo_cache=args.cache, tied=False)
-        self.stack.nginx_changes = {
-            'worker_processes auto;': 'worker_processes 1;',
-            '    sendfile     on;\n':
-                '    sendfile     on;\n    keepalive_requests 1000000000;\n'
-                f'    millrace_linger {args.linger};\n'}
+        self.stack.nginx_changes = nginx_changes(1, args.linger)
         self.problems = []
 
     def close(self):
@@ -359,12 +355,7 @@ def arguments():
     parser.add_argument('--types', type=int, default=1000)
     parser.add_argument('--types-rate', type=int, default=5000)
     parser.add_argument('--types-seconds', type=int, default=60)
-    parser.add_argument('--weigh', action='store_true',
-                        help='as docs/operations.md advises')
-    parser.add_argument('--linger', default='20ms',
-                        help='millrace_linger of nginx')
-    parser.add_argument('--cache', type=float, default=8,
-                        help='of mongod, GB')
+    add_machine(parser)
     parser.add_argument('--quick', action='store_true',
                         help='few of everything: does all of it work?')
     parser.add_argument('--directory', help='for data; removed at the end')

@@ -323,6 +323,7 @@ def arguments():
                         help='seconds that it is measured; 0: not at all')
     parser.add_argument('--stats', action='store_true',
                         help='millrace-stats runs beside the writer')
+    cpu.add_weigh(parser)
     parser.add_argument('--cache', type=float, default=8,
                         help='of mongod, GB')
     parser.add_argument('--queries', type=int, default=300,

@@ -12,6 +12,12 @@ NICE = {'mongod': -10, 'millrace-writer': -5, 'millrace-stats': -5,
         'millrace-query': -5}
 
 
+def add_weigh(parser):
+    """--weigh: whether weigh() is called."""
+    parser.add_argument('--weigh', action='store_true',
+                        help='as docs/operations.md advises; needs root')
+
+
 def weigh(stack):
     """Give the parts of a stack that run their weights; needs root.
 
