@@ -498,7 +498,7 @@ lane_too_large(const mr_seat_t *seat, unsigned attempt, int64_t took)
 static void
 lane_loaded(mr_lane_t *lane, int64_t now, int64_t took)
 {
-    int64_t past;
+    int64_t past, share, weight;
 
     past = now - lane->stored;
     lane->stored = now;
@@ -507,17 +507,11 @@ lane_loaded(mr_lane_t *lane, int64_t now, int64_t took)
         return;
     }
 
-    if (took > past) {
-        took = past;
-    }
+    /* After a long rest nothing before it counts. */
+    share = took < past ? 1000 * took / past : 1000;
+    weight = past < LANE_LOAD_MS ? past : LANE_LOAD_MS;
 
-    /* A flush after a long rest says what it says of all of it. */
-    if (past > LANE_LOAD_MS) {
-        lane->load = 1000 * took / past;
-        return;
-    }
-
-    lane->load += (1000 * took - lane->load * past) / LANE_LOAD_MS;
+    lane->load += (share - lane->load) * weight / LANE_LOAD_MS;
 }
 
 
