@@ -293,7 +293,7 @@ mr_export_part(void *ctx, size_t number)
 
     for (/* void */; i < end; i++) {
 
-        if (mr_render_event(&part->text, lines->page->rows[i].data, &part->err)
+        if (mr_render_event(&part->text, &lines->page->rows[i], &part->err)
             == -1) {
             part->rc = -1;
             return;

@@ -429,7 +429,7 @@ mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err)
         reader->cap = cap;
     }
 
-    copy = malloc(row->data.len + 1);
+    copy = malloc(row->data.len + row->type.len + 1);
 
     if (copy == NULL) {
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
@@ -442,6 +442,9 @@ mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err)
     rows->data.data = copy;
     rows->key.event_id.data = copy + (key->event_id.data - row->data.data);
     rows->key.user_id.data = copy + (key->user_id.data - row->data.data);
+
+    memcpy(copy + row->data.len, row->type.data, row->type.len);
+    rows->type.data = copy + row->data.len;
 
     /* Rows may be larger than those before led to expect. */
     reader->kept += row->data.len;

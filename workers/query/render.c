@@ -12,47 +12,23 @@
 #define MR_RENDER_BROKEN (-2)
 
 
-typedef struct {
-    const char *name;
-    const char *text; /* with what stands before it */
-} mr_render_field_t;
-
-
 static int mr_render_next(mr_buf_t *buf, mr_str_t cursor);
-static int mr_render_fields(mr_buf_t *buf, const bson_t *event);
+static int mr_render_fields(mr_buf_t *buf, const mr_row_t *row);
+static int mr_render_metadata(mr_buf_t *buf, mr_str_t data);
 static int mr_render_name(mr_buf_t *buf, const char *name);
 static int mr_render_members(
     mr_buf_t *buf, bson_iter_t *iter, int is_array, int depth);
 static int mr_render_value(mr_buf_t *buf, const bson_iter_t *iter, int depth);
 
 
-/* An event's fields in the order of an answer, which is that of the writer. */
-static const mr_render_field_t mr_render_order[] = {
-    {"event_id", "{\"event_id\":"},
-    {"user_id", ",\"user_id\":"},
-    {"event_type", ",\"event_type\":"},
-    {"timestamp", ",\"timestamp\":"},
-    {"metadata", ",\"metadata\":"},
-};
-
-#define MR_RENDER_FIELDS (sizeof(mr_render_order) / sizeof(mr_render_order[0]))
-
-
 int
-mr_render_event(mr_buf_t *buf, mr_str_t data, mr_error_t *err)
+mr_render_event(mr_buf_t *buf, const mr_row_t *row, mr_error_t *err)
 {
     int rc;
-    bson_t event;
     size_t len;
 
     len = buf->len;
-
-    if (bson_init_static(&event, (const uint8_t *) data.data, data.len)) {
-        rc = mr_render_fields(buf, &event);
-
-    } else {
-        rc = MR_RENDER_BROKEN;
-    }
+    rc = mr_render_fields(buf, row);
 
     if (rc == 0) {
         return 0;
@@ -84,7 +60,7 @@ mr_render_page(
             rc = mr_buf_append(buf, ",", 1);
         }
 
-        if (rc == 0 && mr_render_event(buf, page->rows[i].data, err) == -1) {
+        if (rc == 0 && mr_render_event(buf, &page->rows[i], err) == -1) {
             return -1;
         }
     }
@@ -132,45 +108,42 @@ mr_render_next(mr_buf_t *buf, mr_str_t cursor)
 
 
 static int
-mr_render_fields(mr_buf_t *buf, const bson_t *event)
+mr_render_fields(mr_buf_t *buf, const mr_row_t *row)
 {
     int rc;
-    size_t i;
-    bson_iter_t iter;
-    const mr_render_field_t *field;
 
-    if (!bson_iter_init(&iter, event)) {
+    if (mr_buf_append(buf, "{\"event_id\":", 12) == -1
+        || mr_json_string(buf, row->key.event_id) == -1
+        || mr_buf_append(buf, ",\"user_id\":", 11) == -1
+        || mr_json_string(buf, row->key.user_id) == -1
+        || mr_buf_append(buf, ",\"event_type\":", 14) == -1
+        || mr_json_string(buf, row->type) == -1
+        || mr_buf_append(buf, ",\"timestamp\":", 13) == -1
+        || mr_json_time(buf, row->key.time) == -1
+        || mr_buf_append(buf, ",\"metadata\":", 12) == -1)
+    {
+        return -1;
+    }
+
+    rc = mr_render_metadata(buf, row->data);
+
+    return rc != 0 ? rc : mr_buf_append(buf, "}", 1);
+}
+
+
+static int
+mr_render_metadata(mr_buf_t *buf, mr_str_t data)
+{
+    bson_t event;
+    bson_iter_t iter;
+
+    if (!bson_init_static(&event, (const uint8_t *) data.data, data.len)
+        || !bson_iter_init_find(&iter, &event, "metadata"))
+    {
         return MR_RENDER_BROKEN;
     }
 
-    for (i = 0; i < MR_RENDER_FIELDS; i++) {
-        field = &mr_render_order[i];
-
-        /* Where the next field is another one, this one is looked for. */
-        if ((!bson_iter_next(&iter)
-                || strcmp(bson_iter_key(&iter), field->name) != 0)
-            && !bson_iter_init_find(&iter, event, field->name))
-        {
-            return MR_RENDER_BROKEN;
-        }
-
-        if (mr_buf_append(buf, field->text, strlen(field->text)) == -1) {
-            return -1;
-        }
-
-        if (BSON_ITER_HOLDS_DATE_TIME(&iter)) {
-            rc = mr_json_time(buf, bson_iter_date_time(&iter));
-
-        } else {
-            rc = mr_render_value(buf, &iter, 0);
-        }
-
-        if (rc != 0) {
-            return rc;
-        }
-    }
-
-    return mr_buf_append(buf, "}", 1);
+    return mr_render_value(buf, &iter, 0);
 }
 
 

@@ -10,12 +10,12 @@
 
 /*
  * Append an event as api.md gives it: event_id, user_id, event_type,
- * timestamp, metadata.  `data` is the event's BSON as it is stored.  Numbers
- * keep their value: integers as integers, doubles with a fraction or an
- * exponent.  Fails with MR_ERROR_MEMORY, or MR_ERROR_EVENT for what the
- * writer does not write; then `buf` is as it was.
+ * timestamp, metadata.  The last one is taken from the row's data, the rest
+ * from what stands beside it.  Numbers keep their value: integers as integers,
+ * doubles with a fraction or an exponent.  Fails with MR_ERROR_MEMORY, or
+ * MR_ERROR_EVENT for what the writer does not write; then `buf` is as it was.
  */
-int mr_render_event(mr_buf_t *buf, mr_str_t data, mr_error_t *err);
+int mr_render_event(mr_buf_t *buf, const mr_row_t *row, mr_error_t *err);
 
 /* {"events":[...],"next_cursor":...}; `cursor` NULL data: null. */
 int mr_render_page(

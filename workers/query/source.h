@@ -49,12 +49,13 @@ typedef struct {
 
 /*
  * A fetched row; views are valid only during the call.  `data` is the event
- * as stored, opaque to all but the renderer; the key's strings lie in it.  A
- * non-zero return ends the
- * fetch, which then fails; the observer has filled *err.
+ * as stored, opaque to all but the renderer; the key's strings lie in it, the
+ * event type does not.  A non-zero return ends the fetch, which then fails;
+ * the observer has filled *err.
  */
 typedef struct {
     mr_key_t key;
+    mr_str_t type;
     mr_str_t data;
 } mr_row_t;
 

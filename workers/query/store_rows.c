@@ -20,25 +20,37 @@ typedef struct {
     size_t n;
 } mr_rows_group_t;
 
+/* A block, or a part of it, as MongoDB sent it. */
+typedef struct {
+    mr_block_id_t id;
+    bson_iter_t types;
+    uint32_t n;           /* in each of these: */
+    const uint8_t *times; /* little-endian int64, ms */
+    const uint8_t *kinds; /* little-endian uint16, index into types */
+    bson_iter_t events;
+} mr_rows_block_t;
 
-static int mr_rows_pick(
-    const mr_rows_t *rows, const mr_ref_t *refs, size_t n, mr_error_t *err);
-static int mr_rows_whole(
-    const mr_rows_t *rows, const mr_ref_t *refs, size_t n, mr_error_t *err);
-static size_t mr_rows_group(
-    const mr_ref_t *refs, size_t n, mr_rows_group_t *groups);
-static int mr_rows_select(const mr_rows_t *rows, const bson_t *doc,
+
+static mr_rows_group_t *mr_rows_group(
+    const mr_ref_t *refs, size_t n, size_t *ret_n);
+static mongoc_cursor_t *mr_rows_pick(
+    const mr_rows_t *rows, const mr_ref_t *refs, size_t n, bson_t *opts);
+static mongoc_cursor_t *mr_rows_whole(
+    const mr_rows_t *rows, const mr_ref_t *refs, size_t n, bson_t *opts);
+static int mr_rows_take(const mr_rows_t *rows, const bson_t *doc,
     const mr_rows_group_t *groups, size_t n, mr_error_t *err);
+static int mr_rows_block(const bson_t *doc, mr_rows_block_t *ret_block);
+static int mr_rows_columns(
+    const mr_rows_block_t *block, uint32_t i, mr_row_t *row);
 static int mr_rows_group_cmp(const void *a, const void *b);
 static int mr_rows_id_cmp(const mr_block_id_t *a, const mr_block_id_t *b);
 static void mr_rows_pipeline(const mr_ref_t *refs, size_t n, bson_t *pipeline);
 static void mr_rows_ids(
     const mr_ref_t *refs, size_t n, bson_t *parent, const char *key);
 static void mr_rows_lists(const mr_ref_t *refs, size_t n, bson_t *parent);
-static int mr_rows_deliver(
-    const mr_rows_t *rows, const bson_t *doc, mr_error_t *err);
 static int mr_rows_one(
-    const bson_iter_t *iter, const mr_block_id_t *id, mr_row_t *row);
+    const mr_rows_block_t *block, const mr_ref_t *ref, mr_row_t *row);
+static int mr_rows_key(const bson_iter_t *event, mr_row_t *row);
 static int mr_rows_hand(
     const mr_rows_t *rows, const mr_row_t *list, size_t n, mr_error_t *err);
 
@@ -47,8 +59,44 @@ int
 mr_rows_read(
     const mr_rows_t *rows, const mr_ref_t *refs, size_t n, mr_error_t *err)
 {
-    return rows->whole ? mr_rows_whole(rows, refs, n, err)
-                       : mr_rows_pick(rows, refs, n, err);
+    int rc;
+    size_t n_groups;
+    bson_t opts;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+    mr_rows_group_t *groups;
+
+    groups = mr_rows_group(refs, n, &n_groups);
+
+    if (groups == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    bson_init(&opts);
+
+    if (mr_session_limit(rows->session, &opts, err) == -1) {
+        bson_destroy(&opts);
+        free(groups);
+        return -1;
+    }
+
+    cursor = rows->whole ? mr_rows_whole(rows, refs, n, &opts)
+                         : mr_rows_pick(rows, refs, n, &opts);
+    rc = 0;
+
+    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
+        rc = mr_rows_take(rows, doc, groups, n_groups, err);
+    }
+
+    if (rc == 0) {
+        rc = mr_session_cursor_end(cursor, "reading events", err);
+    }
+
+    mongoc_cursor_destroy(cursor);
+    bson_destroy(&opts);
+    free(groups);
+
+    return rc;
 }
 
 
@@ -67,143 +115,98 @@ mr_rows_same(const mr_ref_t *refs, size_t n, size_t i)
 }
 
 
-static int
+static mongoc_cursor_t *
 mr_rows_pick(
-    const mr_rows_t *rows, const mr_ref_t *refs, size_t n, mr_error_t *err)
+    const mr_rows_t *rows, const mr_ref_t *refs, size_t n, bson_t *opts)
 {
-    int rc;
-    bson_t pipeline, opts;
-    const bson_t *doc;
+    bson_t pipeline;
     mongoc_cursor_t *cursor;
-
-    bson_init(&opts);
-
-    if (mr_session_limit(rows->session, &opts, err) == -1) {
-        bson_destroy(&opts);
-        return -1;
-    }
 
     bson_init(&pipeline);
     mr_rows_pipeline(refs, n, &pipeline);
 
     cursor = mongoc_collection_aggregate(
-        rows->blocks, MONGOC_QUERY_NONE, &pipeline, &opts, NULL);
+        rows->blocks, MONGOC_QUERY_NONE, &pipeline, opts, NULL);
 
-    rc = 0;
-
-    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
-        rc = mr_rows_deliver(rows, doc, err);
-    }
-
-    if (rc == 0) {
-        rc = mr_session_cursor_end(cursor, "reading events", err);
-    }
-
-    mongoc_cursor_destroy(cursor);
     bson_destroy(&pipeline);
-    bson_destroy(&opts);
 
-    return rc;
+    return cursor;
 }
 
 
-static int
+static mongoc_cursor_t *
 mr_rows_whole(
-    const mr_rows_t *rows, const mr_ref_t *refs, size_t n, mr_error_t *err)
+    const mr_rows_t *rows, const mr_ref_t *refs, size_t n, bson_t *opts)
 {
-    int rc;
-    size_t n_groups;
-    bson_t filter, opts, child;
-    const bson_t *doc;
+    bson_t filter, child;
     mongoc_cursor_t *cursor;
-    mr_rows_group_t *groups;
-
-    groups = malloc(n * sizeof(mr_rows_group_t));
-
-    if (groups == NULL) {
-        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
-    }
-
-    n_groups = mr_rows_group(refs, n, groups);
-
-    bson_init(&opts);
-
-    if (mr_session_limit(rows->session, &opts, err) == -1) {
-        bson_destroy(&opts);
-        free(groups);
-        return -1;
-    }
 
     bson_init(&filter);
     BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &child);
     mr_rows_ids(refs, n, &child, "$in");
     bson_append_document_end(&filter, &child);
 
-    BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &child);
+    BSON_APPEND_DOCUMENT_BEGIN(opts, "projection", &child);
+    BSON_APPEND_INT32(&child, "types", 1);
+    BSON_APPEND_INT32(&child, "times", 1);
+    BSON_APPEND_INT32(&child, "kinds", 1);
     BSON_APPEND_INT32(&child, "events", 1);
-    bson_append_document_end(&opts, &child);
-    BSON_APPEND_INT64(&opts, "batchSize", MR_ROWS_BATCH);
+    bson_append_document_end(opts, &child);
+    BSON_APPEND_INT64(opts, "batchSize", MR_ROWS_BATCH);
 
     cursor =
-        mongoc_collection_find_with_opts(rows->blocks, &filter, &opts, NULL);
+        mongoc_collection_find_with_opts(rows->blocks, &filter, opts, NULL);
 
-    rc = 0;
-
-    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
-        rc = mr_rows_select(rows, doc, groups, n_groups, err);
-    }
-
-    if (rc == 0) {
-        rc = mr_session_cursor_end(cursor, "reading events", err);
-    }
-
-    mongoc_cursor_destroy(cursor);
     bson_destroy(&filter);
-    bson_destroy(&opts);
-    free(groups);
 
-    return rc;
+    return cursor;
 }
 
 
-/* One group a block, ordered by block; how many there are. */
-static size_t
-mr_rows_group(const mr_ref_t *refs, size_t n, mr_rows_group_t *groups)
+/* One group a block, ordered by block; free() them.  NULL: out of memory. */
+static mr_rows_group_t *
+mr_rows_group(const mr_ref_t *refs, size_t n, size_t *ret_n)
 {
     size_t i, k;
+    mr_rows_group_t *list;
 
-    for (i = 0, k = 0; i < n; i += groups[k++].n) {
-        groups[k].refs = &refs[i];
-        groups[k].n = mr_rows_same(refs, n, i);
+    list = malloc(n * sizeof(mr_rows_group_t));
+
+    if (list == NULL) {
+        return NULL;
     }
 
-    qsort(groups, k, sizeof(mr_rows_group_t), mr_rows_group_cmp);
+    for (i = 0, k = 0; i < n; i += list[k++].n) {
+        list[k].refs = &refs[i];
+        list[k].n = mr_rows_same(refs, n, i);
+    }
 
-    return k;
+    qsort(list, k, sizeof(mr_rows_group_t), mr_rows_group_cmp);
+
+    *ret_n = k;
+
+    return list;
 }
 
 
-/* The rows wanted of a block that came whole. */
+/* The rows wanted of a block, which came whole or with these rows alone. */
 static int
-mr_rows_select(const mr_rows_t *rows, const bson_t *doc,
+mr_rows_take(const mr_rows_t *rows, const bson_t *doc,
     const mr_rows_group_t *groups, size_t n, mr_error_t *err)
 {
     size_t k, m;
     uint32_t i;
     mr_ref_t ref;
     mr_row_t list[MR_ROWS_HANDED];
-    bson_iter_t iter, events;
+    mr_rows_block_t block;
     mr_rows_group_t key;
     const mr_rows_group_t *group;
 
-    if (!bson_iter_init_find(&iter, doc, "_id")
-        || mr_session_block_id(&iter, &ref.id) == -1
-        || !bson_iter_init_find(&iter, doc, "events")
-        || !BSON_ITER_HOLDS_ARRAY(&iter) || !bson_iter_recurse(&iter, &events))
-    {
+    if (mr_rows_block(doc, &block) == -1) {
         return mr_session_damaged(err);
     }
 
+    ref.id = block.id;
     key.refs = &ref;
     key.n = 1;
     group = bsearch(&key, groups, n, sizeof(key), mr_rows_group_cmp);
@@ -215,15 +218,13 @@ mr_rows_select(const mr_rows_t *rows, const bson_t *doc,
     k = 0;
     m = 0;
 
-    for (i = 0; k < group->n && bson_iter_next(&events); i++) {
+    for (i = 0; k < group->n && bson_iter_next(&block.events); i++) {
 
-        if (group->refs[k].row != i) {
+        if (rows->whole && group->refs[k].row != i) {
             continue;
         }
 
-        k++;
-
-        if (mr_rows_one(&events, &ref.id, &list[m++]) == -1) {
+        if (mr_rows_one(&block, &group->refs[k++], &list[m++]) == -1) {
             return mr_session_damaged(err);
         }
 
@@ -241,6 +242,74 @@ mr_rows_select(const mr_rows_t *rows, const bson_t *doc,
     }
 
     return mr_rows_hand(rows, list, m, err);
+}
+
+
+static int
+mr_rows_block(const bson_t *doc, mr_rows_block_t *ret_block)
+{
+    uint32_t times, kinds;
+    bson_iter_t iter;
+    bson_subtype_t subtype;
+
+    if (!bson_iter_init_find(&iter, doc, "_id")
+        || mr_session_block_id(&iter, &ret_block->id) == -1
+        || !bson_iter_init_find(&iter, doc, "types")
+        || !BSON_ITER_HOLDS_ARRAY(&iter)
+        || !bson_iter_recurse(&iter, &ret_block->types)
+        || !bson_iter_init_find(&iter, doc, "times")
+        || !BSON_ITER_HOLDS_BINARY(&iter))
+    {
+        return -1;
+    }
+
+    bson_iter_binary(&iter, &subtype, &times, &ret_block->times);
+
+    if (!bson_iter_init_find(&iter, doc, "kinds")
+        || !BSON_ITER_HOLDS_BINARY(&iter)) {
+        return -1;
+    }
+
+    bson_iter_binary(&iter, &subtype, &kinds, &ret_block->kinds);
+    ret_block->n = times / 8 < kinds / 2 ? times / 8 : kinds / 2;
+
+    if (!bson_iter_init_find(&iter, doc, "events")
+        || !BSON_ITER_HOLDS_ARRAY(&iter)
+        || !bson_iter_recurse(&iter, &ret_block->events))
+    {
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* What the columns say of a row: when, and of which of the few types. */
+static int
+mr_rows_columns(const mr_rows_block_t *block, uint32_t i, mr_row_t *row)
+{
+    int64_t time;
+    uint16_t kind;
+    bson_iter_t types;
+
+    if (i >= block->n) {
+        return -1;
+    }
+
+    memcpy(&time, block->times + (size_t) i * 8, 8);
+    row->key.time = (int64_t) BSON_UINT64_FROM_LE((uint64_t) time);
+
+    memcpy(&kind, block->kinds + (size_t) i * 2, 2);
+    kind = BSON_UINT16_FROM_LE(kind);
+    types = block->types;
+
+    do {
+        if (!bson_iter_next(&types)) {
+            return -1;
+        }
+    } while (kind-- > 0);
+
+    return mr_bson_text(&types, &row->type);
 }
 
 
@@ -279,7 +348,7 @@ mr_rows_id_cmp(const mr_block_id_t *a, const mr_block_id_t *b)
  * Of each block only the rows asked for travel:
  *
  *   [ { $match: { _id: { $in: ids } } },
- *     { $project: { rows: { $map: {
+ *     { $project: { types: 1, times: 1, kinds: 1, events: { $map: {
  *         input: { $arrayElemAt: [ { $literal: rows of each id },
  *                                  { $indexOfArray: [ ids, "$_id" ] } ] },
  *         in: { $arrayElemAt: [ "$events", "$$this" ] } } } } } ]
@@ -302,7 +371,10 @@ mr_rows_pipeline(const mr_ref_t *refs, size_t n, bson_t *pipeline)
 
     BSON_APPEND_DOCUMENT_BEGIN(&stages, "1", &stage);
     BSON_APPEND_DOCUMENT_BEGIN(&stage, "$project", &project);
-    BSON_APPEND_DOCUMENT_BEGIN(&project, "rows", &rows);
+    BSON_APPEND_INT32(&project, "types", 1);
+    BSON_APPEND_INT32(&project, "times", 1);
+    BSON_APPEND_INT32(&project, "kinds", 1);
+    BSON_APPEND_DOCUMENT_BEGIN(&project, "events", &rows);
     BSON_APPEND_DOCUMENT_BEGIN(&rows, "$map", &map);
 
     BSON_APPEND_DOCUMENT_BEGIN(&map, "input", &input);
@@ -393,64 +465,38 @@ mr_rows_lists(const mr_ref_t *refs, size_t n, bson_t *parent)
 
 
 static int
-mr_rows_deliver(const mr_rows_t *rows, const bson_t *doc, mr_error_t *err)
+mr_rows_one(const mr_rows_block_t *block, const mr_ref_t *ref, mr_row_t *row)
 {
-    size_t m;
-    mr_row_t list[MR_ROWS_HANDED];
-    bson_iter_t iter, events;
-    mr_block_id_t id;
-
-    if (!bson_iter_init_find(&iter, doc, "_id")
-        || mr_session_block_id(&iter, &id) == -1
-        || !bson_iter_init_find(&iter, doc, "rows")
-        || !BSON_ITER_HOLDS_ARRAY(&iter) || !bson_iter_recurse(&iter, &events))
-    {
-        return mr_session_damaged(err);
-    }
-
-    m = 0;
-
-    while (bson_iter_next(&events)) {
-
-        if (mr_rows_one(&events, &id, &list[m++]) == -1) {
-            return mr_session_damaged(err);
-        }
-
-        if (m == MR_ROWS_HANDED) {
-            if (mr_rows_hand(rows, list, m, err) == -1) {
-                return -1;
-            }
-
-            m = 0;
-        }
-    }
-
-    return mr_rows_hand(rows, list, m, err);
-}
-
-
-static int
-mr_rows_one(const bson_iter_t *iter, const mr_block_id_t *id, mr_row_t *row)
-{
-    int found;
     uint32_t len;
-    bson_iter_t field;
-    const char *key;
     const uint8_t *data;
 
-    if (!BSON_ITER_HOLDS_DOCUMENT(iter)) {
+    memset(row, 0, sizeof(mr_row_t));
+    row->key.epoch = ref->id.epoch;
+    row->key.partition = ref->id.partition;
+
+    if (mr_rows_columns(block, ref->row, row) == -1
+        || !BSON_ITER_HOLDS_DOCUMENT(&block->events))
+    {
         return -1;
     }
 
-    memset(row, 0, sizeof(mr_row_t));
-    row->key.epoch = id->epoch;
-    row->key.partition = id->partition;
-
-    bson_iter_document(iter, &len, &data);
+    bson_iter_document(&block->events, &len, &data);
     row->data.data = (const char *) data;
     row->data.len = len;
 
-    if (!bson_iter_recurse(iter, &field)) {
+    return mr_rows_key(&block->events, row);
+}
+
+
+/* What the event itself says of its key. */
+static int
+mr_rows_key(const bson_iter_t *event, mr_row_t *row)
+{
+    int found;
+    bson_iter_t field;
+    const char *key;
+
+    if (!bson_iter_recurse(event, &field)) {
         return -1;
     }
 
@@ -474,13 +520,6 @@ mr_rows_one(const bson_iter_t *iter, const mr_block_id_t *id, mr_row_t *row)
 
             break;
 
-        case 't':
-            if (strcmp(key, "timestamp") == 0) {
-                found += mr_bson_date(&field, &row->key.time) == 0;
-            }
-
-            break;
-
         case 'o':
             if (strcmp(key, "offset") == 0) {
                 found += mr_bson_int64(&field, &row->key.offset) == 0;
@@ -493,7 +532,7 @@ mr_rows_one(const bson_iter_t *iter, const mr_block_id_t *id, mr_row_t *row)
         }
     }
 
-    return found == 4 ? 0 : -1;
+    return found == 3 ? 0 : -1;
 }
 
 

@@ -336,6 +336,7 @@ fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
         row.key = fake_key(event);
         row.data.data = (const char *) event;
         row.data.len = sizeof(fake_event_t);
+        row.type = test_str(fake_kinds[event->kind]);
 
         if (observer(observer_ctx, &row, err) != 0) {
             return -1;

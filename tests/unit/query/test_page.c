@@ -95,6 +95,8 @@ check(const char *query, const mr_budget_t *budget, int changing)
                 query, seen - 1, n);
             ck_assert_mem_eq(
                 page.rows[i].data.data, list[seen - 1], sizeof(fake_event_t));
+            ck_assert(mr_str_eq(
+                page.rows[i].type, test_str(fake_kinds[list[seen - 1]->kind])));
         }
 
         if (!page.more) {

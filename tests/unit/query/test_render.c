@@ -9,15 +9,30 @@
 
 /* An event with this metadata, in MongoDB's order of fields. */
 static void
-make_event(bson_t *event, const bson_t *metadata, int64_t time)
+make_event(bson_t *event, const bson_t *metadata)
 {
     bson_init(event);
-    BSON_APPEND_UTF8(event, "event_id", "e\"1");
-    BSON_APPEND_UTF8(event, "user_id", "\xc3\xbc");
-    BSON_APPEND_UTF8(event, "event_type", "t");
-    BSON_APPEND_DATE_TIME(event, "timestamp", time);
+    BSON_APPEND_UTF8(event, "event_id", "other");
+    BSON_APPEND_UTF8(event, "user_id", "other");
     BSON_APPEND_DOCUMENT(event, "metadata", metadata);
     BSON_APPEND_INT64(event, "offset", 99);
+}
+
+
+static mr_row_t
+make_row(const bson_t *event, int64_t time)
+{
+    mr_row_t row;
+
+    memset(&row, 0, sizeof(row));
+    row.key.event_id = mr_str("e\"1");
+    row.key.user_id = mr_str("\xc3\xbc");
+    row.key.time = time;
+    row.type = mr_str("t");
+    row.data.data = (const char *) bson_get_data(event);
+    row.data.len = event->len;
+
+    return row;
 }
 
 
@@ -26,14 +41,14 @@ check(const bson_t *metadata, int64_t time, const char *want)
 {
     bson_t event;
     mr_buf_t buf = MR_BUF_INIT;
-    mr_str_t data, text;
+    mr_row_t row;
+    mr_str_t text;
     mr_error_t err = MR_ERROR_INIT;
 
-    make_event(&event, metadata, time);
-    data.data = (const char *) bson_get_data(&event);
-    data.len = event.len;
+    make_event(&event, metadata);
+    row = make_row(&event, time);
 
-    ck_assert_int_eq(mr_render_event(&buf, data, &err), 0);
+    ck_assert_int_eq(mr_render_event(&buf, &row, &err), 0);
     text.data = buf.data;
     text.len = buf.len;
     ck_assert_msg(
@@ -96,13 +111,13 @@ END_TEST
 
 
 static void
-refuse(mr_str_t data)
+refuse(const mr_row_t *row)
 {
     mr_buf_t buf = MR_BUF_INIT;
     mr_error_t err = MR_ERROR_INIT;
 
     ck_assert_int_eq(mr_buf_append(&buf, "kept", 4), 0);
-    ck_assert_int_eq(mr_render_event(&buf, data, &err), -1);
+    ck_assert_int_eq(mr_render_event(&buf, row, &err), -1);
     ck_assert_int_eq(err.code, MR_ERROR_EVENT);
     ck_assert_uint_eq(buf.len, 4);
     mr_buf_free(&buf);
@@ -115,7 +130,7 @@ START_TEST(foreign_values)
     int i;
     bson_t metadata, event;
     bson_oid_t oid;
-    mr_str_t data;
+    mr_row_t row;
 
     for (i = 0; i < 4; i++) {
         bson_init(&metadata);
@@ -140,10 +155,9 @@ START_TEST(foreign_values)
             break;
         }
 
-        make_event(&event, &metadata, 1);
-        data.data = (const char *) bson_get_data(&event);
-        data.len = event.len;
-        refuse(data);
+        make_event(&event, &metadata);
+        row = make_row(&event, 1);
+        refuse(&row);
 
         bson_destroy(&event);
         bson_destroy(&metadata);
@@ -151,11 +165,10 @@ START_TEST(foreign_values)
 
     bson_init(&event);
     BSON_APPEND_UTF8(&event, "event_id", "e");
-    data.data = (const char *) bson_get_data(&event);
-    data.len = event.len;
-    refuse(data);
-    data.len = 3;
-    refuse(data);
+    row = make_row(&event, 1);
+    refuse(&row);
+    row.data.len = 3;
+    refuse(&row);
     bson_destroy(&event);
 }
 END_TEST
