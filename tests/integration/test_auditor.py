@@ -8,11 +8,12 @@ import copy
 import json
 import math
 import pickle
+import struct
 import subprocess
 
 import pytest
 
-from harness import bsondoc, values
+from harness import bsondoc, storage, values
 from harness.audit import CHECKS, OTHER, QUANTILES, audit, fold, judged
 from harness.bsondoc import Date, Long
 from harness.partition import murmur2, partition_of
@@ -131,9 +132,10 @@ def made_block(partition, offset, number, events):
     users = sorted({e["user_id"] for e in events})
     types = sorted({e["event_type"] for e in events})
     times = [e["timestamp"] for e in events]
-    received = max(e.pop("time") for e in events)
+    received = Date(max(e["time"] for e in events))
     ends = [max(i for i, e in enumerate(events) if e["user_id"] == u) + 1
             for u in users]
+    fields = "event_id", "user_id", "metadata", "offset"
     return {
         "_id": {"epoch": Long(1), "partition": partition, "offset": offset,
                 "number": number},
@@ -144,7 +146,7 @@ def made_block(partition, offset, number, events):
         "kinds": b"".join(types.index(e["event_type"]).to_bytes(2, "little")
                           for e in events),
         "ends": b"".join(i.to_bytes(2, "little") for i in ends),
-        "events": events}
+        "events": [{name: e[name] for name in fields} for e in events]}
 
 
 def made_measures(numbers):
@@ -222,7 +224,7 @@ def replace(records, i, **changes):
 
 def busy_block(shot):
     return next(doc for doc, _ in shot.blocks if doc["n"] > 3
-                and len(doc["users"]) > 1)
+                and len(doc["users"]) > 1 and len(doc["types"]) > 1)
 
 
 def measured(documents):
@@ -232,6 +234,48 @@ def measured(documents):
 def wrong_column(shot):
     block = busy_block(shot)
     block["kinds"] = block["kinds"][:-1] + b"\x07"
+
+
+def short_column(shot):
+    block = busy_block(shot)
+    block["times"] = block["times"][:-8]
+
+
+def swap_kinds(shot):
+    """Two events take each other's type: only the log knows better."""
+
+    block = busy_block(shot)
+    kinds = list(struct.unpack(f"<{block['n']}H", block["kinds"]))
+    i = next(i for i, kind in enumerate(kinds) if kind != kinds[0])
+    kinds[0], kinds[i] = kinds[i], kinds[0]
+    block["kinds"] = struct.pack(f"<{block['n']}H", *kinds)
+
+
+def move_time(shot):
+    """An event between the first and the last comes a millisecond later."""
+
+    block = busy_block(shot)
+    times = list(struct.unpack(f"<{block['n']}q", block["times"]))
+    i = next(i for i, time in enumerate(times)
+             if block["tmin"] < time < block["tmax"])
+    times[i] += 1
+    block["times"] = struct.pack(f"<{block['n']}q", *times)
+
+
+def earlier_events(shot):
+    """As they were until their type and time were in the columns alone."""
+
+    block = busy_block(shot)
+    block["events"] = [
+        {"event_id": e["event_id"], "user_id": e["user_id"],
+         "event_type": e["event_type"], "timestamp": Date(e["timestamp"]),
+         "metadata": e["metadata"], "offset": e["offset"]}
+        for e in storage.events_of(block)]
+
+
+def reorder_fields(shot):
+    event = busy_block(shot)["events"][0]
+    event["metadata"] = event.pop("metadata")
 
 
 def swap_events(shot):
@@ -308,7 +352,7 @@ def event_twice(shot):
 def wide_integer(shot):
     for doc, _ in shot.blocks:
         for event in doc["events"]:
-            if event["event_type"] == "extra":
+            if event["user_id"] == "u":
                 event["metadata"]["value"] = Long(event["metadata"]["value"])
 
 
@@ -420,6 +464,23 @@ DAMAGES = [
     ("block: types", lambda s: busy_block(s)["types"].append("zz"),
      {"blocks"}),
     ("block: a column", wrong_column, {"blocks"}),
+    ("block: a column too short", short_column, {"blocks"}),
+    ("block: a type that is another event's", swap_kinds, {"blocks"}),
+    ("block: a time", move_time, {"blocks"}),
+    ("block: types out of order",
+     lambda s: busy_block(s)["types"].reverse(), {"blocks"}),
+    ("block: ends", lambda s: busy_block(s).update(
+        ends=busy_block(s)["ends"][2:] + b"\0\0"), {"blocks"}),
+    *((f"block: {name} is no date", lambda s, name=name: busy_block(s).update(
+        {name: int(busy_block(s)[name])}), {"blocks"})
+      for name in ("tmin", "tmax", "received")),
+    ("block: events of an earlier version", earlier_events, {"blocks"}),
+    ("block: an event with a field too many", lambda s: busy_block(s)[
+        "events"][-1].update(more=1), {"blocks"}),
+    ("block: an event without metadata", lambda s: busy_block(s)[
+        "events"][-1].pop("metadata"), {"blocks"}),
+    ("block: an event's fields in another order", reorder_fields,
+     {"blocks"}),
     ("block: order", swap_events, {"blocks"}),
     ("block: too large",
      lambda s: s.blocks.append((s.blocks.pop()[0], 5_000_000)), {"blocks"}),

@@ -76,19 +76,30 @@ def without(before, user):
             after[key] = raw
             continue
         changed += 1
-        rest = []
-        for row in block["events"]:
-            if row["user_id"] == user:
-                n += 1
-            else:
-                ms = (row["timestamp"] - storage.EPOCH).total_seconds() * 1000
-                rest.append(dict(row, timestamp=round(ms)))
+        rest = [event for event in storage.events_of(block)
+                if event["user_id"] != user]
+        n += block["n"] - len(rest)
         if rest:
-            made = storage.block(rest, 0, 0, 0, 0)
-            made.update({name: block[name]
-                         for name in ("_id", "span", "received")})
-            after[key] = bson.encode(made)
+            after[key] = bson.encode(
+                remade(block, rest, storage.is_earlier(block)))
     return after, n, changed
+
+
+def remade(block, events, earlier):
+    """The block with these events instead."""
+
+    made = storage.block(events, 0, 0, 0, 0, earlier)
+    made.update({name: block[name] for name in ("_id", "span", "received")})
+    return made
+
+
+def make_earlier(rig):
+    """Turn every block into one of an earlier version."""
+
+    for raw in blocks(rig).values():
+        block = bson.decode(raw, AWARE)
+        made = remade(block, storage.events_of(block), True)
+        rig.database.blocks.replace_one({"_id": block["_id"]}, made)
 
 
 def others(rig):
@@ -98,7 +109,8 @@ def others(rig):
             for name in ("ledger", "partials")}
 
 
-def test_only_that_user_is_gone(rig):
+@pytest.mark.parametrize("earlier", [False, True])
+def test_only_that_user_is_gone(rig, earlier):
     """To the byte, with all kinds of users: the first, the last, alone."""
 
     made = events(6000, users=40)
@@ -110,6 +122,11 @@ def test_only_that_user_is_gone(rig):
     rig.produce([event(f"z{i}", "only-one-in-its-block") for i in range(5)])
     rig.settle()
     rig.stop()
+
+    if earlier:
+        make_earlier(rig)
+    assert {storage.is_earlier(bson.decode(raw))
+            for raw in blocks(rig).values()} == {earlier}
 
     erased = 0
     users = sorted(rig.database.blocks.distinct("users"), key=str.encode)

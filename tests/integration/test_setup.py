@@ -158,21 +158,38 @@ def test_blocks_and_all_indexes_are_stored_small(setup):
         for what, text in made.items():
             assert "block_compressor=zstd" in text, (name, what)
             assert "allocation_size=512B" in text, (name, what)
-            assert ("leaf_page_max=64KB" in text) == (what == ""), (name, what)
+            # A page of blocks is of the size that mongod gives it.
+            assert ("leaf_page_max=32KB" in text) == (what == ""), (name, what)
 
 
-@pytest.mark.parametrize("name, engine", [
-    ("older", None),
-    ("old", {"wiredTiger": {"configString": "block_compressor=zstd"}}),
+@pytest.mark.parametrize("name, blocks, index", [
+    ("older", "", ""),
+    ("old", "block_compressor=zstd", "block_compressor=zstd"),
+    ("wide", "block_compressor=zstd,allocation_size=512B,leaf_page_max=64KB",
+     "block_compressor=zstd,allocation_size=512B"),
 ])
-def test_what_was_made_otherwise_stays(setup, name, engine):
-    """Set up by a version that left to mongod how it is stored, or by 0.1.0."""
+def test_what_was_made_otherwise_stays(setup, name, blocks, index):
+    """
+    Set up by a version that left to mongod how it is stored, by 0.1.0, or by
+    one that had two blocks in a page.
+    """
 
-    options = {"storageEngine": engine} if engine else {}
+    def engine(text):
+        return {"storageEngine": {"wiredTiger": {"configString": text}}} \
+            if text else {}
+
+    def made():
+        stats = database.command("collStats", "blocks")
+        return [stats["wiredTiger"]["creationString"],
+                stats["indexDetails"]["span_tmax"]["creationString"]]
+
     database = setup.mongo[name]
-    database.create_collection("blocks", **options)
+    database.create_collection("blocks", **engine(blocks))
     database.blocks.create_index([("span", 1), ("tmax", 1)], name="span_tmax",
-                                 **options)
+                                 **engine(index))
+    before = made()
+    for text, config in zip(before, (blocks, index)):
+        assert all(one in text for one in config.split(","))
 
     for again in range(2):
         status, said, complained = setup.run(name)
@@ -180,12 +197,7 @@ def test_what_was_made_otherwise_stays(setup, name, engine):
         assert "index blocks.span_tmax: created" not in said
         assert ("index blocks.users_span_tmax: created" in said) != again
 
-    stats = database.command("collStats", "blocks")
-    compressor = "zstd" if engine else "snappy"
-    for made in stats["wiredTiger"], stats["indexDetails"]["span_tmax"]:
-        assert "allocation_size=512B" not in made["creationString"]
-    assert (f"block_compressor={compressor}"
-            in stats["wiredTiger"]["creationString"])
+    assert made() == before
 
 
 def test_a_set_up_that_was_killed_is_finished(setup):

@@ -244,7 +244,7 @@ mr_store_create(
 
     if (strcmp(name, MR_MONGO_BLOCKS) == 0) {
         opts = BCON_NEW("storageEngine", "{", "wiredTiger", "{", "configString",
-            BCON_UTF8(MR_STORE_ENGINE_BLOCKS), "}", "}");
+            BCON_UTF8(MR_STORE_ENGINE), "}", "}");
     }
 
     collection = mongoc_database_create_collection(database, name, opts, error);

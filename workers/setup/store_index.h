@@ -8,11 +8,9 @@
 /*
  * How WiredTiger stores the blocks and all indexes: compressed to half of what
  * snappy, its default, makes of them, and in units of 512 bytes instead of 4
- * KiB, of which half a one is lost with each page.  A page of 64 KiB holds two
- * usual blocks, which are compressed together (docs/decisions/0018).
+ * KiB, of which half a one is lost with each page (docs/decisions/0018).
  */
 #define MR_STORE_ENGINE "block_compressor=zstd,allocation_size=512B"
-#define MR_STORE_ENGINE_BLOCKS MR_STORE_ENGINE ",leaf_page_max=64KB"
 
 /* Version 0.1.0's, of both. */
 #define MR_STORE_ENGINE_OLD "block_compressor=zstd"

@@ -26,7 +26,7 @@
 #define MR_BLOCK_BYTES (4 * 1024 * 1024)
 
 
-/* One event of a flush, encoded already. */
+/* One event of a flush, encoded already but for its type and time. */
 typedef struct {
     const char *document; /* its BSON (encode.h); not owned */
     uint32_t length;

@@ -41,10 +41,7 @@ mr_encode_event(
 
     user = buf->len - 1 - event->user_id.len - at;
 
-    if (mr_bson_string(buf, mr_str("event_type"), event->event_type) != 0
-        || mr_bson_date(buf, mr_str("timestamp"), event->timestamp) != 0
-        || mr_bson_begin_member(buf, mr_str("metadata"), 0, &metadata) != 0)
-    {
+    if (mr_bson_begin_member(buf, mr_str("metadata"), 0, &metadata) != 0) {
         return -1;
     }
 

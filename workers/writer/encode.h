@@ -1,8 +1,9 @@
 /*
  * One event as the BSON subdocument that a block holds (docs/data-model.md):
  *
- *   { event_id, user_id, event_type, timestamp: Date, metadata: {},
- *     offset: Long }
+ *   { event_id, user_id, metadata: {}, offset: Long }
+ *
+ * Its type and time are in the block's columns alone (block.h).
  */
 #ifndef MR_WRITER_ENCODE_H
 #define MR_WRITER_ENCODE_H

@@ -5,6 +5,7 @@ what Millrace believes of itself.
 """
 
 import math
+import struct
 from collections import Counter, defaultdict
 from functools import cached_property
 
@@ -17,6 +18,7 @@ KEEP = {1: 3_600_000, 60: 35 * 86_400_000, 3600: None, 86400: None}  # ms
 SPANS = {0: 10_000, 5: 300_000, 1: 600_000, 2: 86_400_000,
          3: 30 * 86_400_000, 4: float("inf")}                        # ms
 BLOCK_EVENTS, BLOCK_SIZE = 1024, 4 * 1024 * 1024
+BLOCK_FIELDS = ["event_id", "user_id", "metadata", "offset"]  # of an event
 FADING = 120_000  # ms that taking a snapshot may last
 EXACT = 256  # users up to which a window counts exactly
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -331,20 +333,33 @@ def _block_problems(doc, size, log):
     if size > BLOCK_SIZE and n > 1:
         yield f"{size} bytes with {n} events"
 
-    times = [e["timestamp"] for e in events]
+    for event in events:
+        if list(event) != BLOCK_FIELDS:
+            yield f"an event has the fields {list(event)}"
+            return
+
+    if (len(doc["times"]), len(doc["kinds"])) != (8 * n, 2 * n):
+        yield "the columns times and kinds are not of as many events"
+        return
+
+    times = struct.unpack(f"<{n}q", doc["times"])
+    kinds = struct.unpack(f"<{n}H", doc["kinds"])
     if (doc["tmin"], doc["tmax"]) != (min(times), max(times)):
         yield f"tmin, tmax are {doc['tmin']}, {doc['tmax']}"
+    for name in "tmin", "tmax", "received":
+        if not isinstance(doc[name], Date):
+            yield f"{name} is no date"
 
     extent = doc["tmax"] - doc["tmin"]
     if extent > SPANS.get(doc["span"], -1):
         yield f"a span of class {doc['span']} that is {extent} ms long"
 
     users = [e["user_id"].encode() for e in events]
-    types = [e["event_type"].encode() for e in events]
+    types = [t.encode() for t in doc["types"]]
     if [u.encode() for u in doc["users"]] != sorted(set(users)):
         yield "users are not the events' users in order"
         return
-    if [t.encode() for t in doc["types"]] != sorted(set(types)):
+    if types != sorted(set(types)) or set(kinds) != set(range(len(types))):
         yield "types are not the events' types in order"
         return
 
@@ -352,29 +367,20 @@ def _block_problems(doc, size, log):
     if keys != sorted(keys):
         yield "events are not sorted by user, time and offset"
 
-    index = {t: i for i, t in enumerate(sorted(set(types)))}
     ends = [i + 1 for i in range(n) if i + 1 == n or users[i + 1] != users[i]]
-    columns = {
-        "times": b"".join(t.to_bytes(8, "little", signed=True)
-                          for t in times),
-        "kinds": b"".join(index[t].to_bytes(2, "little") for t in types),
-        "ends": b"".join(i.to_bytes(2, "little") for i in ends),
-    }
-    for column, right in columns.items():
-        if doc[column] != right:
-            yield f"the column {column} does not agree with the events"
+    if doc["ends"] != struct.pack(f"<{len(ends)}H", *ends):
+        yield "the column ends does not agree with the events"
 
     received = 0
-    for event in events:
+    for event, time, kind in zip(events, times, kinds):
         where = doc["_id"]["partition"], event["offset"]
         if where not in log:
             yield f"an event of offset {where}, which the log did not keep"
             continue
-        right, time = log[where]
-        received = max(received, time)
+        right, taken = log[where]
+        received = max(received, taken)
         stored = {k: v for k, v in event.items() if k != "offset"}
-        if not isinstance(stored["timestamp"], Date):
-            yield f"the timestamp of {where} is no date"
+        stored |= {"event_type": doc["types"][kind], "timestamp": time}
         if not values.same(stored, right):
             yield f"offset {where} is {right!r}, stored {stored!r}"[:1000]
         for bad in _wide_integers(stored["metadata"]):

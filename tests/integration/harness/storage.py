@@ -54,10 +54,11 @@ def ordered(events):
                                          e["timestamp"], e["offset"]))
 
 
-def block(events, epoch, partition, first, number):
+def block(events, epoch, partition, first, number, earlier=False):
     """
     The block of at most 1,024 stored events: dicts with event_id, user_id,
-    event_type, timestamp (ms), metadata and offset.
+    event_type, timestamp (ms), metadata and offset.  `earlier`: as earlier
+    versions made it, with the type and the time in each event as well.
     """
 
     events = ordered(events)
@@ -89,18 +90,43 @@ def block(events, epoch, partition, first, number):
         "events": [{
             "event_id": e["event_id"],
             "user_id": e["user_id"],
-            "event_type": e["event_type"],
-            "timestamp": date(e["timestamp"]),
+            **({"event_type": e["event_type"],
+                "timestamp": date(e["timestamp"])} if earlier else {}),
             "metadata": e["metadata"],
             "offset": Int64(e["offset"]),
         } for e in events],
     }
 
 
+def events_of(block):
+    """The events that block() is made of; the columns say type and time."""
+
+    times = struct.unpack(f"<{block['n']}q", block["times"])
+    kinds = struct.unpack(f"<{block['n']}H", block["kinds"])
+
+    return [dict(e, event_type=block["types"][kind], timestamp=time)
+            for e, kind, time in zip(block["events"], kinds, times,
+                                     strict=True)]
+
+
+def is_earlier(block):
+    """Of which layout the block is; all of its events have to agree."""
+
+    (fields,) = {tuple(e) for e in block["events"]}
+
+    if fields == ("event_id", "user_id", "metadata", "offset"):
+        return False
+
+    assert fields == ("event_id", "user_id", "event_type", "timestamp",
+                      "metadata", "offset")
+    return True
+
+
 def store(database, rng, events, partitions=4, largest=60):
     """
     Give events their partition and offset, and store them in blocks that are
-    cut at random: most by time, some across it.  Returns what was stored.
+    cut at random: most by time, some across it; half of the blocks are as
+    earlier versions made them.  Returns what was stored.
     """
 
     placed, blocks = [], []
@@ -127,7 +153,8 @@ def store(database, rng, events, partitions=4, largest=60):
                 while (n < min(len(flush), most) and
                        spread(flush[:n + 1]) <= width):
                     n += 1
-                blocks.append(block(flush[:n], 1, partition, first, number))
+                blocks.append(block(flush[:n], 1, partition, first, number,
+                                    earlier=rng.random() < 0.5))
                 flush = flush[n:]
                 number += 1
 

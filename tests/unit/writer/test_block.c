@@ -13,6 +13,15 @@
 #define EPOCH 3
 #define PARTITION 5
 #define FIRST 1000
+#define MOST 100000 /* events of a test */
+
+
+/* What was added, by its offset from FIRST on. */
+typedef struct {
+    int64_t time;
+    char type[24];
+    unsigned met; /* how often, in the blocks that were looked at */
+} given_t;
 
 
 static mr_parser_t *parser;
@@ -21,9 +30,7 @@ static mr_pool_t pool;
 static mr_flush_t *flush;
 static mr_plan_t plan;
 static mr_buf_t buf;
-
-/* How often each offset was met in the blocks that were looked at. */
-static unsigned char *met;
+static given_t *given;
 
 
 static void
@@ -35,7 +42,7 @@ setup(void)
     memset(&plan, 0, sizeof(mr_plan_t));
     buf = (mr_buf_t) MR_BUF_INIT;
     flush = mr_flush_create(&options, &pool);
-    met = calloc(100000, 1);
+    given = calloc(MOST, sizeof(given_t));
 }
 
 
@@ -48,7 +55,7 @@ teardown(void)
     mr_pool_free(&pool);
     mr_parser_destroy(parser);
     test_options_free(&options);
-    free(met);
+    free(given);
 }
 
 
@@ -57,7 +64,14 @@ static void
 add(const char *user, const char *type, int64_t time, size_t filler)
 {
     char *json;
+    given_t *one;
     mr_event_t event;
+
+    ck_assert_uint_lt(flush->n, MOST);
+    one = &given[flush->n];
+    one->time = time;
+    ck_assert_uint_lt(strlen(type), sizeof(one->type));
+    (void) snprintf(one->type, sizeof(one->type), "%s", type);
 
     json = malloc(filler + 512);
     ck_assert_ptr_nonnull(json);
@@ -106,6 +120,26 @@ column(const bson_t *document, const char *key, uint32_t len)
 }
 
 
+/* The event's fields are these, in this order, and no other. */
+static void
+check_fields(const bson_t *event)
+{
+    size_t i;
+    bson_iter_t iter;
+    static const char *const fields[] = {
+        "event_id", "user_id", "metadata", "offset"};
+
+    ck_assert(bson_iter_init(&iter, event));
+
+    for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        ck_assert(bson_iter_next(&iter));
+        ck_assert_str_eq(bson_iter_key(&iter), fields[i]);
+    }
+
+    ck_assert(!bson_iter_next(&iter));
+}
+
+
 static size_t
 strings(const bson_t *document, const char *key, const char **ret, size_t max)
 {
@@ -136,12 +170,14 @@ look(const bson_t *block, int32_t number)
     char key[24];
     uint32_t len;
     size_t i, n, n_users, n_types, user;
-    int64_t tmin, tmax, received, time, packed, offset, last_time, last_offset;
+    int64_t tmin, tmax, received, time, offset, last_time, last_offset;
     uint16_t kind, end;
+    given_t *one;
     bson_t id, event;
     bson_iter_t iter, child;
     const uint8_t *data, *times, *kinds, *ends;
     static const char *users[MR_BLOCK_EVENTS], *types[MR_BLOCK_EVENTS];
+    static unsigned char used[MR_BLOCK_EVENTS];
 
     ck_assert(bson_iter_init_find(&iter, block, "_id"));
     bson_iter_document(&iter, &len, &data);
@@ -173,6 +209,7 @@ look(const bson_t *block, int32_t number)
     user = 0;
     last_time = INT64_MIN;
     last_offset = -1;
+    memset(used, 0, sizeof(used));
 
     for (i = 0; bson_iter_next(&child); i++) {
         bson_iter_t field;
@@ -182,6 +219,7 @@ look(const bson_t *block, int32_t number)
 
         bson_iter_document(&child, &len, &data);
         ck_assert(bson_init_static(&event, data, len));
+        check_fields(&event);
 
         memcpy(&end, ends + 2 * user, 2);
 
@@ -195,19 +233,21 @@ look(const bson_t *block, int32_t number)
         ck_assert(bson_iter_init_find(&field, &event, "user_id"));
         ck_assert_str_eq(bson_iter_utf8(&field, NULL), users[user]);
 
+        offset = integer(&event, "offset");
+        ck_assert_int_ge(offset, FIRST);
+        ck_assert_int_lt(offset, FIRST + (int64_t) flush->n);
+        one = &given[offset - FIRST];
+        ck_assert_uint_eq(one->met++, 0);
+
         memcpy(&kind, kinds + 2 * i, 2);
         ck_assert_uint_lt(kind, n_types);
-        ck_assert(bson_iter_init_find(&field, &event, "event_type"));
-        ck_assert_str_eq(bson_iter_utf8(&field, NULL), types[kind]);
+        ck_assert_str_eq(types[kind], one->type);
+        used[kind] = 1;
 
-        time = integer(&event, "timestamp");
-        memcpy(&packed, times + 8 * i, 8);
-        ck_assert_int_eq(packed, time);
-
-        offset = integer(&event, "offset");
+        memcpy(&time, times + 8 * i, 8);
+        ck_assert_int_eq(time, one->time);
         ck_assert(
             time > last_time || (time == last_time && offset > last_offset));
-        ck_assert_uint_eq(met[offset - FIRST]++, 0);
 
         tmin = time < tmin ? time : tmin;
         tmax = time > tmax ? time : tmax;
@@ -219,6 +259,7 @@ look(const bson_t *block, int32_t number)
     ck_assert_uint_eq(i, n);
     ck_assert_uint_eq(user, n_users - 1);
     ck_assert_uint_eq(end, n);
+    ck_assert(n_types <= n && memchr(used, 0, n_types) == NULL);
 
     ck_assert_int_eq(integer(block, "tmin"), tmin);
     ck_assert_int_eq(integer(block, "tmax"), tmax);

@@ -57,6 +57,7 @@ encode(const char *json, int64_t offset)
     "\"timestamp\":1.5,\"metadata\":" metadata "}"
 
 
+/* The type and the time are not among them: a block has them in columns. */
 START_TEST(fields_stand_in_their_order)
 {
     bson_iter_t iter;
@@ -77,14 +78,6 @@ START_TEST(fields_stand_in_their_order)
     ck_assert_str_eq(bson_iter_key(&iter), "user_id");
     ck_assert_str_eq(bson_iter_utf8(&iter, &len), "J\xc3\xbcrgen");
     ck_assert_uint_eq(len, 7);
-
-    ck_assert(bson_iter_next(&iter));
-    ck_assert_str_eq(bson_iter_key(&iter), "event_type");
-    ck_assert_str_eq(bson_iter_utf8(&iter, NULL), "page view");
-
-    ck_assert(bson_iter_next(&iter));
-    ck_assert_str_eq(bson_iter_key(&iter), "timestamp");
-    ck_assert_int_eq(bson_iter_date_time(&iter), INT64_C(1700000000250));
 
     ck_assert(bson_iter_next(&iter));
     ck_assert_str_eq(bson_iter_key(&iter), "metadata");
