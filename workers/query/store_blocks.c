@@ -202,7 +202,6 @@ mr_blocks_filter(const mr_plan_t *plan, const mr_range_t *range, bson_t *filter)
     BSON_APPEND_DATE_TIME(&child, "$lt", range->tmax_to);
     bson_append_document_end(filter, &child);
 
-    /* Without it MongoDB merges index entries, else copies of blocks. */
     if (range->tmin_to <= MR_TIMESTAMP_MAX) {
         BSON_APPEND_DOCUMENT_BEGIN(filter, "tmin", &child);
         BSON_APPEND_DATE_TIME(&child, "$lt", range->tmin_to);
@@ -251,9 +250,11 @@ static void
 mr_blocks_order(const mr_plan_t *plan, int span, bson_t *opts)
 {
     bson_t fields;
+    int by_tmin;
     const char *key;
 
-    key = mr_plan_by_tmin(plan, span) ? "tmin" : "tmax";
+    by_tmin = mr_plan_by_tmin(plan, span);
+    key = by_tmin ? "tmin" : "tmax";
 
     BSON_APPEND_DOCUMENT_BEGIN(opts, "sort", &fields);
     BSON_APPEND_INT32(&fields, key, plan->order == MR_ORDER_ASC ? 1 : -1);
@@ -270,6 +271,12 @@ mr_blocks_order(const mr_plan_t *plan, int span, bson_t *opts)
 
     BSON_APPEND_INT32(&fields, "span", 1);
     BSON_APPEND_INT32(&fields, key, 1);
+
+    /* Which blocks begin too late is to be seen without looking at them. */
+    if (plan->user_id.data == NULL && !by_tmin) {
+        BSON_APPEND_INT32(&fields, "tmin", 1);
+    }
+
     bson_append_document_end(opts, &fields);
 }
 

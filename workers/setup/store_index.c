@@ -21,6 +21,8 @@ static int mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
     const mr_index_t *index, int *ret_created, mr_error_t *err);
 static bson_t *mr_store_index_command(
     const mr_index_t *index, const char *engine, mr_error_t *err);
+static int mr_store_earlier(
+    mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err);
 static int mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client,
     int64_t retention, mr_error_t *err);
 static int mr_store_ttl_find(
@@ -36,9 +38,10 @@ static const char *const mr_index_engines[] = {
 static const mr_index_t mr_indexes[] = {
     {MR_MONGO_BLOCKS, "users_span_tmax",
         "{\"users\": 1, \"span\": 1, \"tmax\": 1}", "{}"},
-    {MR_MONGO_BLOCKS, "types_span_tmax",
-        "{\"types\": 1, \"span\": 1, \"tmax\": 1}", "{}"},
-    {MR_MONGO_BLOCKS, "span_tmax", "{\"span\": 1, \"tmax\": 1}", "{}"},
+    {MR_MONGO_BLOCKS, "types_span_tmax_tmin",
+        "{\"types\": 1, \"span\": 1, \"tmax\": 1, \"tmin\": 1}", "{}"},
+    {MR_MONGO_BLOCKS, "span_tmax_tmin",
+        "{\"span\": 1, \"tmax\": 1, \"tmin\": 1}", "{}"},
 
     /* The widest class alone, in which few blocks are. */
     {MR_MONGO_BLOCKS, "users_span_tmin",
@@ -69,6 +72,11 @@ static const mr_index_t mr_indexes[] = {
     {NULL, NULL, NULL, NULL}};
 
 
+/* Of the blocks, by earlier versions, whose query daemons may still run. */
+static const char *const mr_indexes_earlier[] = {
+    "types_span_tmax", "span_tmax", NULL};
+
+
 int
 mr_store_indexes(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
     int *ret_created, mr_error_t *err)
@@ -89,7 +97,9 @@ mr_store_indexes(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
         }
     }
 
-    if (mr_store_ttl(mongo, client, retention, err) == -1) {
+    if (mr_store_ttl(mongo, client, retention, err) == -1
+        || mr_store_earlier(mongo, client, err) == -1)
+    {
         return -1;
     }
 
@@ -209,6 +219,51 @@ mr_store_index_command(
     bson_destroy(&keys);
 
     return command;
+}
+
+
+/* Name those indexes that cost something and serve nobody any more. */
+static int
+mr_store_earlier(mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err)
+{
+    int rc;
+    size_t i;
+    bson_iter_t iter;
+    bson_error_t error;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+    mongoc_collection_t *blocks;
+
+    blocks = mr_mongo_collection(mongo, client, MR_MONGO_BLOCKS);
+    cursor = mongoc_collection_find_indexes_with_opts(blocks, NULL);
+
+    while (mongoc_cursor_next(cursor, &doc)) {
+
+        if (!bson_iter_init_find(&iter, doc, "name")
+            || !BSON_ITER_HOLDS_UTF8(&iter)) {
+            continue;
+        }
+
+        for (i = 0; mr_indexes_earlier[i] != NULL; i++) {
+            if (strcmp(bson_iter_utf8(&iter, NULL), mr_indexes_earlier[i]) == 0)
+            {
+                mr_setup_say("index %s.%s: of an earlier version; drop it when "
+                             "no query daemon of that version runs",
+                    MR_MONGO_BLOCKS, mr_indexes_earlier[i]);
+            }
+        }
+    }
+
+    rc = 0;
+
+    if (mongoc_cursor_error(cursor, &error)) {
+        rc = mr_mongo_error(err, "cannot list the indexes", &error);
+    }
+
+    mongoc_cursor_destroy(cursor);
+    mongoc_collection_destroy(blocks);
+
+    return rc;
 }
 
 

@@ -21,10 +21,12 @@ SPANS = {0: 10_000, 5: 300_000, 1: 600_000, 2: 86_400_000,
 ANY = 4
 
 BLOCK_INDEXES = [
-    (lead + [("span", 1), (time, 1)], options)
-    for time, options in (
-        ("tmax", {}), ("tmin", {"partialFilterExpression": {"span": ANY}}))
-    for lead in ([("users", 1)], [("types", 1)], [])
+    (lead + [("span", 1), (time, 1)] + more, options)
+    for time, rest, options in (
+        ("tmax", [("tmin", 1)], {}),
+        ("tmin", [], {"partialFilterExpression": {"span": ANY}}))
+    for lead, more in (([("users", 1)], []), ([("types", 1)], rest),
+                       ([], rest))
 ]
 
 WIDTHS = (1, 60, 3600, 86400)
