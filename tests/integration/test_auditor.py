@@ -252,12 +252,18 @@ def swap_kinds(shot):
 
 
 def move_time(shot):
-    """An event between the first and the last comes a millisecond later."""
+    """
+    An event between the first and the last comes a millisecond later, and is
+    where it belongs all the same: only the log tells.
+    """
 
     block = busy_block(shot)
     times = list(struct.unpack(f"<{block['n']}q", block["times"]))
-    i = next(i for i, time in enumerate(times)
-             if block["tmin"] < time < block["tmax"])
+    i = next(i for i, time in enumerate(times[:-1])
+             if block["tmin"] < time < block["tmax"]
+             and (i + 1 in struct.unpack(f"<{len(block['ends']) // 2}H",
+                                         block["ends"])
+                  or time + 1 < times[i + 1]))
     times[i] += 1
     block["times"] = struct.pack(f"<{block['n']}q", *times)
 
