@@ -66,6 +66,8 @@ static size_t mr_reader_step(size_t row_size);
 static int mr_reader_fetch(
     mr_reader_t *reader, mr_candidate_t *list, size_t n, mr_error_t *err);
 static int mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err);
+static int mr_reader_wanted(const mr_reader_t *reader, const mr_row_t *row);
+static size_t mr_reader_size(const mr_row_t *row);
 static void mr_reader_trim(mr_reader_t *reader);
 static void mr_reader_sort(mr_reader_t *reader);
 static void mr_reader_finish(
@@ -404,7 +406,11 @@ mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err)
     key = &row->key;
 
     reader->fetched++;
-    reader->size += row->data.len;
+    reader->size += mr_reader_size(row);
+
+    if (!mr_reader_wanted(reader, row)) {
+        return 0;
+    }
 
     if (plan->event_id.data != NULL
         && !mr_str_eq(key->event_id, plan->event_id)) {
@@ -447,13 +453,51 @@ mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err)
     rows->type.data = copy + row->data.len;
 
     /* Rows may be larger than those before led to expect. */
-    reader->kept += row->data.len;
+    reader->kept += mr_reader_size(row);
 
     if (reader->kept / 2 > reader->budget->bytes + MR_PAGE_FETCH_SIZE) {
         mr_reader_trim(reader);
     }
 
     return 0;
+}
+
+
+/*
+ * Whether the row is of those that the header spoke of.  It is, but in a block
+ * that millrace-erase has rewritten since, where others have moved up.
+ */
+static int
+mr_reader_wanted(const mr_reader_t *reader, const mr_row_t *row)
+{
+    size_t i;
+    int64_t rank;
+    const mr_plan_t *plan;
+
+    plan = reader->plan;
+    rank = mr_reader_rank(reader, row->key.time);
+
+    if (rank < reader->first || rank > reader->last
+        || (plan->user_id.data != NULL
+            && !mr_str_eq(plan->user_id, row->key.user_id)))
+    {
+        return 0;
+    }
+
+    for (i = 0; i < plan->n_types; i++) {
+        if (mr_str_eq(plan->types[i], row->type)) {
+            return 1;
+        }
+    }
+
+    return plan->n_types == 0;
+}
+
+
+static size_t
+mr_reader_size(const mr_row_t *row)
+{
+    return row->data.len + row->type.len;
 }
 
 
@@ -469,10 +513,10 @@ mr_reader_trim(mr_reader_t *reader)
 
     mr_reader_sort(reader);
 
-    size = reader->rows[0].data.len;
+    size = mr_reader_size(&reader->rows[0]);
 
     for (i = 1; i < reader->n && i < reader->need; i++) {
-        size += reader->rows[i].data.len;
+        size += mr_reader_size(&reader->rows[i]);
 
         if (size > reader->budget->bytes) {
             reader->need = i;
@@ -487,7 +531,7 @@ mr_reader_trim(mr_reader_t *reader)
     reader->kept = 0;
 
     for (i = 0; i < reader->n; i++) {
-        reader->kept += reader->rows[i].data.len;
+        reader->kept += mr_reader_size(&reader->rows[i]);
     }
 }
 

@@ -81,7 +81,8 @@ typedef struct {
     /*
      * Call `observer` for every one of `refs`, which are sorted by block
      * and row and each there once, in any order.  A block that has meanwhile
-     * passed its retention is left out.  0 or -1.
+     * passed its retention is left out; in one that millrace-erase has
+     * rewritten meanwhile other rows may be found, or fewer.  0 or -1.
      */
     int (*fetch)(void *ctx, const mr_ref_t *refs, size_t n,
         mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);

@@ -202,6 +202,7 @@ mr_blocks_filter(const mr_plan_t *plan, const mr_range_t *range, bson_t *filter)
     BSON_APPEND_DATE_TIME(&child, "$lt", range->tmax_to);
     bson_append_document_end(filter, &child);
 
+    /* Left out where it says nothing: an index without tmin has to fetch. */
     if (range->tmin_to <= MR_TIMESTAMP_MAX) {
         BSON_APPEND_DOCUMENT_BEGIN(filter, "tmin", &child);
         BSON_APPEND_DATE_TIME(&child, "$lt", range->tmin_to);

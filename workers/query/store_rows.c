@@ -20,13 +20,21 @@ typedef struct {
     size_t n;
 } mr_rows_group_t;
 
+/* The event types of a block; memory is kept for the next one. */
+typedef struct {
+    mr_str_t *list;
+    size_t n;
+    size_t cap;
+} mr_rows_types_t;
+
 /* A block, or a part of it, as MongoDB sent it. */
 typedef struct {
     mr_block_id_t id;
-    bson_iter_t types;
-    uint32_t n;           /* in each of these: */
-    const uint8_t *times; /* little-endian int64, ms */
-    const uint8_t *kinds; /* little-endian uint16, index into types */
+    bson_iter_t names;      /* the types, */
+    mr_rows_types_t *types; /* and where they are put */
+    uint32_t n;             /* in each of these: */
+    const uint8_t *times;   /* little-endian int64, ms */
+    const uint8_t *kinds;   /* little-endian uint16, index into types */
     bson_iter_t events;
 } mr_rows_block_t;
 
@@ -38,8 +46,10 @@ static mongoc_cursor_t *mr_rows_pick(
 static mongoc_cursor_t *mr_rows_whole(
     const mr_rows_t *rows, const mr_ref_t *refs, size_t n, bson_t *opts);
 static int mr_rows_take(const mr_rows_t *rows, const bson_t *doc,
-    const mr_rows_group_t *groups, size_t n, mr_error_t *err);
+    const mr_rows_group_t *groups, size_t n, mr_rows_types_t *types,
+    mr_error_t *err);
 static int mr_rows_block(const bson_t *doc, mr_rows_block_t *ret_block);
+static int mr_rows_types(mr_rows_block_t *block, mr_error_t *err);
 static int mr_rows_columns(
     const mr_rows_block_t *block, uint32_t i, mr_row_t *row);
 static int mr_rows_group_cmp(const void *a, const void *b);
@@ -65,6 +75,7 @@ mr_rows_read(
     const bson_t *doc;
     mongoc_cursor_t *cursor;
     mr_rows_group_t *groups;
+    mr_rows_types_t types = {NULL, 0, 0};
 
     groups = mr_rows_group(refs, n, &n_groups);
 
@@ -85,7 +96,7 @@ mr_rows_read(
     rc = 0;
 
     while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
-        rc = mr_rows_take(rows, doc, groups, n_groups, err);
+        rc = mr_rows_take(rows, doc, groups, n_groups, &types, err);
     }
 
     if (rc == 0) {
@@ -94,6 +105,7 @@ mr_rows_read(
 
     mongoc_cursor_destroy(cursor);
     bson_destroy(&opts);
+    free(types.list);
     free(groups);
 
     return rc;
@@ -192,9 +204,10 @@ mr_rows_group(const mr_ref_t *refs, size_t n, size_t *ret_n)
 /* The rows wanted of a block, which came whole or with these rows alone. */
 static int
 mr_rows_take(const mr_rows_t *rows, const bson_t *doc,
-    const mr_rows_group_t *groups, size_t n, mr_error_t *err)
+    const mr_rows_group_t *groups, size_t n, mr_rows_types_t *types,
+    mr_error_t *err)
 {
-    size_t k, m;
+    size_t k, m, left;
     uint32_t i;
     mr_ref_t ref;
     mr_row_t list[MR_ROWS_HANDED];
@@ -206,6 +219,12 @@ mr_rows_take(const mr_rows_t *rows, const bson_t *doc,
         return mr_session_damaged(err);
     }
 
+    block.types = types;
+
+    if (mr_rows_types(&block, err) == -1) {
+        return -1;
+    }
+
     ref.id = block.id;
     key.refs = &ref;
     key.n = 1;
@@ -215,10 +234,17 @@ mr_rows_take(const mr_rows_t *rows, const bson_t *doc,
         return mr_session_damaged(err);
     }
 
+    /* millrace-erase may have taken rows out since the header was read. */
+    left = group->n;
+
+    while (left > 0 && group->refs[left - 1].row >= block.n) {
+        left--;
+    }
+
     k = 0;
     m = 0;
 
-    for (i = 0; k < group->n && bson_iter_next(&block.events); i++) {
+    for (i = 0; k < left && bson_iter_next(&block.events); i++) {
 
         if (rows->whole && group->refs[k].row != i) {
             continue;
@@ -237,7 +263,7 @@ mr_rows_take(const mr_rows_t *rows, const bson_t *doc,
         }
     }
 
-    if (k < group->n) {
+    if (k < left) {
         return mr_session_damaged(err);
     }
 
@@ -256,7 +282,7 @@ mr_rows_block(const bson_t *doc, mr_rows_block_t *ret_block)
         || mr_session_block_id(&iter, &ret_block->id) == -1
         || !bson_iter_init_find(&iter, doc, "types")
         || !BSON_ITER_HOLDS_ARRAY(&iter)
-        || !bson_iter_recurse(&iter, &ret_block->types)
+        || !bson_iter_recurse(&iter, &ret_block->names)
         || !bson_iter_init_find(&iter, doc, "times")
         || !BSON_ITER_HOLDS_BINARY(&iter))
     {
@@ -271,9 +297,10 @@ mr_rows_block(const bson_t *doc, mr_rows_block_t *ret_block)
     }
 
     bson_iter_binary(&iter, &subtype, &kinds, &ret_block->kinds);
-    ret_block->n = times / 8 < kinds / 2 ? times / 8 : kinds / 2;
+    ret_block->n = kinds / 2;
 
-    if (!bson_iter_init_find(&iter, doc, "events")
+    if (times != (uint64_t) kinds * 4
+        || !bson_iter_init_find(&iter, doc, "events")
         || !BSON_ITER_HOLDS_ARRAY(&iter)
         || !bson_iter_recurse(&iter, &ret_block->events))
     {
@@ -284,32 +311,60 @@ mr_rows_block(const bson_t *doc, mr_rows_block_t *ret_block)
 }
 
 
-/* What the columns say of a row: when, and of which of the few types. */
+static int
+mr_rows_types(mr_rows_block_t *block, mr_error_t *err)
+{
+    size_t cap;
+    mr_str_t *list;
+    mr_rows_types_t *types;
+
+    types = block->types;
+    types->n = 0;
+
+    while (bson_iter_next(&block->names)) {
+
+        if (types->n == types->cap) {
+            cap = types->cap == 0 ? 16 : types->cap * 2;
+            list = realloc(types->list, cap * sizeof(mr_str_t));
+
+            if (list == NULL) {
+                return mr_error_set(
+                    err, MR_ERROR_MEMORY, NULL, "out of memory");
+            }
+
+            types->list = list;
+            types->cap = cap;
+        }
+
+        if (mr_bson_text(&block->names, &types->list[types->n++]) == -1) {
+            return mr_session_damaged(err);
+        }
+    }
+
+    return 0;
+}
+
+
+/* What the columns say of a row: when, and of which type. */
 static int
 mr_rows_columns(const mr_rows_block_t *block, uint32_t i, mr_row_t *row)
 {
     int64_t time;
     uint16_t kind;
-    bson_iter_t types;
-
-    if (i >= block->n) {
-        return -1;
-    }
 
     memcpy(&time, block->times + (size_t) i * 8, 8);
     row->key.time = (int64_t) BSON_UINT64_FROM_LE((uint64_t) time);
 
     memcpy(&kind, block->kinds + (size_t) i * 2, 2);
     kind = BSON_UINT16_FROM_LE(kind);
-    types = block->types;
 
-    do {
-        if (!bson_iter_next(&types)) {
-            return -1;
-        }
-    } while (kind-- > 0);
+    if (kind >= block->types->n) {
+        return -1;
+    }
 
-    return mr_bson_text(&types, &row->type);
+    row->type = block->types->list[kind];
+
+    return 0;
 }
 
 

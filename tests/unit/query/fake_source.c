@@ -302,6 +302,7 @@ fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
     size_t i, k;
     fake_t *fake;
     mr_row_t row;
+    uint32_t row_number;
     const fake_block_t *block;
     const fake_event_t *event;
 
@@ -330,7 +331,13 @@ fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
         }
 
         ck_assert_uint_lt(refs[i].row, block->n);
-        event = block->events[refs[i].row];
+        row_number = refs[i].row + (block->moved ? 1 : 0);
+
+        if (row_number == block->n) {
+            continue;
+        }
+
+        event = block->events[row_number];
         fake->rows++;
 
         row.key = fake_key(event);

@@ -25,7 +25,8 @@ typedef struct {
 typedef struct {
     mr_block_id_t id;
     int span;
-    int gone; /* passes its retention between header and rows */
+    int gone;  /* passes its retention between header and rows */
+    int moved; /* loses its first row between header and rows */
     int64_t tmin;
     int64_t tmax;
     uint32_t n;

@@ -319,6 +319,60 @@ START_TEST(blocks_that_pass_their_retention)
 END_TEST
 
 
+/* What has moved up in a block meanwhile is not taken for what was there. */
+START_TEST(blocks_that_are_rewritten)
+{
+    size_t i, n, known, strange;
+    mr_page_t page;
+    mr_plan_t plan;
+    mr_error_t err = MR_ERROR_INIT;
+    mr_source_t source;
+    mr_params_t params;
+    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL, 0};
+    const fake_event_t *list[FAKE_EVENTS];
+    static const char *const queries[] = {
+        "user_id=u1&limit=1000",
+        "event_type=b&limit=1000",
+        "from=1699999990&limit=1000",
+        "user_id=u2&event_type=a&order=asc&limit=1000",
+    };
+
+    fake_fill(fake, 11, 900);
+    test_plan(queries[_i], &params, &plan);
+    n = fake_model(fake, &plan, list);
+
+    for (i = 0; i < fake->n_blocks; i++) {
+        fake->blocks[i].moved = 1;
+    }
+
+    source = fake_source(fake, &plan);
+    ck_assert_int_eq(mr_page_read(&plan, &source, &budget, &page, &err), 0);
+
+    /* Whatever is given is of what was asked for, and some was not given. */
+    strange = 0;
+
+    for (i = 0; i < page.n; i++) {
+        for (known = 0; known < n; known++) {
+            if (memcmp(
+                    page.rows[i].data.data, list[known], sizeof(fake_event_t))
+                == 0) {
+                break;
+            }
+        }
+
+        strange += known == n;
+    }
+
+    ck_assert_uint_eq(strange, 0);
+    ck_assert_uint_lt(page.n, n);
+
+    mr_page_free(&page);
+    mr_plan_free(&plan);
+    mr_params_free(&params);
+}
+END_TEST
+
+
 START_TEST(failures_are_passed_on)
 {
     int calls;
@@ -439,6 +493,7 @@ suite_page(void)
     tcase_add_test(tcase, one_millisecond_with_everything_in_it);
     tcase_add_test(tcase, reading_stops_early);
     tcase_add_loop_test(tcase, blocks_that_pass_their_retention, 0, 2);
+    tcase_add_loop_test(tcase, blocks_that_are_rewritten, 0, 4);
     tcase_add_test(tcase, failures_are_passed_on);
     tcase_add_test(tcase, nobody_waits_any_more);
     tcase_add_test(tcase, descending_is_ascending_reversed);
