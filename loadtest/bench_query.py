@@ -13,6 +13,7 @@ Needs .cache/venv (make deps) and what `make loadtest` builds.
 """
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -33,6 +34,7 @@ SAMPLE = 200        # blocks that users are drawn from
 HOUR = 3600
 WARM_UP = 40        # queries of a kind that are not counted
 EXPORT = 1_000_000  # rows, the most that a stream may have
+KEPT_UP = 0.95      # of what is sent has to be stored meanwhile
 
 
 class Kinds:
@@ -115,22 +117,26 @@ def describe(took, rows):
             'rows': sum(rows) / len(rows)}
 
 
-def ask(client, make, n):
-    """n queries of a kind: [ms], [rows]"""
+def ask(client, make, n, every=0.0):
+    """n queries of a kind, one in `every` seconds at most: [ms], [rows]"""
     took, rows = [], []
+    due = time.monotonic()
     for _ in range(n):
+        if every:
+            time.sleep(max(0.0, due - time.monotonic()))
+            due = time.monotonic() + every
         ms, body = client.get(make())
         took.append(ms)
         rows.append(len(json.loads(body)['events']))
     return took, rows
 
 
-def warm(storage, kinds, n):
+def warm(storage, kinds, n, every=0.0):
     client = Client(storage.stack)
     found = {}
     for name, make in kinds.items():
         ask(client, make, min(WARM_UP, n))
-        found[name] = describe(*ask(client, make, n))
+        found[name] = describe(*ask(client, make, n, every))
         tell(name, found[name])
     return found
 
@@ -170,14 +176,18 @@ class Inflow:
              '-k', '100', '-c', '16', '-s', str(random.randrange(2**31)),
              '-r', str(self.rate // 100), '-d', '3600',
              self.storage.stack.url + '/events'])
-        self.start = time.monotonic()
-        self.before = sum(self.storage.judged())
         return self
 
+    @contextlib.contextmanager
+    def watched(self):
+        """`stored`: events a second meanwhile."""
+        start, before = time.monotonic(), sum(self.storage.judged())
+        yield
+        self.stored = (sum(self.storage.judged()) - before) / (
+            time.monotonic() - start)
+        print(f'  {self.stored:,.0f} events/s were stored meanwhile')
+
     def __exit__(self, *_):
-        # What was stored while it was measured, not what was offered.
-        self.stored = (sum(self.storage.judged()) - self.before) / (
-            time.monotonic() - self.start)
         self.process.send_signal(signal.SIGINT)
         try:
             self.process.wait(30)
@@ -187,11 +197,27 @@ class Inflow:
 
 
 def settle(storage, rate):
-    """Until the writer, which first reads its dedup window again, is no more
-    than a second behind."""
-    time.sleep(3)
-    wait_for(lambda: storage.log_end() - sum(storage.judged()) < rate, 60,
-             'the writer to keep up')
+    """Until as many come in and the writer, which first reads its dedup
+    window again, is no more than a second behind."""
+    end, then = storage.log_end(), time.monotonic()
+
+    def flows():
+        nonlocal end, then
+        before, since = end, then
+        time.sleep(1)
+        end, then = storage.log_end(), time.monotonic()
+        return (end - before >= KEPT_UP * rate * (then - since)
+                and end - sum(storage.judged()) < rate)
+
+    wait_for(flows, 90, 'the writer to keep up')
+
+
+def lagged(found, rate):
+    """What makes the figures of the inflow wrong, or nothing."""
+    if found.get('inflow_stored', rate) >= KEPT_UP * rate:
+        return []
+    return [f'{found["inflow_stored"]:,.0f} of {rate:,} events/s were stored '
+            f'while queries were measured']
 
 
 def export(storage, first, last, times=3):
@@ -243,19 +269,30 @@ def measure(storage, args, first, last):
         found['export'] = export(storage, first, last)
     if args.inflow:
         storage.stack.start('writer')
-        if args.weigh:
-            cpu.weigh(storage.stack)
         print(f'warm, while {args.inflow:,} events/s flow in', flush=True)
         with Inflow(storage, args.inflow) as inflow:
+            # A JVM that has just started compiles its code: not with less
+            # weight than all others.
             settle(storage, args.inflow)
-            found['inflow'] = warm(storage, kinds, args.queries)
+            if args.weigh:
+                cpu.weigh(storage.stack)
+                time.sleep(10)  # until what it changes has had its effect
+                settle(storage, args.inflow)
+            with inflow.watched():
+                found['inflow'] = warm(storage, kinds, args.queries,
+                                       args.every)
         found['inflow_stored'] = inflow.stored
-        print(f'  {inflow.stored:,.0f} events/s were stored meanwhile')
         storage.stack.stop('writer')
     if args.cold:
         print('cold', flush=True)
         found['cold'] = cold(storage, kinds, args.cold)
     return found
+
+
+def add_every(parser):
+    parser.add_argument('--every', type=float, default=0, metavar='SECONDS',
+                        help='a query at most, while events flow in; 0: one '
+                             'after the other')
 
 
 def arguments():
@@ -269,6 +306,7 @@ def arguments():
                         help='queries of each kind; 0: none')
     parser.add_argument('--inflow', type=int, default=50_000,
                         help='events a second; 0: none')
+    add_every(parser)
     parser.add_argument('--only', default='', metavar='TEXT',
                         help='kinds with this in their name')
     cpu.add_weigh(parser)
@@ -316,7 +354,10 @@ def main():
     if not args.quick and not args.only:
         print('kept in ' + os.path.relpath(results.keep(
             args.results, 'query', {'options': vars(args), **found})))
-    return 0
+    problems = lagged(found, args.inflow)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
 
 
 if __name__ == '__main__':

@@ -323,6 +323,7 @@ def arguments():
                         help='seconds that it is measured; 0: not at all')
     parser.add_argument('--stats', action='store_true',
                         help='millrace-stats runs beside the writer')
+    bench_query.add_every(parser)
     cpu.add_weigh(parser)
     parser.add_argument('--cache', type=float, default=8,
                         help='of mongod, GB')
@@ -349,7 +350,7 @@ def main():
         fetch_connector()
     directory = tempfile.mkdtemp(prefix='millrace-bench-', dir=args.directory)
     bench = Bench(args, directory)
-    queries = None
+    queries = {}
     try:
         bench.start()
         for number in range(args.rounds):
@@ -364,6 +365,7 @@ def main():
             queries = bench_query.measure(bench.storage, args,
                                           bench.last - DAY, bench.last)
         bench.problems += bench.storage.stack.problems()
+        bench.problems += bench_query.lagged(queries, args.inflow)
     finally:
         bench.storage.close()
         shutil.rmtree(directory, ignore_errors=True)
