@@ -77,8 +77,7 @@ def pages(stack, **params):
 
 
 def wanted(blocks, order, **filters):
-    events = [dict(e, timestamp=round(e["timestamp"].timestamp() * 1000))
-              for block in blocks for e in block["events"]
+    events = [e for block in blocks for e in storage.events_of(block)
               if all(e[key] == value for key, value in filters.items())]
     return [e["event_id"] for e in sorted(
         events, key=values.order, reverse=order == "desc")]
