@@ -9,6 +9,9 @@
 /* MongoDB's code for an operation that ran past its maxTimeMS. */
 #define MR_MONGO_MAX_TIME_EXPIRED 50
 
+/* Its code for, among others, a hint that names no index. */
+#define MR_MONGO_BAD_VALUE 2
+
 /* Clients beside those for queries: of health and of the ledger. */
 #define MR_STORE_CLIENTS 4
 
@@ -198,6 +201,16 @@ mr_session_cursor_end(
 
     if (!mongoc_cursor_error(cursor, &error)) {
         return 0;
+    }
+
+    /* MongoDB says so behind the whole query, which may be long. */
+    if (error.domain == MONGOC_ERROR_SERVER && error.code == MR_MONGO_BAD_VALUE
+        && strstr(error.message, "error processing query") != NULL)
+    {
+        return mr_error_set(err, MR_ERROR_MONGODB, NULL,
+            "%s: MongoDB does not take the query, mostly because an index is "
+            "missing, which millrace-setup makes",
+            what);
     }
 
     if (error.domain == MONGOC_ERROR_SERVER
