@@ -25,8 +25,8 @@ static int mr_store_earlier(
     mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err);
 static int mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client,
     int64_t retention, mr_error_t *err);
-static int mr_store_ttl_find(
-    mongoc_collection_t *blocks, int64_t *ret_seconds, mr_error_t *err);
+static int mr_store_index_find(mongoc_collection_t *blocks, const char *name,
+    int64_t *ret_seconds, mr_error_t *err);
 static int mr_store_ttl_change(mr_mongo_t *mongo, mongoc_client_t *client,
     int64_t was, int64_t seconds, mr_error_t *err);
 
@@ -228,42 +228,25 @@ mr_store_earlier(mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err)
 {
     int rc;
     size_t i;
-    bson_iter_t iter;
-    bson_error_t error;
-    const bson_t *doc;
-    mongoc_cursor_t *cursor;
+    int64_t seconds;
     mongoc_collection_t *blocks;
 
-    blocks = mr_mongo_collection(mongo, client, MR_MONGO_BLOCKS);
-    cursor = mongoc_collection_find_indexes_with_opts(blocks, NULL);
-
-    while (mongoc_cursor_next(cursor, &doc)) {
-
-        if (!bson_iter_init_find(&iter, doc, "name")
-            || !BSON_ITER_HOLDS_UTF8(&iter)) {
-            continue;
-        }
-
-        for (i = 0; mr_indexes_earlier[i] != NULL; i++) {
-            if (strcmp(bson_iter_utf8(&iter, NULL), mr_indexes_earlier[i]) == 0)
-            {
-                mr_setup_say("index %s.%s: of an earlier version; drop it when "
-                             "no query daemon of that version runs",
-                    MR_MONGO_BLOCKS, mr_indexes_earlier[i]);
-            }
-        }
-    }
-
     rc = 0;
+    blocks = mr_mongo_collection(mongo, client, MR_MONGO_BLOCKS);
 
-    if (mongoc_cursor_error(cursor, &error)) {
-        rc = mr_mongo_error(err, "cannot list the indexes", &error);
+    for (i = 0; rc != -1 && mr_indexes_earlier[i] != NULL; i++) {
+        rc = mr_store_index_find(blocks, mr_indexes_earlier[i], &seconds, err);
+
+        if (rc == 1) {
+            mr_setup_say("index %s.%s: of an earlier version; drop it when no "
+                         "query daemon of that version runs",
+                MR_MONGO_BLOCKS, mr_indexes_earlier[i]);
+        }
     }
 
-    mongoc_cursor_destroy(cursor);
     mongoc_collection_destroy(blocks);
 
-    return rc;
+    return rc == -1 ? -1 : 0;
 }
 
 
@@ -280,7 +263,7 @@ mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
 
     seconds = retention / 1000;
     blocks = mr_mongo_collection(mongo, client, MR_MONGO_BLOCKS);
-    rc = mr_store_ttl_find(blocks, &was, err);
+    rc = mr_store_index_find(blocks, MR_INDEX_TTL, &was, err);
 
     if (rc == -1 || was == seconds) {
         /* void */
@@ -312,31 +295,38 @@ mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
 
     mongoc_collection_destroy(blocks);
 
-    return rc;
+    return rc == -1 ? -1 : 0;
 }
 
 
-/* The TTL in force, or 0. */
+/* Is there an index of this name, and what is its TTL, or 0?  1, 0 or -1. */
 static int
-mr_store_ttl_find(
-    mongoc_collection_t *blocks, int64_t *ret_seconds, mr_error_t *err)
+mr_store_index_find(mongoc_collection_t *blocks, const char *name,
+    int64_t *ret_seconds, mr_error_t *err)
 {
-    int64_t seconds;
+    int found;
     bson_iter_t iter;
     bson_error_t error;
     const bson_t *doc;
     mongoc_cursor_t *cursor;
 
-    seconds = 0;
+    found = 0;
+    *ret_seconds = 0;
     cursor = mongoc_collection_find_indexes_with_opts(blocks, NULL);
 
     while (mongoc_cursor_next(cursor, &doc)) {
-        if (bson_iter_init_find(&iter, doc, "name")
-            && BSON_ITER_HOLDS_UTF8(&iter)
-            && strcmp(bson_iter_utf8(&iter, NULL), MR_INDEX_TTL) == 0
-            && bson_iter_init_find(&iter, doc, "expireAfterSeconds"))
+
+        if (!bson_iter_init_find(&iter, doc, "name")
+            || !BSON_ITER_HOLDS_UTF8(&iter)
+            || strcmp(bson_iter_utf8(&iter, NULL), name) != 0)
         {
-            seconds = bson_iter_as_int64(&iter);
+            continue;
+        }
+
+        found = 1;
+
+        if (bson_iter_init_find(&iter, doc, "expireAfterSeconds")) {
+            *ret_seconds = bson_iter_as_int64(&iter);
         }
     }
 
@@ -346,9 +336,8 @@ mr_store_ttl_find(
     }
 
     mongoc_cursor_destroy(cursor);
-    *ret_seconds = seconds;
 
-    return 0;
+    return found;
 }
 
 
