@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from harness import storage, values
-from harness.pipeline import Pipeline
+from harness.pipeline import query_alone
 
 BUILD = os.environ.get("MILLRACE_BUILD", "build")
 DAY = 86_400_000
@@ -19,18 +19,10 @@ RANDOM = 50    # blocks that lie anywhere in the first years
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    stack = Pipeline(tmp_path_factory.mktemp("backfill"), build=BUILD,
-                     options={"query": {"scan_blocks": str(SCAN)}})
-    stack.environment = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
-    try:
-        stack.start("mongod", "query")
+    with query_alone(tmp_path_factory.mktemp("backfill"), BUILD,
+                     {"query": {"scan_blocks": str(SCAN)}}) as stack:
         storage.create(stack.database)
         yield stack
-        assert not stack.deaths()
-        assert stack.stop("query")["millrace-query"] == 0
-        assert not stack.problems()
-    finally:
-        stack.close()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from harness import storage, values
 from harness.answers import problem
-from harness.pipeline import Pipeline
+from harness.pipeline import query_alone
 from harness.waiting import wait_until
 
 BUILD = os.environ.get("MILLRACE_BUILD", "build")
@@ -24,17 +24,10 @@ LINES = {"Accept": "application/x-ndjson"}
 def alone(tmp_path_factory):
     """mongod and the query daemon with N events; nothing else runs."""
 
-    stack = Pipeline(tmp_path_factory.mktemp("export"), build=BUILD,
-                     options={"query": {"threads": "1", "exports": "1"}})
-    stack.environment = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
-    try:
-        stack.start("mongod", "query")
+    with query_alone(tmp_path_factory.mktemp("export"), BUILD,
+                     {"query": {"threads": "1", "exports": "1"}}) as stack:
         storage.create(stack.database)
         yield stack
-        problems = stack.finish()
-        assert not problems, "\n".join(problems)
-    finally:
-        stack.close()
 
 
 @pytest.fixture(scope="module")

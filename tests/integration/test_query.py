@@ -17,7 +17,7 @@ import pytest
 
 from harness import sketches, storage, values
 from harness.answers import problem
-from harness.pipeline import Pipeline
+from harness.pipeline import query_alone
 from harness.snapshot import read_pages
 from harness.waiting import wait_until
 
@@ -33,18 +33,8 @@ ORDERS = ("asc", "desc")
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """mongod and the query daemon; nothing else runs."""
-
-    stack = Pipeline(tmp_path_factory.mktemp("query"), build=BUILD)
-    # For tests/lsan.supp to see through libmongoc's frames.
-    stack.environment = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
-    try:
-        stack.start("mongod", "query")
+    with query_alone(tmp_path_factory.mktemp("query"), BUILD) as stack:
         yield stack
-        problems = stack.finish()
-        assert not problems, "\n".join(problems)
-    finally:
-        stack.close()
 
 
 def restart(stack, **query):

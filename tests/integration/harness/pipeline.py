@@ -4,6 +4,7 @@ ought to run, so that one that died by itself is noticed, and it can wait
 until everything that was sent has been stored and counted.
 """
 
+import contextlib
 import os
 import re
 import sys
@@ -190,3 +191,17 @@ class Pipeline(processes.Stack):
         wait_until(merged, seconds, lambda: (
             f"merged flushes {state.get('merged')} have not reached the "
             f"ledger's {state['ledger']}, or windows are still dirty"))
+
+
+@contextlib.contextmanager
+def query_alone(directory, build, options=None):
+    """mongod and the query daemon; nothing else runs, and nothing fails."""
+
+    stack = Pipeline(directory, build=build, options=options)
+    try:
+        stack.start("mongod", "query")
+        yield stack
+        problems = stack.finish()
+        assert not problems, "\n".join(problems)
+    finally:
+        stack.close()
