@@ -147,7 +147,7 @@ fuzz_plan(const mr_params_t *params, const mr_params_t *again)
     for (span = 0; span < MR_SPANS; span++) {
         range = mr_plan_range(&plan, span);
         fuzz_assert(range.tmax_from == from && range.tmin_to == to);
-        fuzz_assert(range.tmax_to >= to);
+        fuzz_assert(range.tmax_to >= to && range.tmin_from <= from);
     }
 
     mr_plan_free(&plan);

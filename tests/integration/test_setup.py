@@ -93,17 +93,18 @@ def test_everything_is_made_once(setup):
             in sorted(database.blocks.index_information().items())] == [
         ("_id_", [("_id", 1)]),
         ("span_tmax_tmin", [("span", 1), ("tmax", 1), ("tmin", 1)]),
-        ("span_tmin", [("span", 1), ("tmin", 1)]),
+        ("span_tmin_tmax", [("span", 1), ("tmin", 1), ("tmax", 1)]),
         ("types_span_tmax_tmin", [("types", 1), ("span", 1), ("tmax", 1),
                                   ("tmin", 1)]),
-        ("types_span_tmin", [("types", 1), ("span", 1), ("tmin", 1)]),
+        ("types_span_tmin_tmax", [("types", 1), ("span", 1), ("tmin", 1),
+                                  ("tmax", 1)]),
         ("users_span_tmax", [("users", 1), ("span", 1), ("tmax", 1)]),
-        ("users_span_tmin", [("users", 1), ("span", 1), ("tmin", 1)])]
+        ("users_span_tmin_tmax", [("users", 1), ("span", 1), ("tmin", 1),
+                                  ("tmax", 1)])]
     assert {n: i["partialFilterExpression"] for n, i
             in database.blocks.index_information().items()
             if "partialFilterExpression" in i} == {
-        n: {"span": 4} for n in ("span_tmin", "types_span_tmin",
-                                 "users_span_tmin")}
+        "users_span_tmin_tmax": {"span": {"$gte": 2, "$lte": 4}}}
     assert database.partials.index_information()["expire"][
         "expireAfterSeconds"] == 0
     assert database.windows.index_information()["dirty"][
@@ -191,6 +192,9 @@ def test_what_was_made_otherwise_stays(setup, name, blocks, index):
     earlier = {"span_tmax": [("span", 1), ("tmax", 1)]}
     if name == "wide":
         earlier["types_span_tmax"] = [("types", 1), *earlier["span_tmax"]]
+        for keys in ("users", "span", "tmin"), ("types", "span", "tmin"), (
+                "span", "tmin"):
+            earlier["_".join(keys)] = [(key, 1) for key in keys]
     for index_name, keys in earlier.items():
         database.blocks.create_index(keys, name=index_name)
     before = made()

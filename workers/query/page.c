@@ -42,8 +42,8 @@ typedef struct {
     int capped;               /* need was lowered by budget->bytes */
     int64_t first;            /* no rank is less */
     int64_t last;             /* nor greater */
-    int64_t bounds[MR_SPANS]; /* least rank still unread */
-    int ended[MR_SPANS];
+    int64_t bounds[MR_COURSES]; /* least rank still unread, of each */
+    int ended[MR_COURSES];
     size_t added; /* candidates since they were pruned */
     mr_candidates_t candidates;
     mr_row_t *rows; /* ordered, but while fetching */
@@ -59,7 +59,8 @@ typedef struct {
 
 static int mr_reader_run(mr_reader_t *reader, mr_page_t *page, mr_error_t *err);
 static int mr_reader_slowest(const mr_reader_t *reader);
-static int mr_reader_advance(mr_reader_t *reader, int span, mr_error_t *err);
+static int mr_reader_advance(
+    mr_reader_t *reader, size_t course, mr_error_t *err);
 static int mr_reader_spent(const mr_reader_t *reader);
 static int mr_reader_settle(mr_reader_t *reader, int64_t upto, mr_error_t *err);
 static size_t mr_reader_step(size_t row_size);
@@ -87,7 +88,8 @@ int
 mr_page_read(const mr_plan_t *plan, const mr_source_t *source,
     const mr_budget_t *budget, mr_page_t *ret_page, mr_error_t *err)
 {
-    int rc, span;
+    int rc;
+    size_t i;
     int64_t from, to;
     mr_page_t page;
     mr_reader_t reader;
@@ -111,8 +113,8 @@ mr_page_read(const mr_plan_t *plan, const mr_source_t *source,
     reader.first = plan->order == MR_ORDER_ASC ? from : -(to - 1);
     reader.last = plan->order == MR_ORDER_ASC ? to - 1 : -from;
 
-    for (span = 0; span < MR_SPANS; span++) {
-        reader.bounds[span] = reader.first;
+    for (i = 0; i < MR_COURSES; i++) {
+        reader.bounds[i] = reader.first;
     }
 
     mr_candidates_init(&reader.candidates, plan, reader.first, reader.last);
@@ -149,7 +151,7 @@ mr_page_free(mr_page_t *page)
 static int
 mr_reader_run(mr_reader_t *reader, mr_page_t *page, mr_error_t *err)
 {
-    int span;
+    int course;
     int64_t frontier;
     mr_candidates_t *candidates;
     const mr_budget_t *budget;
@@ -163,8 +165,8 @@ mr_reader_run(mr_reader_t *reader, mr_page_t *page, mr_error_t *err)
             return -1;
         }
 
-        span = mr_reader_slowest(reader);
-        frontier = span == -1 ? reader->last + 1 : reader->bounds[span];
+        course = mr_reader_slowest(reader);
+        frontier = course == -1 ? reader->last + 1 : reader->bounds[course];
 
         /*
          * Enough is known, all is read, or the budget is spent.  In the
@@ -175,10 +177,10 @@ mr_reader_run(mr_reader_t *reader, mr_page_t *page, mr_error_t *err)
         if (frontier > candidates->limit) {
             frontier = candidates->limit + 1;
 
-        } else if (span != -1
+        } else if (course != -1
                    && (frontier == reader->first || !mr_reader_spent(reader)))
         {
-            if (mr_reader_advance(reader, span, err) == -1) {
+            if (mr_reader_advance(reader, (size_t) course, err) == -1) {
                 return -1;
             }
 
@@ -206,16 +208,16 @@ mr_reader_run(mr_reader_t *reader, mr_page_t *page, mr_error_t *err)
 static int
 mr_reader_slowest(const mr_reader_t *reader)
 {
-    int span, slowest;
+    int slowest;
+    size_t i;
 
     slowest = -1;
 
-    for (span = 0; span < reader->source->walks; span++) {
-        if (!reader->ended[span]
-            && (slowest == -1
-                || reader->bounds[span] < reader->bounds[slowest]))
+    for (i = 0; i < mr_plan_courses(reader->plan); i++) {
+        if (!reader->ended[i]
+            && (slowest == -1 || reader->bounds[i] < reader->bounds[slowest]))
         {
-            slowest = span;
+            slowest = (int) i;
         }
     }
 
@@ -224,21 +226,23 @@ mr_reader_slowest(const mr_reader_t *reader)
 
 
 static int
-mr_reader_advance(mr_reader_t *reader, int span, mr_error_t *err)
+mr_reader_advance(mr_reader_t *reader, size_t course, mr_error_t *err)
 {
     int rc;
     size_t before;
     int64_t bound;
     mr_header_t header;
+    const mr_course_t *about;
 
-    rc = reader->source->next(reader->source->ctx, span, &header, err);
+    about = mr_plan_course(reader->plan, course);
+    rc = reader->source->next(reader->source->ctx, course, &header, err);
 
     if (rc == -1) {
         return -1;
     }
 
     if (rc == 0) {
-        reader->ended[span] = 1;
+        reader->ended[course] = 1;
         return 0;
     }
 
@@ -254,15 +258,15 @@ mr_reader_advance(mr_reader_t *reader, int span, mr_error_t *err)
     if (reader->plan->order == MR_ORDER_DESC) {
         bound = -header.tmax;
 
-    } else if (mr_plan_by_tmin(reader->plan, span)) {
+    } else if (about->by_tmin) {
         bound = header.tmin;
 
     } else {
-        bound = header.tmax - mr_span_width(span);
+        bound = header.tmax - about->width;
     }
 
-    if (bound > reader->bounds[span]) {
-        reader->bounds[span] = bound;
+    if (bound > reader->bounds[course]) {
+        reader->bounds[course] = bound;
     }
 
     /* Pruning looks at all there are, so some have to be new. */

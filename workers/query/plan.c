@@ -134,10 +134,12 @@ mr_plan_range(const mr_plan_t *plan, int span)
 
     /*
      * A block holds an event in [from, to) only if tmin < to and
-     * tmax >= from; with tmax <= tmin + width that bounds tmax above.
+     * tmax >= from; with tmax <= tmin + width that bounds tmax above, and
+     * tmin below.
      */
     range.span = span;
     range.tmax_from = from;
+    range.tmin_from = width == -1 || from < width ? 0 : from - width;
     range.tmin_to = to;
     range.tmax_to =
         width == -1 || to + width > MR_PLAN_END ? MR_PLAN_END : to + width;
@@ -146,10 +148,32 @@ mr_plan_range(const mr_plan_t *plan, int span)
 }
 
 
-int
-mr_plan_by_tmin(const mr_plan_t *plan, int span)
+size_t
+mr_plan_courses(const mr_plan_t *plan)
 {
-    return span == MR_SPAN_ANY && plan->order == MR_ORDER_ASC;
+    return plan->order == MR_ORDER_ASC && plan->user_id.data != NULL
+               ? MR_COURSES
+               : 1;
+}
+
+
+/* Without a user there is an index by tmin as well, of all classes. */
+const mr_course_t *
+mr_plan_course(const mr_plan_t *plan, size_t i)
+{
+    static const mr_course_t desc = {MR_SPANS, {0, 5, 1, 2, 3, 4}, 0, 0};
+    static const mr_course_t asc = {MR_SPANS, {0, 5, 1, 2, 3, 4}, 1, 0};
+    static const mr_course_t user_asc[MR_COURSES] = {
+        {1, {0}, 0, INT64_C(10) * 1000},
+        {2, {5, 1}, 0, INT64_C(600) * 1000},
+        {3, {2, 3, 4}, 1, 0},
+    };
+
+    if (plan->order == MR_ORDER_DESC) {
+        return &desc;
+    }
+
+    return plan->user_id.data != NULL ? &user_asc[i] : &asc;
 }
 
 

@@ -39,11 +39,22 @@ typedef struct {
 } mr_plan_t;
 
 
+/* Classes whose blocks are walked together, in the plan's order. */
+typedef struct {
+    size_t n;
+    int spans[MR_SPANS];
+    int by_tmin;   /* in order of tmin, else of tmax */
+    int64_t width; /* by tmax ascending: of the widest, ms */
+} mr_course_t;
+
+#define MR_COURSES 3
+
 /* The blocks of one class that can hold events in [from, to), all in ms. */
 typedef struct {
     int span;
     int64_t tmax_from; /* tmax >= */
     int64_t tmax_to;   /* tmax < */
+    int64_t tmin_from; /* tmin >= */
     int64_t tmin_to;   /* tmin < */
 } mr_range_t;
 
@@ -63,13 +74,16 @@ uint64_t mr_plan_digest(const mr_plan_t *plan);
 /* The times still to be read, [*ret_from, *ret_to): filters and place. */
 void mr_plan_times(const mr_plan_t *plan, int64_t *ret_from, int64_t *ret_to);
 
-/* The range to walk in a class, ordered by tmax in the plan's order. */
-mr_range_t mr_plan_range(const mr_plan_t *plan, int span);
-
 /*
- * Whether a class is walked by tmin instead: ascending, a tmax tells nothing
- * of how early the events of a block without a bounded width are.
+ * How the blocks are walked: 1 to MR_COURSES courses, beside each other, which
+ * share out the classes.  By tmax ascending, an event may lie before its
+ * block's tmax by the width of the class, so that classes of very different
+ * widths are not walked together; where they are wide, it is by tmin.
  */
-int mr_plan_by_tmin(const mr_plan_t *plan, int span);
+size_t mr_plan_courses(const mr_plan_t *plan);
+const mr_course_t *mr_plan_course(const mr_plan_t *plan, size_t i);
+
+/* The range to walk of a class. */
+mr_range_t mr_plan_range(const mr_plan_t *plan, int span);
 
 #endif /* MILLRACE_QUERY_PLAN_H */

@@ -66,17 +66,12 @@ typedef int(mr_row_observer_t)(void *ctx, const mr_row_t *row, mr_error_t *err);
 typedef struct {
 
     /*
-     * How many walks there are: MR_SPANS, one a class; or 1, over all of
-     * them merged, which only a descending plan can have.
+     * The next block of a course of the plan, in its order; the walk begins
+     * with the first call.  1 with *ret_header set, 0 at the end, -1 on
+     * failure.
      */
-    int walks;
-
-    /*
-     * The next block of a walk in order of tmax, or of tmin where
-     * mr_plan_by_tmin() says so; the walk begins with the first call.  1
-     * with *ret_header set, 0 at the end, -1 on failure.
-     */
-    int (*next)(void *ctx, int walk, mr_header_t *ret_header, mr_error_t *err);
+    int (*next)(
+        void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err);
 
     /*
      * Call `observer` for every one of `refs`, which are sorted by block

@@ -112,7 +112,8 @@ mr_session_open(mr_store_t *store, int64_t deadline, mr_session_t **ret_session,
 void
 mr_session_close(mr_session_t *session)
 {
-    int span, open;
+    int open;
+    size_t i;
     mr_store_t *store;
 
     if (session == NULL) {
@@ -121,8 +122,8 @@ mr_session_close(mr_session_t *session)
 
     open = 0;
 
-    for (span = 0; span < MR_SPANS; span++) {
-        if (mr_walk_unread(&session->walks[span])) {
+    for (i = 0; i < MR_COURSES; i++) {
+        if (mr_walk_unread(&session->walks[i])) {
             open = 1;
         }
     }
@@ -161,10 +162,10 @@ mr_store_tidy(mr_store_t *store)
 static void
 mr_session_free(mr_session_t *session)
 {
-    int span;
+    size_t i;
 
-    for (span = 0; span < MR_SPANS; span++) {
-        mr_walk_end(session, &session->walks[span]);
+    for (i = 0; i < MR_COURSES; i++) {
+        mr_walk_end(session, &session->walks[i]);
     }
 
     mongoc_collection_destroy(session->blocks);

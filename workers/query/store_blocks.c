@@ -7,23 +7,23 @@
 
 
 /*
- * Above this, one scan an event type costs more than to look at every block
- * of the range; MongoDB itself merges at most 200 scans.
+ * MongoDB merges at most 200 scans of an index, here one a class and event
+ * type; with more types every block of the range is looked at.
  */
-#define MR_TYPES_SCANNED 50
-#define MR_TYPES_MERGED (200 / MR_SPANS)
+#define MR_TYPES_SCANNED (200 / MR_SPANS)
 
 
 static int mr_blocks_next(
-    void *ctx, int span, mr_header_t *ret_header, mr_error_t *err);
-static void mr_blocks_any(
-    const mr_plan_t *plan, const mr_stretch_t *stretch, bson_t *filter);
-static mr_range_t mr_blocks_range(
-    const mr_plan_t *plan, int span, const mr_stretch_t *stretch);
-static void mr_blocks_filter(
-    const mr_plan_t *plan, const mr_range_t *range, bson_t *filter);
+    void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err);
+static void mr_blocks_any(const mr_plan_t *plan, const mr_course_t *course,
+    const mr_stretch_t *stretch, bson_t *filter);
+static mr_range_t mr_blocks_range(const mr_plan_t *plan,
+    const mr_course_t *course, int span, const mr_stretch_t *stretch);
+static void mr_blocks_filter(const mr_plan_t *plan, const mr_course_t *course,
+    const mr_range_t *range, bson_t *filter);
 static void mr_blocks_projection(const mr_plan_t *plan, bson_t *opts);
-static void mr_blocks_order(const mr_plan_t *plan, int span, bson_t *opts);
+static void mr_blocks_order(
+    const mr_plan_t *plan, const mr_course_t *course, bson_t *opts);
 static int mr_blocks_header(
     mr_session_t *session, const bson_t *doc, mr_header_t *ret_header);
 static int mr_blocks_user(
@@ -40,16 +40,6 @@ mr_session_blocks(mr_session_t *session, const mr_plan_t *plan)
     session->blocks = mr_mongo_collection(
         session->store->mongo, session->client, MR_MONGO_BLOCKS);
 
-    /*
-     * MongoDB can merge scans of one index.  A page of an ascending plan
-     * would have to read all narrow blocks that a wide one might come before.
-     */
-    session->merged =
-        plan->order == MR_ORDER_DESC
-        && (plan->user_id.data != NULL || plan->n_types <= MR_TYPES_MERGED
-            || plan->n_types > MR_TYPES_SCANNED);
-
-    source.walks = session->merged ? 1 : MR_SPANS;
     source.next = mr_blocks_next;
     source.fetch = mr_session_fetch;
     source.ctx = session;
@@ -59,25 +49,19 @@ mr_session_blocks(mr_session_t *session, const mr_plan_t *plan)
 
 
 int
-mr_blocks_find(
-    mr_session_t *session, int span, mr_stretch_t *stretch, mr_error_t *err)
+mr_blocks_find(mr_session_t *session, size_t course, mr_stretch_t *stretch,
+    mr_error_t *err)
 {
     bson_t filter, opts;
-    mr_range_t range;
+    const mr_course_t *about;
 
     bson_init(&filter);
     bson_init(&opts);
 
-    if (session->merged) {
-        mr_blocks_any(session->plan, stretch, &filter);
-
-    } else {
-        range = mr_blocks_range(session->plan, span, stretch);
-        mr_blocks_filter(session->plan, &range, &filter);
-    }
-
+    about = mr_plan_course(session->plan, course);
+    mr_blocks_any(session->plan, about, stretch, &filter);
     mr_blocks_projection(session->plan, &opts);
-    mr_blocks_order(session->plan, span, &opts);
+    mr_blocks_order(session->plan, about, &opts);
 
     /* libmongoc changes it later only where it is one of 64 bits. */
     BSON_APPEND_INT64(&opts, "batchSize", stretch->asked);
@@ -100,14 +84,15 @@ mr_blocks_find(
 
 
 static int
-mr_blocks_next(void *ctx, int span, mr_header_t *ret_header, mr_error_t *err)
+mr_blocks_next(
+    void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err)
 {
     int rc;
     const bson_t *doc;
     mr_session_t *session;
 
     session = ctx;
-    rc = mr_walk_next(session, span, &doc, err);
+    rc = mr_walk_next(session, course, &doc, err);
 
     if (rc == 1 && mr_blocks_header(session, doc, ret_header) == -1) {
         return mr_session_damaged(err);
@@ -117,28 +102,32 @@ mr_blocks_next(void *ctx, int span, mr_header_t *ret_header, mr_error_t *err)
 }
 
 
-/* The blocks of all classes, each with its own range. */
+/* The blocks of a course's classes, each with its own range. */
 static void
-mr_blocks_any(
-    const mr_plan_t *plan, const mr_stretch_t *stretch, bson_t *filter)
+mr_blocks_any(const mr_plan_t *plan, const mr_course_t *course,
+    const mr_stretch_t *stretch, bson_t *filter)
 {
-    int span, n;
+    int n;
+    size_t i;
     bson_t list, one;
     mr_range_t range;
     static const char *const keys[MR_SPANS] = {"0", "1", "2", "3", "4", "5"};
 
     BSON_APPEND_ARRAY_BEGIN(filter, "$or", &list);
 
-    for (span = 0, n = 0; span < MR_SPANS; span++) {
-        range = mr_blocks_range(plan, span, stretch);
+    for (i = 0, n = 0; i < course->n; i++) {
+        range = mr_blocks_range(plan, course, course->spans[i], stretch);
 
-        /* The widest reaches as far as any, so there is always one. */
-        if (range.tmax_from >= range.tmax_to && span != MR_SPAN_ANY) {
+        /* There has to be one; the last, the widest, reaches the farthest. */
+        if ((range.tmax_from >= range.tmax_to
+                || range.tmin_from >= range.tmin_to)
+            && (n > 0 || i < course->n - 1))
+        {
             continue;
         }
 
         BSON_APPEND_DOCUMENT_BEGIN(&list, keys[n], &one);
-        mr_blocks_filter(plan, &range, &one);
+        mr_blocks_filter(plan, course, &range, &one);
         bson_append_document_end(&list, &one);
         n++;
     }
@@ -149,18 +138,29 @@ mr_blocks_any(
 
 /* What a class has in a stretch. */
 static mr_range_t
-mr_blocks_range(const mr_plan_t *plan, int span, const mr_stretch_t *stretch)
+mr_blocks_range(const mr_plan_t *plan, const mr_course_t *course, int span,
+    const mr_stretch_t *stretch)
 {
+    int64_t *from, *to;
     mr_range_t range;
 
     range = mr_plan_range(plan, span);
 
-    if (range.tmax_from < stretch->from) {
-        range.tmax_from = stretch->from;
+    if (course->by_tmin) {
+        from = &range.tmin_from;
+        to = &range.tmin_to;
+
+    } else {
+        from = &range.tmax_from;
+        to = &range.tmax_to;
     }
 
-    if (range.tmax_to > stretch->to) {
-        range.tmax_to = stretch->to;
+    if (*from < stretch->from) {
+        *from = stretch->from;
+    }
+
+    if (*to > stretch->to) {
+        *to = stretch->to;
     }
 
     return range;
@@ -168,7 +168,8 @@ mr_blocks_range(const mr_plan_t *plan, int span, const mr_stretch_t *stretch)
 
 
 static void
-mr_blocks_filter(const mr_plan_t *plan, const mr_range_t *range, bson_t *filter)
+mr_blocks_filter(const mr_plan_t *plan, const mr_course_t *course,
+    const mr_range_t *range, bson_t *filter)
 {
     char digits[16];
     bson_t child, list;
@@ -203,8 +204,13 @@ mr_blocks_filter(const mr_plan_t *plan, const mr_range_t *range, bson_t *filter)
     bson_append_document_end(filter, &child);
 
     /* Left out where it says nothing: an index without tmin has to fetch. */
-    if (range->tmin_to <= MR_TIMESTAMP_MAX) {
+    if (course->by_tmin || range->tmin_to <= MR_TIMESTAMP_MAX) {
         BSON_APPEND_DOCUMENT_BEGIN(filter, "tmin", &child);
+
+        if (course->by_tmin) {
+            BSON_APPEND_DATE_TIME(&child, "$gte", range->tmin_from);
+        }
+
         BSON_APPEND_DATE_TIME(&child, "$lt", range->tmin_to);
         bson_append_document_end(filter, &child);
     }
@@ -248,14 +254,13 @@ mr_blocks_projection(const mr_plan_t *plan, bson_t *opts)
 
 /* The index is named, so that no query is ever tried with another one. */
 static void
-mr_blocks_order(const mr_plan_t *plan, int span, bson_t *opts)
+mr_blocks_order(
+    const mr_plan_t *plan, const mr_course_t *course, bson_t *opts)
 {
     bson_t fields;
-    int by_tmin;
     const char *key;
 
-    by_tmin = mr_plan_by_tmin(plan, span);
-    key = by_tmin ? "tmin" : "tmax";
+    key = course->by_tmin ? "tmin" : "tmax";
 
     BSON_APPEND_DOCUMENT_BEGIN(opts, "sort", &fields);
     BSON_APPEND_INT32(&fields, key, plan->order == MR_ORDER_ASC ? 1 : -1);
@@ -273,8 +278,11 @@ mr_blocks_order(const mr_plan_t *plan, int span, bson_t *opts)
     BSON_APPEND_INT32(&fields, "span", 1);
     BSON_APPEND_INT32(&fields, key, 1);
 
-    /* Which blocks begin too late is to be seen without looking at them. */
-    if (plan->user_id.data == NULL && !by_tmin) {
+    /* Which blocks lie too late or early is to be seen from the index. */
+    if (course->by_tmin) {
+        BSON_APPEND_INT32(&fields, "tmax", 1);
+
+    } else if (plan->user_id.data == NULL) {
         BSON_APPEND_INT32(&fields, "tmin", 1);
     }
 

@@ -19,10 +19,13 @@ struct mr_store_s {
 
 /* Connections on which a walk may begin at the same time, and all may. */
 #define MR_WALK_STRETCHES 4
-#define MR_WALK_ALL (MR_SPANS - 1 + MR_WALK_STRETCHES)
+#define MR_WALK_ALL (MR_COURSES - 1 + MR_WALK_STRETCHES)
 
 
-/* The blocks of a walk with from <= tmax < to, by one cursor. */
+/*
+ * The blocks of a walk with from <= tmax < to, or tmin where it is in order of
+ * that, by one cursor.
+ */
 typedef struct {
     int64_t from;
     int64_t to;
@@ -52,10 +55,9 @@ struct mr_session_s {
 
     /* The reading of blocks (store_blocks.c). */
     const mr_plan_t *plan;
-    int merged; /* the classes are one walk */
     int apart;  /* walks begin when they are come to, on one connection */
     mongoc_collection_t *blocks;
-    mr_walk_t walks[MR_SPANS];
+    mr_walk_t walks[MR_COURSES];
     uint8_t *wanted;
     size_t n_wanted;
     size_t headers; /* read so far, and */
@@ -99,15 +101,16 @@ int mr_session_damaged(mr_error_t *err);
  * until the next call, 0 at the end, or -1.
  */
 int mr_walk_next(
-    mr_session_t *session, int span, const bson_t **ret_doc, mr_error_t *err);
+    mr_session_t *session, size_t course, const bson_t **ret_doc,
+    mr_error_t *err);
 
 /* Has it cursors that MongoDB has to be told of when it ends? */
 int mr_walk_unread(const mr_walk_t *walk);
 void mr_walk_end(mr_session_t *session, mr_walk_t *walk);
 
 /* Make a stretch's cursor, with `asked` as its batch (store_blocks.c). */
-int mr_blocks_find(
-    mr_session_t *session, int span, mr_stretch_t *stretch, mr_error_t *err);
+int mr_blocks_find(mr_session_t *session, size_t course,
+    mr_stretch_t *stretch, mr_error_t *err);
 
 /* mr_source_t's fetch() of a session (store_fetch.c). */
 int mr_session_fetch(void *ctx, const mr_ref_t *refs, size_t n,

@@ -8,7 +8,8 @@
 
 
 /*
- * Headers of a first batch; each further one has as many as all before it.  A
+ * Headers of a first batch; each further one has twice as many as all before
+ * it.  A
  * user's newest events mostly lie in a few blocks.  A page without a user
  * needs all blocks that a moment lies within: of a backlog from eight
  * partitions some 110, about evenly in the stretches of a walk, and in the
@@ -27,16 +28,15 @@
 typedef struct {
     mr_session_t *session;
     mr_stretch_t *stretches[MR_WALK_ALL];
-    int spans[MR_WALK_ALL];
+    size_t courses[MR_WALK_ALL];
     size_t n;
 } mr_walk_all_t;
 
 
-static int mr_walk_open(mr_session_t *session, int span, mr_error_t *err);
-static void mr_walk_plan(mr_session_t *session, int span);
+static int mr_walk_open(mr_session_t *session, size_t course, mr_error_t *err);
+static void mr_walk_plan(mr_session_t *session, size_t course);
 static void mr_walk_whole(mr_walk_t *walk, const mr_plan_t *plan);
-static int mr_walk_moment(
-    const mr_session_t *session, int span, int64_t *ret_moment);
+static int mr_walk_moment(const mr_session_t *session, int64_t *ret_moment);
 static void mr_walk_divide(
     mr_session_t *session, mr_walk_t *walk, int64_t moment);
 static int mr_walk_together(mr_session_t *session);
@@ -49,14 +49,14 @@ static int mr_stretch_next(
 
 int
 mr_walk_next(
-    mr_session_t *session, int span, const bson_t **ret_doc, mr_error_t *err)
+    mr_session_t *session, size_t course, const bson_t **ret_doc, mr_error_t *err)
 {
     int rc;
     mr_walk_t *walk;
 
-    walk = &session->walks[span];
+    walk = &session->walks[course];
 
-    if (walk->n == 0 && mr_walk_open(session, span, err) == -1) {
+    if (walk->n == 0 && mr_walk_open(session, course, err) == -1) {
         return -1;
     }
 
@@ -112,7 +112,7 @@ mr_walk_end(mr_session_t *session, mr_walk_t *walk)
  * same time, if there are so many; if not, one after the other.
  */
 static int
-mr_walk_open(mr_session_t *session, int span, mr_error_t *err)
+mr_walk_open(mr_session_t *session, size_t course, mr_error_t *err)
 {
     mr_walk_t *walk;
 
@@ -120,11 +120,11 @@ mr_walk_open(mr_session_t *session, int span, mr_error_t *err)
         return 0;
     }
 
-    walk = &session->walks[span];
+    walk = &session->walks[course];
     mr_walk_whole(walk, session->plan);
     walk->stretches[0].blocks = session->blocks;
 
-    return mr_blocks_find(session, span, &walk->stretches[0], err);
+    return mr_blocks_find(session, course, &walk->stretches[0], err);
 }
 
 
@@ -132,8 +132,7 @@ mr_walk_open(mr_session_t *session, int span, mr_error_t *err)
 static int
 mr_walk_together(mr_session_t *session)
 {
-    int span;
-    size_t i;
+    size_t i, course;
     mr_walk_t *walk;
     mr_walk_all_t all;
 
@@ -144,12 +143,12 @@ mr_walk_together(mr_session_t *session)
     all.session = session;
     all.n = 0;
 
-    for (span = 0; span < (session->merged ? 1 : MR_SPANS); span++) {
-        walk = &session->walks[span];
-        mr_walk_plan(session, span);
+    for (course = 0; course < mr_plan_courses(session->plan); course++) {
+        walk = &session->walks[course];
+        mr_walk_plan(session, course);
 
         for (i = 0; i < walk->n; i++) {
-            all.spans[all.n] = span;
+            all.courses[all.n] = course;
             all.stretches[all.n++] = &walk->stretches[i];
         }
     }
@@ -159,8 +158,8 @@ mr_walk_together(mr_session_t *session)
         return 0;
     }
 
-    for (span = 0; span < MR_SPANS; span++) {
-        session->walks[span].n = 0;
+    for (course = 0; course < MR_COURSES; course++) {
+        session->walks[course].n = 0;
     }
 
     session->apart = 1;
@@ -171,14 +170,14 @@ mr_walk_together(mr_session_t *session)
 
 /* A walk's stretches, of which none has begun. */
 static void
-mr_walk_plan(mr_session_t *session, int span)
+mr_walk_plan(mr_session_t *session, size_t course)
 {
     int64_t moment;
     mr_walk_t *walk;
 
-    walk = &session->walks[span];
+    walk = &session->walks[course];
 
-    if (mr_walk_moment(session, span, &moment)) {
+    if (mr_walk_moment(session, &moment)) {
         mr_walk_divide(session, walk, moment);
 
     } else {
@@ -202,13 +201,11 @@ mr_walk_whole(mr_walk_t *walk, const mr_plan_t *plan)
 
 /* Does the page begin at a moment, and do many blocks lie around it? */
 static int
-mr_walk_moment(const mr_session_t *session, int span, int64_t *ret_moment)
+mr_walk_moment(const mr_session_t *session, int64_t *ret_moment)
 {
     int64_t from, to;
 
-    if (session->plan->user_id.data != NULL
-        || (!session->merged && span != MR_WALK_SPAN))
-    {
+    if (session->plan->user_id.data != NULL) {
         return 0;
     }
 
@@ -226,31 +223,33 @@ mr_walk_moment(const mr_session_t *session, int span, int64_t *ret_moment)
 
 
 /*
- * In the order of the walk: quarters of the class' width behind the moment,
- * the first and the last one without an end.
+ * In the order of the walk: quarters of the class' width on the side of the
+ * moment that the blocks reach over, the first and the last without an end.
  */
 static void
 mr_walk_divide(mr_session_t *session, mr_walk_t *walk, int64_t moment)
 {
+    int asc;
     size_t i, place;
-    int64_t step;
+    int64_t width, step, base;
     mr_stretch_t *stretch;
 
     memset(walk, 0, sizeof(mr_walk_t));
 
-    step = mr_span_width(MR_WALK_SPAN) / MR_WALK_STRETCHES;
+    asc = session->plan->order == MR_ORDER_ASC;
+    width = mr_span_width(MR_WALK_SPAN);
+    step = width / MR_WALK_STRETCHES;
+    base = asc ? moment - width : moment;
     walk->n = MR_WALK_STRETCHES;
 
     for (i = 0; i < MR_WALK_STRETCHES; i++) {
-        place = session->plan->order == MR_ORDER_ASC
-                    ? i
-                    : MR_WALK_STRETCHES - 1 - i;
+        place = asc ? i : MR_WALK_STRETCHES - 1 - i;
 
         stretch = &walk->stretches[i];
-        stretch->from = place == 0 ? 0 : moment + (int64_t) place * step;
+        stretch->from = place == 0 ? 0 : base + (int64_t) place * step;
         stretch->to = place == MR_WALK_STRETCHES - 1
                           ? INT64_MAX
-                          : moment + (int64_t) (place + 1) * step;
+                          : base + (int64_t) (place + 1) * step;
         stretch->asked =
             i == MR_WALK_STRETCHES - 1 ? MR_BATCH_LAST : MR_BATCH_FIRST;
     }
@@ -321,7 +320,7 @@ mr_walk_begin(void *ctx, size_t number)
     stretch->begun = 1;
     stretch->err = (mr_error_t) MR_ERROR_INIT;
 
-    if (mr_blocks_find(all->session, all->spans[number], stretch, &stretch->err)
+    if (mr_blocks_find(all->session, all->courses[number], stretch, &stretch->err)
         == -1)
     {
         return;
@@ -358,7 +357,8 @@ mr_stretch_next(mr_stretch_t *stretch, const bson_t **ret_doc, mr_error_t *err)
 
     /* The size counts from the next getMore on. */
     if (stretch->left == 0) {
-        batch = stretch->asked < MR_BATCH_MAX ? stretch->asked : MR_BATCH_MAX;
+        batch = 2 * stretch->asked < MR_BATCH_MAX ? 2 * stretch->asked
+                                                   : MR_BATCH_MAX;
         mongoc_cursor_set_batch_size(stretch->cursor, batch);
         stretch->left = batch;
         stretch->asked += batch;

@@ -5,7 +5,8 @@
 
 
 #define MR_INDEX_TTL "received"
-#define MR_INDEX_WIDEST "{\"partialFilterExpression\": {\"span\": 4}}"
+#define MR_INDEX_WIDE                                                         \
+    "{\"partialFilterExpression\": {\"span\": {\"$gte\": 2, \"$lte\": 4}}}"
 #define MR_MONGO_INDEX_CONFLICT 85 /* IndexOptionsConflict */
 
 
@@ -42,14 +43,15 @@ static const mr_index_t mr_indexes[] = {
         "{\"types\": 1, \"span\": 1, \"tmax\": 1, \"tmin\": 1}", "{}"},
     {MR_MONGO_BLOCKS, "span_tmax_tmin",
         "{\"span\": 1, \"tmax\": 1, \"tmin\": 1}", "{}"},
+    {MR_MONGO_BLOCKS, "types_span_tmin_tmax",
+        "{\"types\": 1, \"span\": 1, \"tmin\": 1, \"tmax\": 1}", "{}"},
+    {MR_MONGO_BLOCKS, "span_tmin_tmax",
+        "{\"span\": 1, \"tmin\": 1, \"tmax\": 1}", "{}"},
 
-    /* The widest class alone, in which few blocks are. */
-    {MR_MONGO_BLOCKS, "users_span_tmin",
-        "{\"users\": 1, \"span\": 1, \"tmin\": 1}", MR_INDEX_WIDEST},
-    {MR_MONGO_BLOCKS, "types_span_tmin",
-        "{\"types\": 1, \"span\": 1, \"tmin\": 1}", MR_INDEX_WIDEST},
-    {MR_MONGO_BLOCKS, "span_tmin", "{\"span\": 1, \"tmin\": 1}",
-        MR_INDEX_WIDEST},
+    /* The classes of a day and more, in which few blocks are. */
+    {MR_MONGO_BLOCKS, "users_span_tmin_tmax",
+        "{\"users\": 1, \"span\": 1, \"tmin\": 1, \"tmax\": 1}",
+        MR_INDEX_WIDE},
 
     {MR_MONGO_PARTIALS, "partition_flush",
         "{\"_id.partition\": 1, \"flush\": 1}", "{}"},
@@ -74,7 +76,8 @@ static const mr_index_t mr_indexes[] = {
 
 /* Of the blocks, by earlier versions, whose query daemons may still run. */
 static const char *const mr_indexes_earlier[] = {
-    "types_span_tmax", "span_tmax", NULL};
+    "types_span_tmax", "span_tmax", "users_span_tmin", "types_span_tmin",
+    "span_tmin", NULL};
 
 
 int

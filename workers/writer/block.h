@@ -14,13 +14,20 @@
 
 
 /*
- * A group of span.h is divided into sixteen blocks of equal number, but of
- * about MR_BLOCK_FEW events at least and of MR_BLOCK_EVENTS at most.  A read
- * takes an event or two from each of many blocks and pays for the whole of
- * each; but a moment lies within all blocks of its group, so that there must
- * not be too many either.
+ * A group of span.h is divided into sections of time of about MR_BLOCK_SECTION
+ * events.  There the events of users that have MR_BLOCK_FREQUENT or more are
+ * kept together; all others are divided again, into slices of time of about
+ * MR_BLOCK_SLICE.  Each of these parts is ordered by user and cut into blocks
+ * of about MR_BLOCK_FEW.  A read takes an event or two from each of many
+ * blocks and pays for the whole of each.  Without a user it needs those that
+ * its moment lies within, which is what slices keep few; with a user those
+ * that the user is in, which is one an event but for frequent users.
  */
-#define MR_BLOCK_DIVISION 16
+#define MR_BLOCK_SECTION 4096
+#define MR_BLOCK_FREQUENT 4
+#ifndef MR_BLOCK_SLICE
+#define MR_BLOCK_SLICE 512
+#endif
 #define MR_BLOCK_FEW 256
 #define MR_BLOCK_EVENTS 1024
 #define MR_BLOCK_BYTES (4 * 1024 * 1024)
@@ -44,17 +51,22 @@ typedef struct {
     uint32_t n;
 } mr_block_range_t;
 
+typedef struct mr_section_s mr_section_t;
+
 /* Zero-initialise; end with mr_plan_free().  Memory is kept for reuse. */
 typedef struct {
     size_t n; /* number of blocks */
     mr_block_range_t *blocks;
     size_t blocks_cap;
     uint32_t *order; /* of the entries */
-    uint32_t *groups;
+    uint32_t *parts; /* the part of each */
+    uint32_t *by_time;
     void *keys;
     int64_t *times;
     uint32_t *scratch;
     size_t cap;
+    size_t n_sections;
+    mr_section_t *sections;
 } mr_plan_t;
 
 

@@ -12,28 +12,45 @@
 #define PLAN_EVENT_OVERHEAD 64
 #define PLAN_BLOCK_OVERHEAD 512
 
+/* Of an event of a frequent user: added to the number of its section. */
+#define PLAN_FREQUENT UINT32_C(0x80000000)
+
 
 typedef struct {
     int64_t time;
     uint32_t index;
 } plan_time_t;
 
-/* Sorted by group, user, time and offset; `prefix` decides most of it. */
+/* Sorted by section, user, time and offset; `prefix` decides most of it. */
 typedef struct {
     uint64_t prefix;
-    uint32_t group;
+    uint32_t section;
     uint32_t index;
 } plan_key_t;
 
+/* A section's parts: its frequent users, if they are one, and its slices. */
+struct mr_section_s {
+    uint32_t events;
+    uint32_t frequent; /* events of frequent users */
+    uint32_t slices;
+    uint32_t sliced; /* events that have their slice already */
+    uint32_t part;   /* the first one's number */
+};
+
 
 static int plan_reserve(mr_plan_t *plan, size_t n);
-static uint32_t plan_group(
-    mr_plan_t *plan, const mr_entry_t *entries, size_t n);
+static int plan_sections(mr_plan_t *plan, const mr_entry_t *entries, size_t n);
+static int plan_sections_number(mr_plan_t *plan, uint32_t *by_time, size_t n,
+    uint32_t groups);
 static int plan_time_cmp(const void *one, const void *two);
 static void plan_sort(mr_plan_t *plan, const mr_entry_t *entries, size_t n);
 static size_t plan_common_prefix(const mr_entry_t *entries, size_t n);
 static uint64_t plan_prefix(mr_str_t user, size_t skip);
 static int plan_key_cmp(const void *one, const void *two, void *ctx);
+static void plan_frequent(
+    mr_plan_t *plan, const mr_entry_t *entries, size_t n);
+static uint32_t plan_parts(mr_plan_t *plan);
+static int plan_slice(mr_plan_t *plan, size_t n, uint32_t parts);
 static int plan_divide(mr_plan_t *plan, const mr_entry_t *entries,
     const mr_str_t *types, size_t first, size_t n);
 static int plan_add(mr_plan_t *plan, size_t first, size_t n);
@@ -62,15 +79,23 @@ mr_plan_make(
         return -1;
     }
 
-    (void) plan_group(plan, entries, n);
+    if (plan_sections(plan, entries, n) != 0) {
+        return -1;
+    }
+
     plan_sort(plan, entries, n);
+    plan_frequent(plan, entries, n);
+
+    if (plan_slice(plan, n, plan_parts(plan)) != 0) {
+        return -1;
+    }
 
     first = 0;
 
     for (i = 1; i <= n; i++) {
 
         if (i < n
-            && plan->groups[plan->order[i]] == plan->groups[plan->order[first]])
+            && plan->parts[plan->order[i]] == plan->parts[plan->order[first]])
         {
             continue;
         }
@@ -91,10 +116,12 @@ mr_plan_free(mr_plan_t *plan)
 {
     free(plan->blocks);
     free(plan->order);
-    free(plan->groups);
+    free(plan->parts);
+    free(plan->by_time);
     free(plan->keys);
     free(plan->times);
     free(plan->scratch);
+    free(plan->sections);
     memset(plan, 0, sizeof(mr_plan_t));
 }
 
@@ -116,20 +143,22 @@ plan_reserve(mr_plan_t *plan, size_t n)
 
     /* Nothing in them outlives a call. */
     free(plan->order);
-    free(plan->groups);
+    free(plan->parts);
+    free(plan->by_time);
     free(plan->keys);
     free(plan->times);
     free(plan->scratch);
 
     plan->order = malloc(cap * sizeof(uint32_t));
-    plan->groups = malloc(cap * sizeof(uint32_t));
+    plan->parts = malloc(cap * sizeof(uint32_t));
+    plan->by_time = malloc(cap * sizeof(uint32_t));
     plan->keys = malloc(cap * sizeof(plan_key_t));
     plan->times = malloc(cap * sizeof(int64_t));
     plan->scratch = malloc(2 * cap * sizeof(uint32_t));
     plan->cap = cap;
 
-    if (plan->order == NULL || plan->groups == NULL || plan->keys == NULL
-        || plan->times == NULL || plan->scratch == NULL)
+    if (plan->order == NULL || plan->parts == NULL || plan->by_time == NULL
+        || plan->keys == NULL || plan->times == NULL || plan->scratch == NULL)
     {
         plan->cap = 0;
         return -1;
@@ -139,27 +168,13 @@ plan_reserve(mr_plan_t *plan, size_t n)
 }
 
 
-/* Give each entry its group of span.h; returns how many there are. */
-static uint32_t
-plan_group(mr_plan_t *plan, const mr_entry_t *entries, size_t n)
+/* Order by time, and give each entry its section instead of a part. */
+static int
+plan_sections(mr_plan_t *plan, const mr_entry_t *entries, size_t n)
 {
     size_t i;
-    int64_t low, high;
     uint32_t groups, *by_time;
     plan_time_t *times;
-
-    low = entries[0].time;
-    high = low;
-
-    for (i = 1; i < n; i++) {
-        low = entries[i].time < low ? entries[i].time : low;
-        high = entries[i].time > high ? entries[i].time : high;
-    }
-
-    if (mr_span_class(high - low) == 0) {
-        memset(plan->groups, 0, n * sizeof(uint32_t));
-        return 1;
-    }
 
     _Static_assert(sizeof(plan_time_t) <= sizeof(plan_key_t), "room");
     times = plan->keys;
@@ -173,16 +188,81 @@ plan_group(mr_plan_t *plan, const mr_entry_t *entries, size_t n)
 
     for (i = 0; i < n; i++) {
         plan->times[i] = times[i].time;
+        plan->by_time[i] = times[i].index;
     }
 
     by_time = plan->scratch + n;
     groups = mr_span_cut(plan->times, n, plan->scratch, by_time);
 
-    for (i = 0; i < n; i++) {
-        plan->groups[times[i].index] = by_time[i];
+    if (plan_sections_number(plan, by_time, n, groups) != 0) {
+        return -1;
     }
 
-    return groups;
+    for (i = 0; i < n; i++) {
+        plan->parts[plan->by_time[i]] = by_time[i];
+    }
+
+    return 0;
+}
+
+
+/*
+ * Divide each group into sections of about equal number, whose numbers take
+ * its place in `by_time`.  A group is divided as its events pass by, so that
+ * those of others may lie between them.
+ */
+static int
+plan_sections_number(
+    mr_plan_t *plan, uint32_t *by_time, size_t n, uint32_t groups)
+{
+    size_t i;
+    uint32_t k, group, *events, *seen, *first;
+    mr_section_t *sections;
+
+    /* Three of them a group, of which there are no more than events. */
+    events = plan->order;
+    seen = plan->scratch;
+    first = calloc(groups + (size_t) 1, sizeof(uint32_t));
+
+    if (first == NULL) {
+        return -1;
+    }
+
+    memset(events, 0, groups * sizeof(uint32_t));
+    memset(seen, 0, groups * sizeof(uint32_t));
+
+    for (i = 0; i < n; i++) {
+        events[by_time[i]]++;
+    }
+
+    for (group = 0; group < groups; group++) {
+        k = (events[group] + MR_BLOCK_SECTION / 2) / MR_BLOCK_SECTION;
+        first[group + 1] = first[group] + (k != 0 ? k : 1);
+    }
+
+    plan->n_sections = first[groups];
+    sections =
+        realloc(plan->sections, plan->n_sections * sizeof(mr_section_t));
+
+    if (sections == NULL) {
+        free(first);
+        return -1;
+    }
+
+    plan->sections = sections;
+    memset(sections, 0, plan->n_sections * sizeof(mr_section_t));
+
+    for (i = 0; i < n; i++) {
+        group = by_time[i];
+        k = first[group + 1] - first[group];
+        k = (uint32_t) ((uint64_t) seen[group]++ * k / events[group]);
+        by_time[i] = first[group] + k;
+        sections[by_time[i]].events++;
+    }
+
+    free(first);
+
+    return 0;
 }
 
 
@@ -210,7 +290,7 @@ plan_sort(mr_plan_t *plan, const mr_entry_t *entries, size_t n)
 
     for (i = 0; i < n; i++) {
         keys[i].prefix = plan_prefix(plan_user(&entries[i]), skip);
-        keys[i].group = plan->groups[i];
+        keys[i].section = plan->parts[i];
         keys[i].index = (uint32_t) i;
     }
 
@@ -277,8 +357,8 @@ plan_key_cmp(const void *one, const void *two, void *ctx)
     const plan_key_t *a = one, *b = two;
     const mr_entry_t *entries = ctx;
 
-    if (a->group != b->group) {
-        return a->group < b->group ? -1 : 1;
+    if (a->section != b->section) {
+        return a->section < b->section ? -1 : 1;
     }
 
     if (a->prefix != b->prefix) {
@@ -300,28 +380,139 @@ plan_key_cmp(const void *one, const void *two, void *ctx)
 }
 
 
-/* Divide one group into blocks of about equal number. */
+/*
+ * Mark the events of each section's frequent users, in the order of plan_sort,
+ * by PLAN_FREQUENT above the number of their section.
+ */
+static void
+plan_frequent(mr_plan_t *plan, const mr_entry_t *entries, size_t n)
+{
+    size_t i, first;
+    mr_str_t user;
+    uint32_t section;
+
+    first = 0;
+
+    for (i = 1; i <= n; i++) {
+        section = plan->parts[plan->order[first]];
+        user = plan_user(&entries[plan->order[first]]);
+
+        if (i < n && plan->parts[plan->order[i]] == section
+            && mr_str_eq(plan_user(&entries[plan->order[i]]), user))
+        {
+            continue;
+        }
+
+        if (i - first >= MR_BLOCK_FREQUENT) {
+            plan->sections[section].frequent += (uint32_t) (i - first);
+
+            for (/* void */; first < i; first++) {
+                plan->parts[plan->order[first]] |= PLAN_FREQUENT;
+            }
+        }
+
+        first = i;
+    }
+}
+
+
+/* Number the parts of all sections; returns how many there are. */
+static uint32_t
+plan_parts(mr_plan_t *plan)
+{
+    size_t i;
+    uint32_t part, rest;
+    mr_section_t *section;
+
+    part = 0;
+
+    for (i = 0; i < plan->n_sections; i++) {
+        section = &plan->sections[i];
+        rest = section->events - section->frequent;
+
+        /* What would not fill a block is no part of its own. */
+        if (section->frequent < MR_BLOCK_FEW) {
+            section->frequent = 0;
+            rest = section->events;
+        }
+
+        section->part = part;
+        section->slices = (rest + MR_BLOCK_SLICE / 2) / MR_BLOCK_SLICE;
+
+        if (section->slices == 0 && rest != 0) {
+            section->slices = 1;
+        }
+
+        part += section->slices + (section->frequent != 0);
+    }
+
+    return part;
+}
+
+
+/*
+ * Give each entry its part, those to be sliced in the order of time, and bring
+ * the parts together, without another change to the order.
+ */
+static int
+plan_slice(mr_plan_t *plan, size_t n, uint32_t parts)
+{
+    size_t i;
+    uint32_t *part, *ends, *order, rest, slice;
+    mr_section_t *section;
+
+    ends = calloc(parts + (size_t) 1, sizeof(uint32_t));
+
+    if (ends == NULL) {
+        return -1;
+    }
+
+    for (i = 0; i < n; i++) {
+        part = &plan->parts[plan->by_time[i]];
+        section = &plan->sections[*part & ~PLAN_FREQUENT];
+
+        if ((*part & PLAN_FREQUENT) != 0 && section->frequent != 0) {
+            *part = section->part + section->slices;
+
+        } else {
+            rest = section->events - section->frequent;
+            slice = (uint32_t) ((uint64_t) section->sliced++ * section->slices
+                                / rest);
+            *part = section->part + slice;
+        }
+
+        ends[*part + 1]++;
+    }
+
+    for (i = 1; i < parts; i++) {
+        ends[i] += ends[i - 1];
+    }
+
+    order = plan->scratch;
+
+    for (i = 0; i < n; i++) {
+        order[ends[plan->parts[plan->order[i]]]++] = plan->order[i];
+    }
+
+    memcpy(plan->order, order, n * sizeof(uint32_t));
+    free(ends);
+
+    return 0;
+}
+
+
+/* Divide one part into blocks of about equal number. */
 static int
 plan_divide(mr_plan_t *plan, const mr_entry_t *entries, const mr_str_t *types,
     size_t first, size_t n)
 {
-    size_t i, begin, bytes, cost, blocks, least, most;
+    size_t i, begin, bytes, cost, blocks, most;
     const mr_entry_t *entry;
 
-    most = n / MR_BLOCK_DIVISION;
+    blocks = (n + MR_BLOCK_FEW / 2) / MR_BLOCK_FEW;
 
-    if (most < MR_BLOCK_FEW) {
-        most = MR_BLOCK_FEW;
-
-    } else if (most > MR_BLOCK_EVENTS) {
-        most = MR_BLOCK_EVENTS;
-    }
-
-    blocks = (n + most / 2) / most;
-    least = (n + MR_BLOCK_EVENTS - 1) / MR_BLOCK_EVENTS;
-
-    if (blocks < least) {
-        blocks = least;
+    if (blocks == 0) {
+        blocks = 1;
     }
 
     most = (n + blocks - 1) / blocks;

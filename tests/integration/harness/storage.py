@@ -21,12 +21,13 @@ SPANS = {0: 10_000, 5: 300_000, 1: 600_000, 2: 86_400_000,
 ANY = 4
 
 BLOCK_INDEXES = [
-    (lead + [("span", 1), (time, 1)] + more, options)
-    for time, rest, options in (
-        ("tmax", [("tmin", 1)], {}),
-        ("tmin", [], {"partialFilterExpression": {"span": ANY}}))
-    for lead, more in (([("users", 1)], []), ([("types", 1)], rest),
-                       ([], rest))
+    ([("users", 1), ("span", 1), ("tmax", 1)], {}),
+    ([("users", 1), ("span", 1), ("tmin", 1), ("tmax", 1)],
+     {"partialFilterExpression": {"span": {"$gte": 2, "$lte": 4}}}),
+] + [
+    (lead + [("span", 1), (time, 1), (other, 1)], {})
+    for time, other in (("tmax", "tmin"), ("tmin", "tmax"))
+    for lead in ([("types", 1)], [])
 ]
 
 WIDTHS = (1, 60, 3600, 86400)

@@ -10,7 +10,8 @@ static void fake_cut(fake_t *fake, uint32_t *state, int32_t partition,
     fake_event_t **list, size_t n);
 static int fake_span(int64_t width);
 static int fake_next(
-    void *ctx, int span, mr_header_t *ret_header, mr_error_t *err);
+    void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err);
+static void fake_walk(fake_t *fake, size_t course);
 static int fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
     mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
 static int fake_matches(const fake_t *fake, const fake_block_t *block,
@@ -25,8 +26,7 @@ static int fake_by_key(const void *a, const void *b);
 const char *const fake_kinds[FAKE_KINDS] = {"a", "b", "c"};
 
 /* qsort() has no context. */
-static const mr_plan_t *fake_plan;
-static int fake_walks;
+static const mr_course_t *fake_course;
 static mr_order_t fake_order;
 
 
@@ -91,18 +91,12 @@ fake_source(fake_t *fake, const mr_plan_t *plan)
     fake->headers = 0;
     fake->rows = 0;
     memset(fake->seen, 0, sizeof(fake->seen));
+    memset(fake->begun, 0, sizeof(fake->begun));
 
     for (kind = 0; kind < FAKE_KINDS; kind++) {
         fake->wanted[kind] = (uint8_t) fake_type(plan, kind);
     }
 
-    /* Now one, now the other, wherever both can be. */
-    fake_plan = plan;
-    fake_walks =
-        plan->order == MR_ORDER_DESC && ++fake->turn % 2 ? 1 : MR_SPANS;
-    qsort(fake->blocks, fake->n_blocks, sizeof(fake_block_t), fake_by_walk);
-
-    source.walks = fake_walks;
     source.next = fake_next;
     source.fetch = fake_fetch;
     source.ctx = fake;
@@ -251,7 +245,7 @@ fake_span(int64_t width)
 
 
 static int
-fake_next(void *ctx, int walk, mr_header_t *ret_header, mr_error_t *err)
+fake_next(void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err)
 {
     fake_t *fake;
     uint32_t first, end;
@@ -264,9 +258,14 @@ fake_next(void *ctx, int walk, mr_header_t *ret_header, mr_error_t *err)
         return mr_error_set(err, MR_ERROR_MONGODB, NULL, "made to fail");
     }
 
-    while (fake->seen[walk] < fake->n_blocks) {
-        block = &fake->blocks[fake->seen[walk]++];
-        range = mr_plan_range(fake->plan, fake_walks == 1 ? block->span : walk);
+    if (!fake->begun[course]) {
+        fake->begun[course] = 1;
+        fake_walk(fake, course);
+    }
+
+    while (fake->seen[course] < fake->n_walk[course]) {
+        block = fake->walks[course][fake->seen[course]++];
+        range = mr_plan_range(fake->plan, block->span);
 
         if (!fake_matches(fake, block, &range, &first, &end)) {
             continue;
@@ -364,7 +363,8 @@ fake_matches(const fake_t *fake, const fake_block_t *block,
     mr_str_t user;
 
     if (block->span != range->span || block->tmax < range->tmax_from
-        || block->tmax >= range->tmax_to || block->tmin >= range->tmin_to)
+        || block->tmax >= range->tmax_to || block->tmin < range->tmin_from
+        || block->tmin >= range->tmin_to)
     {
         return 0;
     }
@@ -436,26 +436,41 @@ fake_by_time(const void *a, const void *b)
 }
 
 
-/* Walk by walk, each in its order. */
+/* The blocks of a course's classes, in its order. */
+static void
+fake_walk(fake_t *fake, size_t course)
+{
+    size_t i, k, n;
+    const mr_course_t *about;
+
+    about = mr_plan_course(fake->plan, course);
+    n = 0;
+
+    for (i = 0; i < fake->n_blocks; i++) {
+        for (k = 0; k < about->n; k++) {
+            if (fake->blocks[i].span == about->spans[k]) {
+                fake->walks[course][n++] = &fake->blocks[i];
+            }
+        }
+    }
+
+    fake->n_walk[course] = n;
+    fake_course = about;
+    fake_order = fake->plan->order;
+    qsort(fake->walks[course], n, sizeof(fake_block_t *), fake_by_walk);
+}
+
+
 static int
 fake_by_walk(const void *a, const void *b)
 {
     const fake_block_t *left, *right;
 
-    left = a;
-    right = b;
+    left = *(fake_block_t *const *) (fake_order == MR_ORDER_DESC ? b : a);
+    right = *(fake_block_t *const *) (fake_order == MR_ORDER_DESC ? a : b);
 
-    if (fake_walks > 1 && left->span != right->span) {
-        return left->span - right->span;
-    }
-
-    if (mr_plan_by_tmin(fake_plan, left->span)) {
+    if (fake_course->by_tmin) {
         return (left->tmin > right->tmin) - (left->tmin < right->tmin);
-    }
-
-    if (fake_plan->order == MR_ORDER_DESC) {
-        left = b;
-        right = a;
     }
 
     return (left->tmax > right->tmax) - (left->tmax < right->tmax);

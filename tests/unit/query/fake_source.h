@@ -44,10 +44,12 @@ typedef struct {
 
     /* One reading of it. */
     const mr_plan_t *plan;
-    size_t seen[MR_SPANS]; /* blocks given so far */
+    fake_block_t *walks[MR_COURSES][FAKE_BLOCKS];
+    size_t n_walk[MR_COURSES]; /* blocks of a walk that has begun */
+    size_t seen[MR_COURSES];   /* given so far */
+    int begun[MR_COURSES];
     uint8_t wanted[FAKE_KINDS];
-    int fail;      /* calls until one fails; 0: never */
-    unsigned turn; /* readings so far */
+    int fail; /* calls until one fails; 0: never */
     size_t headers;
     size_t rows;
 } fake_t;

@@ -46,10 +46,53 @@ START_TEST(ranges_of_the_classes)
 
         ck_assert_int_eq(range.span, span);
         ck_assert_int_eq(range.tmax_from, 1000000);
+        ck_assert_int_eq(range.tmin_from,
+            width == -1 || width > 1000000 ? 0 : 1000000 - width);
         ck_assert_int_eq(range.tmin_to, 2000000);
         ck_assert_int_eq(
             range.tmax_to, span == MR_SPAN_ANY ? END : 2000000 + width);
     }
+
+    mr_plan_free(&plan);
+    mr_params_free(&params);
+}
+END_TEST
+
+
+/* Whatever the filters, each class is in one course. */
+START_TEST(courses_share_out_the_classes)
+{
+    size_t i, k;
+    int all, user_asc;
+    mr_plan_t plan;
+    mr_params_t params;
+    const mr_course_t *course;
+    static const char *const queries[] = {"order=desc", "order=asc",
+        "user_id=u&order=desc", "user_id=u&order=asc"};
+
+    test_plan(queries[_i], &params, &plan);
+    user_asc = _i == 3;
+    all = 0;
+
+    ck_assert_uint_eq(mr_plan_courses(&plan), user_asc ? MR_COURSES : 1);
+
+    for (i = 0; i < mr_plan_courses(&plan); i++) {
+        course = mr_plan_course(&plan, i);
+        ck_assert_int_eq(course->by_tmin, _i == 1 || (user_asc && i == 2));
+
+        for (k = 0; k < course->n; k++) {
+            ck_assert_int_eq(all & 1 << course->spans[k], 0);
+            all |= 1 << course->spans[k];
+
+            if (plan.order == MR_ORDER_ASC && !course->by_tmin) {
+                ck_assert_int_ne(course->spans[k], MR_SPAN_ANY);
+                ck_assert_int_ge(
+                    course->width, mr_span_width(course->spans[k]));
+            }
+        }
+    }
+
+    ck_assert_int_eq(all, (1 << MR_SPANS) - 1);
 
     mr_plan_free(&plan);
     mr_params_free(&params);
@@ -165,6 +208,7 @@ suite_plan(void)
 
     tcase_add_test(tcase, defaults);
     tcase_add_test(tcase, ranges_of_the_classes);
+    tcase_add_loop_test(tcase, courses_share_out_the_classes, 0, 4);
     tcase_add_test(tcase, a_place_narrows_the_range);
     tcase_add_test(tcase, the_digest_knows_filters_and_order_alone);
     tcase_add_test(tcase, times_beyond_any_event_are_harmless);

@@ -341,45 +341,121 @@ START_TEST(users_are_in_bytewise_order)
 END_TEST
 
 
-START_TEST(blocks_are_of_about_equal_number)
+static const mr_entry_t *
+planned(size_t block, size_t i)
+{
+    return &flush->entries[plan.order[plan.blocks[block].first + i]];
+}
+
+
+/* How far a block's timestamps lie apart, ms. */
+static int64_t
+width(size_t block)
 {
     size_t i;
-    char user[16];
+    int64_t low, high;
 
-    for (i = 0; i < 2500; i++) {
-        (void) snprintf(
-            user, sizeof(user), "u%llu", (unsigned long long) test_below(500));
-        add(user, "t", 5000 + (int64_t) i, 0);
+    low = INT64_MAX;
+    high = 0;
+
+    for (i = 0; i < plan.blocks[block].n; i++) {
+        low = planned(block, i)->time < low ? planned(block, i)->time : low;
+        high = planned(block, i)->time > high ? planned(block, i)->time : high;
     }
 
-    check_all();
-    ck_assert_uint_eq(plan.n, 10);
-    ck_assert_uint_eq(plan.blocks[0].n, 250);
-    ck_assert_uint_eq(plan.blocks[9].n, 250);
+    return high - low;
 }
-END_TEST
 
 
+/* Each user once, so that there are slices of time alone. */
 static const struct {
     size_t events;
     size_t blocks;
-} group_sizes[] = {{1, 1}, {383, 1}, {384, 2}, {4096, 16}, {8000, 16},
-    {16384, 16}, {16385, 17}, {20000, 20}};
+} group_sizes[] = {{1, 1}, {383, 1}, {384, 2}, {767, 3}, {768, 4}, {4096, 16},
+    {8000, 32}, {20000, 80}};
 
 
-START_TEST(a_larger_group_has_larger_blocks)
+START_TEST(a_group_is_cut_into_slices_of_time)
 {
-    size_t i;
+    size_t i, slices;
     char user[16];
 
     for (i = 0; i < group_sizes[_i].events; i++) {
-        (void) snprintf(
-            user, sizeof(user), "u%llu", (unsigned long long) test_below(5000));
+        (void) snprintf(user, sizeof(user), "u%zu", i * 7919 % 20011);
         add(user, "t", 5000 + (int64_t) i % 9000, 0);
     }
 
     check_all();
     ck_assert_uint_eq(plan.n, group_sizes[_i].blocks);
+
+    slices = group_sizes[_i].events / MR_BLOCK_SLICE;
+
+    for (i = 0; i < plan.n; i++) {
+        ck_assert_uint_le(plan.blocks[i].n, 383);
+
+        if (slices > 1) {
+            ck_assert_int_le(width(i), 2 * 9000 / (int64_t) slices);
+        }
+    }
+}
+END_TEST
+
+
+/* Of 4,000 events 1,000 are of a hundred users: four blocks, not sliced. */
+START_TEST(frequent_users_stay_together)
+{
+    size_t i, k, blocks, frequent;
+    char user[24];
+
+    for (i = 0; i < 4000; i++) {
+        (void) snprintf(user, sizeof(user), i % 4 == 0 ? "f%zu" : "u%zu",
+            i % 4 == 0 ? i / 4 % 100 : i);
+        add(user, "t", 5000 + (int64_t) i, 0);
+    }
+
+    check_all();
+    blocks = 0;
+
+    for (i = 0; i < plan.n; i++) {
+        frequent = 0;
+
+        for (k = 0; k < plan.blocks[i].n; k++) {
+            frequent += planned(i, k)->document[planned(i, k)->user] == 'f';
+        }
+
+        if (frequent == 0) {
+            ck_assert_int_lt(width(i), 1000);
+            continue;
+        }
+
+        /* Ten events of a user, one in 400 ms. */
+        ck_assert_uint_eq(frequent, plan.blocks[i].n);
+        ck_assert_int_ge(width(i), 3600);
+        blocks++;
+    }
+
+    ck_assert_uint_eq(blocks, 4);
+}
+END_TEST
+
+
+/* They would not fill a block. */
+START_TEST(few_events_of_frequent_users_are_sliced_as_well)
+{
+    size_t i;
+    char user[24];
+
+    for (i = 0; i < 4000; i++) {
+        (void) snprintf(user, sizeof(user), i % 16 == 0 ? "f%zu" : "u%zu",
+            i % 16 == 0 ? i / 16 % 20 : i);
+        add(user, "t", 5000 + (int64_t) i, 0);
+    }
+
+    check_all();
+
+    for (i = 0; i < plan.n; i++) {
+        ck_assert_int_lt(width(i), 1000);
+    }
 }
 END_TEST
 
@@ -416,7 +492,6 @@ END_TEST
 START_TEST(late_events_get_blocks_of_their_own)
 {
     size_t i, narrow;
-    int64_t low, high;
 
     for (i = 0; i < 5000; i++) {
         add(i % 2 ? "a" : "b", "t",
@@ -429,20 +504,7 @@ START_TEST(late_events_get_blocks_of_their_own)
     narrow = 0;
 
     for (i = 0; i < plan.n; i++) {
-        size_t k;
-
-        low = INT64_MAX;
-        high = 0;
-
-        for (k = 0; k < plan.blocks[i].n; k++) {
-            const mr_entry_t *entry;
-
-            entry = &flush->entries[plan.order[plan.blocks[i].first + k]];
-            low = entry->time < low ? entry->time : low;
-            high = entry->time > high ? entry->time : high;
-        }
-
-        narrow += high - low <= 10000 ? plan.blocks[i].n : 0;
+        narrow += width(i) <= 10000 ? plan.blocks[i].n : 0;
     }
 
     ck_assert_uint_ge(narrow, 4950);
@@ -487,9 +549,10 @@ suite_block(void)
     tcase_add_test(tc, one_event_is_one_block);
     tcase_add_test(tc, an_empty_flush_has_no_block);
     tcase_add_test(tc, users_are_in_bytewise_order);
-    tcase_add_test(tc, blocks_are_of_about_equal_number);
-    tcase_add_loop_test(tc, a_larger_group_has_larger_blocks, 0,
+    tcase_add_loop_test(tc, a_group_is_cut_into_slices_of_time, 0,
         sizeof(group_sizes) / sizeof(group_sizes[0]));
+    tcase_add_test(tc, frequent_users_stay_together);
+    tcase_add_test(tc, few_events_of_frequent_users_are_sliced_as_well);
     tcase_add_test(tc, large_events_make_small_blocks);
     tcase_add_test(tc, many_types_are_indexed);
     tcase_add_test(tc, late_events_get_blocks_of_their_own);
