@@ -20,6 +20,7 @@ import os
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -37,16 +38,23 @@ EXPORT = 1_000_000  # rows, the most that a stream may have
 KEPT_UP = 0.95      # of what is sent has to be stored meanwhile
 
 
+def users_of(block):
+    """The user of each event of a block."""
+    ends = struct.unpack(f'<{len(block["users"])}H', block['ends'])
+    return [user for user, first, end in zip(
+        block['users'], (0, *ends), ends) for _ in range(first, end)]
+
+
 class Kinds:
     """What is asked: name -> the query string, drawn at random each time."""
 
     def __init__(self, storage, rng, first, last):
         self.rng, self.first, self.last = rng, first, last
         # An event at random, and its user: busy users are asked for more.
-        users = [event['user_id'] for block in storage.database.blocks
+        users = [user for block in storage.database.blocks
                  .aggregate([{'$sample': {'size': SAMPLE}},
-                             {'$project': {'events.user_id': 1}}])
-                 for event in block['events']]
+                             {'$project': {'users': 1, 'ends': 1}}])
+                 for user in users_of(block)]
         self.users = [rng.choice(users) for _ in range(4096)]
         self.types = ['view', 'click', 'search', 'add_to_cart', 'purchase',
                       'signup']

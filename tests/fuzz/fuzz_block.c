@@ -190,7 +190,7 @@ fuzz_block(const mr_buf_t *buf, int64_t end, uint8_t *seen, size_t *ret_n)
     uint32_t len;
     bson_t doc;
     int64_t offset;
-    bson_iter_t iter, list, event;
+    bson_iter_t iter, user, list, event;
     const uint8_t *bytes;
 
     fuzz_assert(bson_init_static(&doc, (const uint8_t *) buf->data, buf->len));
@@ -206,16 +206,20 @@ fuzz_block(const mr_buf_t *buf, int64_t end, uint8_t *seen, size_t *ret_n)
     fuzz_assert(len == 2 * (uint32_t) n);
 
     fuzz_assert(bson_iter_init_find(&iter, &doc, "events"));
-    fuzz_assert(bson_iter_recurse(&iter, &list));
+    fuzz_assert(bson_iter_recurse(&iter, &user));
 
-    while (bson_iter_next(&list)) {
-        fuzz_assert(bson_iter_recurse(&list, &event));
-        fuzz_assert(bson_iter_find(&event, "offset"));
-        offset = bson_iter_int64(&event);
-        fuzz_assert(offset >= 0 && offset < end && !seen[offset]);
-        seen[offset] = 1;
-        (*ret_n)++;
-        n--;
+    while (bson_iter_next(&user)) {
+        fuzz_assert(bson_iter_recurse(&user, &list));
+
+        while (bson_iter_next(&list)) {
+            fuzz_assert(bson_iter_recurse(&list, &event));
+            fuzz_assert(bson_iter_find(&event, "offset"));
+            offset = bson_iter_int64(&event);
+            fuzz_assert(offset >= 0 && offset < end && !seen[offset]);
+            seen[offset] = 1;
+            (*ret_n)++;
+            n--;
+        }
     }
 
     fuzz_assert(n == 0);

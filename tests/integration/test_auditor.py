@@ -135,18 +135,20 @@ def made_block(partition, offset, number, events):
     received = Date(max(e["time"] for e in events))
     ends = [max(i for i, e in enumerate(events) if e["user_id"] == u) + 1
             for u in users]
-    fields = "event_id", "user_id", "metadata", "offset"
+    fields = "event_id", "metadata", "offset"
     return {
         "_id": {"epoch": Long(1), "partition": partition, "offset": offset,
                 "number": number},
         "span": 4, "tmin": min(times), "tmax": max(times),
-        "received": received, "n": len(events), "types": types,
+        "received": received, "n": len(events), "layout": 1, "types": types,
         "users": users,
         "times": b"".join(t.to_bytes(8, "little") for t in times),
         "kinds": b"".join(types.index(e["event_type"]).to_bytes(2, "little")
                           for e in events),
         "ends": b"".join(i.to_bytes(2, "little") for i in ends),
-        "events": [{name: e[name] for name in fields} for e in events]}
+        "events": {u: {str(i): {name: e[name] for name in fields}
+                       for i, e in enumerate(events) if e["user_id"] == u}
+                   for u in users}}
 
 
 def made_measures(numbers):
@@ -268,25 +270,44 @@ def move_time(shot):
     block["times"] = struct.pack(f"<{block['n']}q", *times)
 
 
-def earlier_events(shot):
+def full_events(shot):
     """As they were until their type and time were in the columns alone."""
 
     block = busy_block(shot)
-    block["events"] = [
-        {"event_id": e["event_id"], "user_id": e["user_id"],
-         "event_type": e["event_type"], "timestamp": Date(e["timestamp"]),
-         "metadata": e["metadata"], "offset": e["offset"]}
-        for e in storage.events_of(block)]
+    for event, known in zip(rows(block), storage.events_of(block)):
+        event.update(event_type=known["event_type"],
+                     timestamp=Date(known["timestamp"]))
+
+
+def rows(block):
+    return [event for mine in block["events"].values()
+            for event in mine.values()]
 
 
 def reorder_fields(shot):
-    event = busy_block(shot)["events"][0]
+    event = rows(busy_block(shot))[0]
     event["metadata"] = event.pop("metadata")
 
 
+def swap_users(shot):
+    block = busy_block(shot)
+    block["events"] = dict(reversed(block["events"].items()))
+
+
 def swap_events(shot):
+    """Of two users, each in the other's place."""
+
     events = busy_block(shot)["events"]
-    events[0], events[-1] = events[-1], events[0]
+    first, last = next(iter(events.values())), list(events.values())[-1]
+    one, other = next(iter(first)), next(iter(last))
+    first[one], last[other] = last[other], first[one]
+
+
+def misplace(shot):
+    events = busy_block(shot)["events"]
+    mine = list(events.values())[-1]
+    place, event = mine.popitem()
+    mine[str(int(place) + 1)] = event
 
 
 def swap_pages(shot):
@@ -348,7 +369,8 @@ def drop_block(shot):
 
 def event_twice(shot):
     block = busy_block(shot)
-    block["events"].append(copy.deepcopy(block["events"][-1]))
+    mine = list(block["events"].values())[-1]
+    mine[str(block["n"])] = copy.deepcopy(list(mine.values())[-1])
     block["n"] += 1
     block["times"] += block["times"][-8:]
     block["kinds"] += block["kinds"][-2:]
@@ -357,9 +379,8 @@ def event_twice(shot):
 
 def wide_integer(shot):
     for doc, _ in shot.blocks:
-        for event in doc["events"]:
-            if event["user_id"] == "u":
-                event["metadata"]["value"] = Long(event["metadata"]["value"])
+        for event in doc["events"].get("u", {}).values():
+            event["metadata"]["value"] = Long(event["metadata"]["value"])
 
 
 def bump(documents, key="count", by=1):
@@ -456,7 +477,7 @@ DAMAGES = [
      lambda s: bump([s.blocks[0][0]["_id"]], "number"), {"tiling"}),
     ("event twice in a block", event_twice, {"tiling"}),
     ("offset changed",
-     lambda s: bump(busy_block(s)["events"], "offset", 500), {"tiling"}),
+     lambda s: bump(rows(busy_block(s)), "offset", 500), {"tiling"}),
     ("block: n", lambda s: bump([busy_block(s)], "n"), {"blocks"}),
     ("block: tmin", lambda s: bump([busy_block(s)], "tmin"), {"blocks"}),
     ("block: tmax", lambda s: bump([busy_block(s)], "tmax"), {"blocks"}),
@@ -480,21 +501,24 @@ DAMAGES = [
     *((f"block: {name} is no date", lambda s, name=name: busy_block(s).update(
         {name: int(busy_block(s)[name])}), {"blocks"})
       for name in ("tmin", "tmax", "received")),
-    ("block: events of an earlier version", earlier_events, {"blocks"}),
-    ("block: an event with a field too many", lambda s: busy_block(s)[
-        "events"][-1].update(more=1), {"blocks"}),
-    ("block: an event without metadata", lambda s: busy_block(s)[
-        "events"][-1].pop("metadata"), {"blocks"}),
+    ("block: layout", lambda s: busy_block(s).pop("layout"), {"blocks"}),
+    ("block: events of an earlier version", full_events, {"blocks"}),
+    ("block: an event with a field too many",
+     lambda s: rows(busy_block(s))[-1].update(more=1), {"blocks"}),
+    ("block: an event without metadata",
+     lambda s: rows(busy_block(s))[-1].pop("metadata"), {"blocks"}),
     ("block: an event's fields in another order", reorder_fields,
      {"blocks"}),
     ("block: order", swap_events, {"blocks"}),
+    ("block: order of users", swap_users, {"blocks"}),
+    ("block: an event in another place", misplace, {"blocks"}),
     ("block: too large",
      lambda s: s.blocks.append((s.blocks.pop()[0], 5_000_000)), {"blocks"}),
     ("block: columns behind events",
      lambda s: busy_block(s).update(
          times=busy_block(s).pop("times")), {"blocks"}),
     ("block: event changed",
-     lambda s: busy_block(s)["events"][1]["metadata"].update(page=1),
+     lambda s: rows(busy_block(s))[1]["metadata"].update(page=1),
      {"blocks"}),
     ("block: integer too wide", wide_integer, {"blocks"}),
     ("partial: count", lambda s: bump(s.partials), {"partials"}),

@@ -13,6 +13,7 @@ import subprocess
 
 import pytest
 
+from harness import storage
 from harness.audit import audit
 from harness.killer import Killer
 from harness.pipeline import REPO, Pipeline
@@ -73,7 +74,7 @@ class Control:
         """{offset: how many times it is in the blocks} of partition 0."""
         return collections.Counter(
             event["offset"] for block in self.stack.database.blocks.find()
-            for event in block["events"])
+            for event in storage.rows_of(block))
 
 
 @pytest.fixture

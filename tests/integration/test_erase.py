@@ -215,7 +215,7 @@ def test_while_events_come_in(rig):
 
     stored = {}
     for doc in rig.database.blocks.find():
-        for row in doc["events"]:
+        for row in storage.rows_of(doc):
             key = row["user_id"], row["event_id"]
             assert key not in stored
             stored[key] = row

@@ -50,6 +50,7 @@ def test_the_columns_say_type_and_time(alone, client):
 
 def spoil(block, what):
     columns = {"times": 8, "kinds": 2}
+    listed = "layout" not in block
     if what in columns:
         block[what] = Binary(block[what][:-columns[what]])
     elif what == "types":
@@ -57,27 +58,40 @@ def spoil(block, what):
     elif what == "type":
         block["types"] = [5] * len(block["types"])
     elif what == "events":
-        block["events"] = ["no event"] * block["n"]
+        block["events"] = ["no event"] * block["n"] if listed else {
+            user: dict.fromkeys(mine, "no event")
+            for user, mine in block["events"].items()}
     elif what == "fewer":
-        block["events"] = block["events"][:1]
+        block["events"] = block["events"][:1] if listed else dict(
+            list(block["events"].items())[:1])
+    elif what == "user_id" and not listed:
+        block["events"] = {"other-" + user: mine
+                           for user, mine in block["events"].items()}
     else:
-        for event in block["events"]:
+        for event in block["events"] if listed else [
+                e for mine in block["events"].values() for e in mine.values()]:
             del event[what]
 
 
 @pytest.mark.parametrize("what", ["times", "kinds", "types", "type", "events",
                                   "fewer", "event_id", "user_id", "offset",
                                   "metadata"])
-def test_a_damaged_block_is_said_to_be(alone, client, what):
-    """Whether MongoDB picks a row or sends the block whole."""
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_damaged_block_is_said_to_be(alone, client, what, earlier):
+    """Whether MongoDB picks a row, sends the block whole, or the rows of a
+    user with its header."""
 
     storage.create(alone.database)
-    block = storage.block(sixty(), 1, 0, 0, 0)
+    block = storage.block(sixty(), 1, 0, 0, 0, earlier)
     spoil(block, what)
     alone.database.blocks.insert_one(block)
 
-    for limit in 1, 1000:
-        answer = client.get("/events", params={"limit": limit})
+    for params in {"limit": 1}, {"limit": 1000}, {"user_id": "u19"}:
+        answer = client.get("/events", params=params)
+        if (what, earlier) == ("user_id", False) and params == {"limit": 1000}:
+            # The names that whole blocks have for users say nothing new.
+            assert answer.status_code == 200
+            continue
         assert answer.status_code == 500, answer.text
         assert "data-model.md" in answer.json()["detail"]
     alone.excuse(lambda line: "data-model.md" in line)
@@ -96,3 +110,56 @@ def test_a_missing_index_is_named_in_the_log(alone, client):
     assert ("an index is missing, which millrace-setup makes"
             in alone.log_text("query"))
     alone.excuse(lambda line: "an index is missing" in line)
+
+
+ODD = ["a.b", "a%2Eb", "a%2eb", "$a", "$$a.$b", ".", "..", "%", "123", "0",
+       "n", "first", "mine", "layout", "_id", "__proto__", "é\u2028.", "a b",
+       'a"b', "x" * 256, "." * 256]
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_users_of_any_name(alone, client, earlier):
+    """What means something in a path of MongoDB's is written otherwise."""
+
+    made = [{"event_id": f"$e.{i}", "user_id": ODD[i % len(ODD)],
+             "event_type": "abc"[i % 3], "timestamp": NOW + i * 1000,
+             "metadata": {"i": i}, "offset": i} for i in range(10 * len(ODD))]
+    storage.create(alone.database)
+    alone.database.blocks.insert_many([
+        storage.block(made[i::2], 1, 0, 0, i, earlier) for i in range(2)])
+
+    def found(**params):
+        return [e["metadata"]["i"] for e in read_pages(client, **params)]
+
+    for limit in 3, 1000:
+        assert found(limit=limit, order="asc") == [*range(len(made))]
+    for k, user in enumerate(ODD):
+        mine = [*range(k, len(made), len(ODD))]
+        assert found(user_id=user, order="asc") == mine
+        assert found(user_id=user, limit=2) == mine[::-1]
+        assert found(user_id=user, event_id=f"$e.{mine[4]}") == [mine[4]]
+        assert found(user_id=user, event_type="a") == [
+            i for i in mine[::-1] if i % 3 == 0]
+
+
+def test_a_user_with_many_events_in_a_block(alone, client):
+    """Their rows do not come along with the header; those of others do."""
+
+    made = [{"event_id": f"e{i}", "user_id": "few" if i % 100 == 0 else "many",
+             "event_type": "abc"[i % 3], "timestamp": NOW + i * 100,
+             "metadata": {"i": i}, "offset": i} for i in range(600)]
+    storage.create(alone.database)
+    alone.database.blocks.insert_one(storage.block(made, 1, 0, 0, 0))
+
+    for user, mine in (("few", [*range(0, 600, 100)]),
+                       ("many", [i for i in range(600) if i % 100])):
+        for limit in 1, 7, 1000:
+            for order in "asc", "desc":
+                assert [e["metadata"]["i"] for e in read_pages(
+                    client, user_id=user, limit=limit, order=order)] == (
+                        mine if order == "asc" else mine[::-1])
+        within = {"from": f"{(NOW + 10_050) / 1000:.3f}",
+                  "to": f"{(NOW + 30_001) / 1000:.3f}"}
+        assert [e["metadata"]["i"] for e in read_pages(
+            client, user_id=user, order="asc", **within)] == [
+                i for i in mine if 101 <= i <= 300]

@@ -193,9 +193,15 @@ mr_store_offsets(
     BCON_APPEND(filter, "$lt", "{", "epoch",
         BCON_INT64(accounts.partition->epoch), "partition",
         BCON_INT32(partition), "offset", BCON_INT64(last + 1), "}");
-    opts = BCON_NEW("projection", "{", "_id", BCON_INT32(1), "offsets",
-        BCON_UTF8("$events.offset"), "}", "sort", "{", "_id", BCON_INT32(1),
-        "}");
+
+    /* A list of lists, one of each user, or in earlier blocks of them all. */
+    opts = BCON_NEW("projection", "{", "_id", BCON_INT32(1), "offsets", "{",
+        "$cond", "[", "{", "$isArray", BCON_UTF8("$events"), "}", "[",
+        BCON_UTF8("$events.offset"), "]", "{", "$map", "{", "input", "{",
+        "$objectToArray", BCON_UTF8("$events"), "}", "in", "{", "$map", "{",
+        "input", "{", "$objectToArray", BCON_UTF8("$$this.v"), "}", "in",
+        BCON_UTF8("$$this.v.offset"), "}", "}", "}", "}", "]", "}", "}", "sort",
+        "{", "_id", BCON_INT32(1), "}");
 
     rc = mr_store_find(store, MR_MONGO_BLOCKS,
         BCON_NEW("_id", BCON_DOCUMENT(filter)), opts, accounts_block, &accounts,
@@ -211,17 +217,24 @@ mr_store_offsets(
 static int
 accounts_block(void *ctx, const bson_t *document)
 {
-    bson_iter_t iter, offsets;
+    bson_iter_t iter, users, offsets;
     accounts_t *accounts = ctx;
 
     if (!bson_iter_init_find(&iter, document, "offsets")
-        || !bson_iter_recurse(&iter, &offsets))
+        || !bson_iter_recurse(&iter, &users))
     {
         return 0;
     }
 
-    while (bson_iter_next(&offsets)) {
-        accounts_offset(accounts, bson_iter_as_int64(&offsets));
+    while (bson_iter_next(&users)) {
+
+        if (!bson_iter_recurse(&users, &offsets)) {
+            continue;
+        }
+
+        while (bson_iter_next(&offsets)) {
+            accounts_offset(accounts, bson_iter_as_int64(&offsets));
+        }
     }
 
     return 0;

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "../common/layout.h"
 #include "rewrite.h"
 
 
@@ -24,6 +25,7 @@ enum {
     TMAX,
     RECEIVED,
     N,
+    LAYOUT, /* absent: MR_LAYOUT_LIST */
     TYPES,
     USERS,
     TIMES,
@@ -36,6 +38,7 @@ enum {
 
 typedef struct {
     const bson_t *source;
+    int layout;
     uint32_t n;
     uint32_t user;  /* its place in users */
     uint32_t first; /* its rows: first to end - 1 */
@@ -54,6 +57,10 @@ static int rewrite_types(rewrite_t *work, bson_t *block);
 static int rewrite_users(rewrite_t *work, bson_t *block);
 static int rewrite_columns(rewrite_t *work, bson_t *block);
 static int rewrite_events(rewrite_t *work, bson_t *block);
+static int rewrite_listed(rewrite_t *work, bson_t *block);
+static int rewrite_by_user(rewrite_t *work, bson_t *block);
+static int rewrite_moved(const rewrite_t *work, uint32_t user,
+    const bson_iter_t *source, uint32_t *row, uint32_t *left, bson_t *events);
 static int rewrite_copy(rewrite_t *work, int field, bson_t *block);
 static int rewrite_list(rewrite_t *work, int field, bson_iter_t *ret_items);
 static int rewrite_column(rewrite_t *work, int field, column_t *ret_column);
@@ -70,6 +77,7 @@ static const char *const names[FIELDS] = {
     [TMAX] = "tmax",
     [RECEIVED] = "received",
     [N] = "n",
+    [LAYOUT] = "layout",
     [TYPES] = "types",
     [USERS] = "users",
     [TIMES] = "times",
@@ -140,11 +148,26 @@ rewrite_read(rewrite_t *work, const bson_t *source)
         return -1;
     }
 
+    work->layout = MR_LAYOUT_LIST;
+
     for (field = 0; bson_iter_next(&iter); field++) {
+
+        if (field == LAYOUT
+            && strcmp(bson_iter_key(&iter), names[LAYOUT]) != 0) {
+            field++;
+        }
 
         if (field == FIELDS || strcmp(bson_iter_key(&iter), names[field]) != 0)
         {
             return -1;
+        }
+
+        if (field == LAYOUT) {
+            work->layout = (int) bson_iter_as_int64(&iter);
+
+            if (work->layout != MR_LAYOUT_USERS) {
+                return -1;
+            }
         }
     }
 
@@ -234,6 +257,8 @@ rewrite_bounds(rewrite_t *work, bson_t *block)
                    && rewrite_copy(work, RECEIVED, block) == 0
                    && BSON_APPEND_INT32(block, names[N],
                        (int32_t) (work->n - (work->end - work->first)))
+                   && (work->layout == MR_LAYOUT_LIST
+                       || BSON_APPEND_INT32(block, names[LAYOUT], work->layout))
                ? 0
                : -1;
 }
@@ -374,9 +399,17 @@ rewrite_columns(rewrite_t *work, bson_t *block)
 }
 
 
-/* As they are: a value that is copied stays equal. */
 static int
 rewrite_events(rewrite_t *work, bson_t *block)
+{
+    return work->layout == MR_LAYOUT_LIST ? rewrite_listed(work, block)
+                                          : rewrite_by_user(work, block);
+}
+
+
+/* As they are: a value that is copied stays equal. */
+static int
+rewrite_listed(rewrite_t *work, bson_t *block)
 {
     int rc;
     char digits[16];
@@ -408,6 +441,89 @@ rewrite_events(rewrite_t *work, bson_t *block)
     bson_append_array_end(block, &events);
 
     return row == work->n ? rc : -1;
+}
+
+
+/* Without the user, and those behind have moved up. */
+static int
+rewrite_by_user(rewrite_t *work, bson_t *block)
+{
+    int rc;
+    bson_t events;
+    uint32_t user, row, left;
+    bson_iter_t iter, users;
+
+    if (!bson_iter_init_find(&iter, work->source, names[EVENTS])
+        || !BSON_ITER_HOLDS_DOCUMENT(&iter)
+        || !bson_iter_recurse(&iter, &users))
+    {
+        return -1;
+    }
+
+    rc = 0;
+    row = 0;
+    left = 0;
+    BSON_APPEND_DOCUMENT_BEGIN(block, names[EVENTS], &events);
+
+    for (user = 0; rc == 0 && bson_iter_next(&users); user++) {
+        rc = rewrite_moved(work, user, &users, &row, &left, &events);
+    }
+
+    bson_append_document_end(block, &events);
+
+    return row == work->n && user * END_SIZE == work->ends.len ? rc : -1;
+}
+
+
+/* The events of one user, who is in this place among the block's users. */
+static int
+rewrite_moved(const rewrite_t *work, uint32_t user, const bson_iter_t *source,
+    uint32_t *row, uint32_t *left, bson_t *events)
+{
+    int rc;
+    char digits[16];
+    bson_t mine;
+    const char *key;
+    bson_iter_t iter;
+
+    if (!BSON_ITER_HOLDS_DOCUMENT(source) || !bson_iter_recurse(source, &iter)
+        || (user + 1) * END_SIZE > work->ends.len)
+    {
+        return -1;
+    }
+
+    rc = 0;
+    bson_init(&mine);
+
+    while (rc == 0 && bson_iter_next(&iter)) {
+        bson_uint32_to_string(*row, &key, digits, sizeof(digits));
+
+        if (strcmp(bson_iter_key(&iter), key) != 0) {
+            rc = -1;
+            break;
+        }
+
+        if (!rewrite_mine(work, (*row)++)) {
+            bson_uint32_to_string((*left)++, &key, digits, sizeof(digits));
+
+            if (!bson_append_iter(&mine, key, -1, &iter)) {
+                rc = -1;
+            }
+        }
+    }
+
+    /* The columns have to say the same. */
+    if (*row != rewrite_get(work->ends.data + user * END_SIZE, END_SIZE)
+        || (user != work->user
+            && !bson_append_document(
+                events, bson_iter_key(source), -1, &mine)))
+    {
+        rc = -1;
+    }
+
+    bson_destroy(&mine);
+
+    return rc;
 }
 
 

@@ -2,27 +2,38 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/layout.h"
 #include "candidates.h"
 
 
+/* Bytes of users beyond which those of forgotten candidates are dropped. */
+#define MR_CANDIDATES_USERS (1024 * 1024)
+
+
 static int mr_candidates_push(
-    mr_candidates_t *candidates, int64_t rank, uint32_t block, uint32_t row);
+    mr_candidates_t *candidates, int64_t rank, uint32_t row);
 static int mr_candidates_block(
-    mr_candidates_t *candidates, const mr_block_id_t *id);
+    mr_candidates_t *candidates, const mr_header_t *header);
+static int mr_candidates_user(mr_candidates_t *candidates, mr_str_t user);
+static mr_str_t mr_candidates_user_of(
+    const mr_candidates_t *candidates, const mr_candidate_t *candidate);
+static int mr_candidates_pack(mr_candidates_t *candidates);
 static int mr_candidate_sure(const mr_candidates_t *candidates, int64_t rank);
 static int mr_candidate_cmp_rank(const void *a, const void *b);
 static int mr_candidate_cmp_block(const void *a, const void *b);
 static int64_t mr_select(int64_t *list, size_t n, size_t k);
+static int mr_candidates_damaged(const mr_header_t *header, mr_error_t *err);
 static int mr_candidates_memory(mr_error_t *err);
 
 
 void
 mr_candidates_init(mr_candidates_t *candidates, const mr_plan_t *plan,
-    int64_t first, int64_t last)
+    const mr_source_t *source, int64_t first, int64_t last)
 {
     memset(candidates, 0, sizeof(mr_candidates_t));
 
     candidates->plan = plan;
+    candidates->source = source;
     candidates->first = first;
     candidates->last = last;
     candidates->limit = last;
@@ -35,6 +46,7 @@ mr_candidates_free(mr_candidates_t *candidates)
     free(candidates->list);
     free(candidates->blocks);
     free(candidates->ranks);
+    mr_buf_free(&candidates->users);
     memset(candidates, 0, sizeof(mr_candidates_t));
 }
 
@@ -43,18 +55,21 @@ int
 mr_candidates_add(
     mr_candidates_t *candidates, const mr_header_t *header, mr_error_t *err)
 {
-    int known;
+    int known, whose;
     int64_t rank, time;
     uint16_t kind;
     uint32_t row;
+    mr_str_t user, last;
+    const mr_source_t *source;
 
     if (header->first > header->end || header->end > header->n) {
-        return mr_error_set(err, MR_ERROR_EVENT, NULL,
-            "block %lld/%d/%lld/%d: its columns do not fit its rows",
-            (long long) header->id.epoch, header->id.partition,
-            (long long) header->id.offset, header->id.number);
+        return mr_candidates_damaged(header, err);
     }
 
+    source = candidates->source;
+    whose = header->layout == MR_LAYOUT_USERS
+            && candidates->plan->user_id.data == NULL;
+    last = (mr_str_t){NULL, 0};
     known = 0;
 
     for (row = header->first; row < header->end; row++) {
@@ -79,17 +94,30 @@ mr_candidates_add(
         }
 
         if (!known) {
-            if (mr_candidates_block(candidates, &header->id) == -1) {
+            if (mr_candidates_block(candidates, header) == -1) {
                 return mr_candidates_memory(err);
             }
 
             known = 1;
         }
 
-        if (mr_candidates_push(
-                candidates, rank, (uint32_t) (candidates->n_blocks - 1), row)
-            == -1)
-        {
+        if (whose) {
+            user = source->user(source->ctx, row);
+
+            if (user.data == NULL) {
+                return mr_candidates_damaged(header, err);
+            }
+
+            /* The next row of the same user shares it. */
+            if (user.data != last.data
+                && mr_candidates_user(candidates, user) == -1) {
+                return mr_candidates_memory(err);
+            }
+
+            last = user;
+        }
+
+        if (mr_candidates_push(candidates, rank, row) == -1) {
             return mr_candidates_memory(err);
         }
     }
@@ -157,6 +185,12 @@ mr_candidates_prune(mr_candidates_t *candidates, const mr_row_t *rows,
 
     candidates->n = kept;
 
+    if (candidates->users.len > MR_CANDIDATES_USERS
+        && mr_candidates_pack(candidates) == -1)
+    {
+        return mr_candidates_memory(err);
+    }
+
     return 0;
 }
 
@@ -212,9 +246,36 @@ mr_candidates_group(mr_candidate_t *list, size_t n)
 }
 
 
+mr_ref_t
+mr_candidates_ref(
+    const mr_candidates_t *candidates, const mr_candidate_t *candidate)
+{
+    mr_ref_t ref;
+    const mr_candidate_block_t *block;
+
+    block = &candidates->blocks[candidate->block];
+    ref.id = block->id;
+    ref.n = block->n;
+    ref.layout = block->layout;
+    ref.row = candidate->row;
+
+    if (block->layout != MR_LAYOUT_USERS) {
+        ref.user = (mr_str_t){NULL, 0};
+
+    } else if (candidates->plan->user_id.data != NULL) {
+        ref.user = candidates->plan->user_id;
+
+    } else {
+        ref.user = mr_candidates_user_of(candidates, candidate);
+    }
+
+    return ref;
+}
+
+
+/* A row of the last block and, if it is known, of the last user. */
 static int
-mr_candidates_push(
-    mr_candidates_t *candidates, int64_t rank, uint32_t block, uint32_t row)
+mr_candidates_push(mr_candidates_t *candidates, int64_t rank, uint32_t row)
 {
     size_t cap;
     mr_candidate_t *list;
@@ -233,22 +294,24 @@ mr_candidates_push(
 
     list = &candidates->list[candidates->n++];
     list->rank = rank;
-    list->block = block;
+    list->block = (uint32_t) (candidates->n_blocks - 1);
     list->row = row;
+    list->user = candidates->user;
 
     return 0;
 }
 
 
 static int
-mr_candidates_block(mr_candidates_t *candidates, const mr_block_id_t *id)
+mr_candidates_block(mr_candidates_t *candidates, const mr_header_t *header)
 {
     size_t cap;
-    mr_block_id_t *blocks;
+    mr_candidate_block_t *blocks, *block;
 
     if (candidates->n_blocks == candidates->cap_blocks) {
         cap = candidates->cap_blocks == 0 ? 64 : candidates->cap_blocks * 2;
-        blocks = realloc(candidates->blocks, cap * sizeof(mr_block_id_t));
+        blocks =
+            realloc(candidates->blocks, cap * sizeof(mr_candidate_block_t));
 
         if (blocks == NULL) {
             return -1;
@@ -258,7 +321,77 @@ mr_candidates_block(mr_candidates_t *candidates, const mr_block_id_t *id)
         candidates->cap_blocks = cap;
     }
 
-    candidates->blocks[candidates->n_blocks++] = *id;
+    block = &candidates->blocks[candidates->n_blocks++];
+    block->id = header->id;
+    block->n = header->n;
+    block->layout = header->layout;
+
+    return 0;
+}
+
+
+static int
+mr_candidates_user(mr_candidates_t *candidates, mr_str_t user)
+{
+    uint16_t len;
+
+    len = (uint16_t) user.len;
+    candidates->user = (uint32_t) candidates->users.len;
+
+    if (mr_buf_append(&candidates->users, &len, sizeof(len)) == -1) {
+        return -1;
+    }
+
+    return mr_buf_append(&candidates->users, user.data, user.len);
+}
+
+
+static mr_str_t
+mr_candidates_user_of(
+    const mr_candidates_t *candidates, const mr_candidate_t *candidate)
+{
+    uint16_t len;
+    const char *p;
+
+    p = candidates->users.data + candidate->user;
+    memcpy(&len, p, sizeof(len));
+
+    return (mr_str_t){p + sizeof(len), len};
+}
+
+
+/* Keep the users of those candidates alone that there still are. */
+static int
+mr_candidates_pack(mr_candidates_t *candidates)
+{
+    size_t i;
+    mr_str_t user;
+    mr_buf_t old;
+    mr_candidates_t view;
+    mr_candidate_t *candidate;
+
+    old = candidates->users;
+    view = *candidates;
+    candidates->users = (mr_buf_t) MR_BUF_INIT;
+
+    for (i = 0; i < candidates->n; i++) {
+        candidate = &candidates->list[i];
+
+        if (candidates->blocks[candidate->block].layout != MR_LAYOUT_USERS) {
+            continue;
+        }
+
+        user = mr_candidates_user_of(&view, candidate);
+
+        if (mr_candidates_user(candidates, user) == -1) {
+            mr_buf_free(&old);
+            return -1;
+        }
+
+        candidate->user = candidates->user;
+    }
+
+    mr_buf_free(&old);
 
     return 0;
 }
@@ -359,6 +492,16 @@ mr_select(int64_t *list, size_t n, size_t k)
     }
 
     return list[k];
+}
+
+
+static int
+mr_candidates_damaged(const mr_header_t *header, mr_error_t *err)
+{
+    return mr_error_set(err, MR_ERROR_EVENT, NULL,
+        "block %lld/%d/%lld/%d: its columns do not fit its rows",
+        (long long) header->id.epoch, header->id.partition,
+        (long long) header->id.offset, header->id.number);
 }
 
 

@@ -46,8 +46,9 @@ typedef struct {
     int ended[MR_COURSES];
     size_t added; /* candidates since they were pruned */
     mr_candidates_t candidates;
-    mr_row_t *rows; /* ordered, but while fetching */
+    mr_row_t *rows; /* ordered where there may be more than are needed */
     size_t n;
+    int unordered; /* rows have come since that was so */
     size_t cap;
     size_t kept;    /* bytes of these rows */
     size_t fetch;   /* rows in the next fetch */
@@ -117,7 +118,8 @@ mr_page_read(const mr_plan_t *plan, const mr_source_t *source,
         reader.bounds[i] = reader.first;
     }
 
-    mr_candidates_init(&reader.candidates, plan, reader.first, reader.last);
+    mr_candidates_init(
+        &reader.candidates, plan, source, reader.first, reader.last);
 
     rc = mr_reader_run(&reader, &page, err);
 
@@ -247,13 +249,22 @@ mr_reader_advance(mr_reader_t *reader, size_t course, mr_error_t *err)
     }
 
     reader->blocks++;
-    before = reader->candidates.n;
+    before = reader->candidates.n + reader->n;
 
-    if (mr_candidates_add(&reader->candidates, &header, err) == -1) {
+    if (header.has_rows) {
+        rc = reader->source->rows(
+            reader->source->ctx, mr_reader_row, reader, err);
+        reader->unordered = 1;
+
+    } else {
+        rc = mr_candidates_add(&reader->candidates, &header, err);
+    }
+
+    if (rc == -1) {
         return -1;
     }
 
-    reader->added += reader->candidates.n - before;
+    reader->added += reader->candidates.n + reader->n - before;
 
     if (reader->plan->order == MR_ORDER_DESC) {
         bound = -header.tmax;
@@ -276,8 +287,18 @@ mr_reader_advance(mr_reader_t *reader, size_t course, mr_error_t *err)
 
     reader->added = 0;
 
-    return mr_candidates_prune(
-        &reader->candidates, reader->rows, reader->n, reader->need, err);
+    if (mr_candidates_prune(
+            &reader->candidates, reader->rows, reader->n, reader->need, err)
+        == -1)
+    {
+        return -1;
+    }
+
+    if (reader->n > 2 * reader->need + MR_PAGE_CANDIDATES) {
+        mr_reader_trim(reader);
+    }
+
+    return 0;
 }
 
 
@@ -301,6 +322,11 @@ mr_reader_settle(mr_reader_t *reader, int64_t upto, mr_error_t *err)
     const mr_budget_t *budget;
 
     budget = reader->budget;
+
+    if (reader->unordered && reader->n >= reader->need) {
+        mr_reader_trim(reader);
+    }
+
     n = mr_candidates_take(&reader->candidates, upto, reader->fetch);
     ordered = n > reader->fetch;
     list = reader->candidates.list;
@@ -375,8 +401,7 @@ mr_reader_fetch(
     mr_candidates_group(list, n);
 
     for (i = 0; i < n; i++) {
-        refs[i].id = reader->candidates.blocks[list[i].block];
-        refs[i].row = list[i].row;
+        refs[i] = mr_candidates_ref(&reader->candidates, &list[i]);
     }
 
     rc = reader->source->fetch(
@@ -439,7 +464,7 @@ mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err)
         reader->cap = cap;
     }
 
-    copy = malloc(row->data.len + row->type.len + 1);
+    copy = malloc(row->data.len + row->type.len + key->user_id.len + 1);
 
     if (copy == NULL) {
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
@@ -451,10 +476,14 @@ mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err)
     memcpy(copy, row->data.data, row->data.len);
     rows->data.data = copy;
     rows->key.event_id.data = copy + (key->event_id.data - row->data.data);
-    rows->key.user_id.data = copy + (key->user_id.data - row->data.data);
 
-    memcpy(copy + row->data.len, row->type.data, row->type.len);
-    rows->type.data = copy + row->data.len;
+    copy += row->data.len;
+    memcpy(copy, row->type.data, row->type.len);
+    rows->type.data = copy;
+
+    copy += row->type.len;
+    memcpy(copy, key->user_id.data, key->user_id.len);
+    rows->key.user_id.data = copy;
 
     /* Rows may be larger than those before led to expect. */
     reader->kept += mr_reader_size(row);
@@ -468,8 +497,9 @@ mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err)
 
 
 /*
- * Whether the row is of those that the header spoke of.  It is, but in a block
- * that millrace-erase has rewritten since, where others have moved up.
+ * Whether the row can get into the page.  What was fetched can, but in a block
+ * that millrace-erase has rewritten since, where others have moved up; what
+ * came along with its header may lie outside of the range.
  */
 static int
 mr_reader_wanted(const mr_reader_t *reader, const mr_row_t *row)
@@ -481,7 +511,7 @@ mr_reader_wanted(const mr_reader_t *reader, const mr_row_t *row)
     plan = reader->plan;
     rank = mr_reader_rank(reader, row->key.time);
 
-    if (rank < reader->first || rank > reader->last
+    if (rank < reader->first || rank > reader->candidates.limit
         || (plan->user_id.data != NULL
             && !mr_str_eq(plan->user_id, row->key.user_id)))
     {
@@ -501,7 +531,7 @@ mr_reader_wanted(const mr_reader_t *reader, const mr_row_t *row)
 static size_t
 mr_reader_size(const mr_row_t *row)
 {
-    return row->data.len + row->type.len;
+    return row->data.len + row->type.len + row->key.user_id.len;
 }
 
 
@@ -516,6 +546,7 @@ mr_reader_trim(mr_reader_t *reader)
     }
 
     mr_reader_sort(reader);
+    reader->unordered = 0;
 
     size = mr_reader_size(&reader->rows[0]);
 

@@ -24,10 +24,12 @@ typedef struct {
 
 /*
  * A block without its events.  Views are valid until the next call to the
- * source.  Rows are indices into the block's events.
+ * source.  Rows are places among the block's events.
  */
 typedef struct {
     mr_block_id_t id;
+    int layout;   /* of ../common/layout.h */
+    int has_rows; /* those of the plan's user came along */
     int64_t tmin; /* ms */
     int64_t tmax;
     uint32_t n;            /* rows */
@@ -40,18 +42,21 @@ typedef struct {
 } mr_header_t;
 
 
-/* One row to fetch. */
+/* One row to fetch; `user`: whose it is, in a block of MR_LAYOUT_USERS. */
 typedef struct {
     mr_block_id_t id;
+    uint32_t n; /* rows that its block had */
+    int layout;
     uint32_t row;
+    mr_str_t user;
 } mr_ref_t;
 
 
 /*
  * A fetched row; views are valid only during the call.  `data` is the event
- * as stored, opaque to all but the renderer; the key's strings lie in it, the
- * event type does not.  A non-zero return ends the fetch, which then fails;
- * the observer has filled *err.
+ * as stored, opaque to all but the renderer; the key's event_id lies in it,
+ * its user_id may, the event type does not.  A non-zero return ends the fetch,
+ * which then fails; the observer has filled *err.
  */
 typedef struct {
     mr_key_t key;
@@ -72,6 +77,16 @@ typedef struct {
      */
     int (*next)(
         void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err);
+
+    /* Of the header that came last, which has_rows: `observer` for each. */
+    int (*rows)(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
+        mr_error_t *err);
+
+    /*
+     * Whose a row of the header that came last is; from call to call rows
+     * ascend.  data NULL: nobody's, the block is damaged.
+     */
+    mr_str_t (*user)(void *ctx, uint32_t row);
 
     /*
      * Call `observer` for every one of `refs`, which are sorted by block

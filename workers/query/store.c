@@ -172,6 +172,7 @@ mr_session_free(mr_session_t *session)
     mr_mongo_push(session->store->mongo, session->client);
 
     free(session->wanted);
+    free(session->types.list);
     free(session);
 }
 

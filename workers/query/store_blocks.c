@@ -3,6 +3,7 @@
 
 #include <millrace/limits.h>
 
+#include "../common/layout.h"
 #include "store_session.h"
 
 
@@ -12,23 +13,32 @@
  */
 #define MR_TYPES_SCANNED (200 / MR_SPANS)
 
+/* Bytes of a user's rows that come along with a header: some eight rows. */
+#define MR_BLOCKS_FEW 2048
+
+
+/* What a walk asks for. */
+typedef struct {
+    const mr_plan_t *plan;
+    const mr_course_t *course;
+    mr_str_t key; /* of the plan's user, in blocks of MR_LAYOUT_USERS */
+} mr_ask_t;
+
 
 static int mr_blocks_next(
     void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err);
-static void mr_blocks_any(const mr_plan_t *plan, const mr_course_t *course,
-    const mr_stretch_t *stretch, bson_t *filter);
-static mr_range_t mr_blocks_range(const mr_plan_t *plan,
-    const mr_course_t *course, int span, const mr_stretch_t *stretch);
-static void mr_blocks_filter(const mr_plan_t *plan, const mr_course_t *course,
-    const mr_range_t *range, bson_t *filter);
-static void mr_blocks_projection(const mr_plan_t *plan, bson_t *opts);
-static void mr_blocks_order(
-    const mr_plan_t *plan, const mr_course_t *course, bson_t *opts);
-static int mr_blocks_header(
-    mr_session_t *session, const bson_t *doc, mr_header_t *ret_header);
-static int mr_blocks_user(
-    bson_iter_t *users, mr_str_t user_id, int64_t *ret_index);
-static int mr_blocks_wanted(mr_session_t *session, bson_iter_t *types);
+static void mr_blocks_any(
+    const mr_ask_t *ask, const mr_stretch_t *stretch, bson_t *filter);
+static mr_range_t mr_blocks_range(
+    const mr_ask_t *ask, int span, const mr_stretch_t *stretch);
+static void mr_blocks_filter(
+    const mr_ask_t *ask, const mr_range_t *range, bson_t *filter);
+static void mr_blocks_event(const mr_ask_t *ask, bson_t *filter);
+static void mr_blocks_projection(const mr_ask_t *ask, bson_t *opts);
+static void mr_blocks_mine(mr_str_t key, bson_t *fields);
+static void mr_blocks_get_field(
+    bson_t *parent, const char *name, mr_str_t key, const char *input);
+static void mr_blocks_order(const mr_ask_t *ask, bson_t *opts);
 
 
 mr_source_t
@@ -41,6 +51,8 @@ mr_session_blocks(mr_session_t *session, const mr_plan_t *plan)
         session->store->mongo, session->client, MR_MONGO_BLOCKS);
 
     source.next = mr_blocks_next;
+    source.rows = mr_header_rows;
+    source.user = mr_header_user;
     source.fetch = mr_session_fetch;
     source.ctx = session;
 
@@ -52,34 +64,45 @@ int
 mr_blocks_find(mr_session_t *session, size_t course, mr_stretch_t *stretch,
     mr_error_t *err)
 {
+    int rc;
     bson_t filter, opts;
-    const mr_course_t *about;
+    mr_ask_t ask;
+    mr_buf_t key = MR_BUF_INIT;
 
+    ask.plan = session->plan;
+    ask.course = mr_plan_course(session->plan, course);
+
+    if (ask.plan->user_id.data != NULL
+        && mr_layout_key(&key, ask.plan->user_id) == -1)
+    {
+        mr_buf_free(&key);
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    ask.key = (mr_str_t){key.data, key.len};
     bson_init(&filter);
     bson_init(&opts);
 
-    about = mr_plan_course(session->plan, course);
-    mr_blocks_any(session->plan, about, stretch, &filter);
-    mr_blocks_projection(session->plan, &opts);
-    mr_blocks_order(session->plan, about, &opts);
+    mr_blocks_any(&ask, stretch, &filter);
+    mr_blocks_projection(&ask, &opts);
+    mr_blocks_order(&ask, &opts);
 
     /* libmongoc changes it later only where it is one of 64 bits. */
     BSON_APPEND_INT64(&opts, "batchSize", stretch->asked);
 
-    if (mr_session_limit(session, &opts, err) == -1) {
-        bson_destroy(&filter);
-        bson_destroy(&opts);
-        return -1;
-    }
+    rc = mr_session_limit(session, &opts, err);
 
-    stretch->cursor =
-        mongoc_collection_find_with_opts(stretch->blocks, &filter, &opts, NULL);
-    stretch->left = stretch->asked;
+    if (rc == 0) {
+        stretch->cursor = mongoc_collection_find_with_opts(
+            stretch->blocks, &filter, &opts, NULL);
+        stretch->left = stretch->asked;
+    }
 
     bson_destroy(&filter);
     bson_destroy(&opts);
+    mr_buf_free(&key);
 
-    return 0;
+    return rc;
 }
 
 
@@ -94,7 +117,7 @@ mr_blocks_next(
     session = ctx;
     rc = mr_walk_next(session, course, &doc, err);
 
-    if (rc == 1 && mr_blocks_header(session, doc, ret_header) == -1) {
+    if (rc == 1 && mr_header_read(session, doc, ret_header) == -1) {
         return mr_session_damaged(err);
     }
 
@@ -104,19 +127,20 @@ mr_blocks_next(
 
 /* The blocks of a course's classes, each with its own range. */
 static void
-mr_blocks_any(const mr_plan_t *plan, const mr_course_t *course,
-    const mr_stretch_t *stretch, bson_t *filter)
+mr_blocks_any(const mr_ask_t *ask, const mr_stretch_t *stretch, bson_t *filter)
 {
     int n;
     size_t i;
     bson_t list, one;
     mr_range_t range;
+    const mr_course_t *course;
     static const char *const keys[MR_SPANS] = {"0", "1", "2", "3", "4", "5"};
 
+    course = ask->course;
     BSON_APPEND_ARRAY_BEGIN(filter, "$or", &list);
 
     for (i = 0, n = 0; i < course->n; i++) {
-        range = mr_blocks_range(plan, course, course->spans[i], stretch);
+        range = mr_blocks_range(ask, course->spans[i], stretch);
 
         /* There has to be one; the last, the widest, reaches the farthest. */
         if ((range.tmax_from >= range.tmax_to
@@ -127,7 +151,7 @@ mr_blocks_any(const mr_plan_t *plan, const mr_course_t *course,
         }
 
         BSON_APPEND_DOCUMENT_BEGIN(&list, keys[n], &one);
-        mr_blocks_filter(plan, course, &range, &one);
+        mr_blocks_filter(ask, &range, &one);
         bson_append_document_end(&list, &one);
         n++;
     }
@@ -138,15 +162,14 @@ mr_blocks_any(const mr_plan_t *plan, const mr_course_t *course,
 
 /* What a class has in a stretch. */
 static mr_range_t
-mr_blocks_range(const mr_plan_t *plan, const mr_course_t *course, int span,
-    const mr_stretch_t *stretch)
+mr_blocks_range(const mr_ask_t *ask, int span, const mr_stretch_t *stretch)
 {
     int64_t *from, *to;
     mr_range_t range;
 
-    range = mr_plan_range(plan, span);
+    range = mr_plan_range(ask->plan, span);
 
-    if (course->by_tmin) {
+    if (ask->course->by_tmin) {
         from = &range.tmin_from;
         to = &range.tmin_to;
 
@@ -168,13 +191,15 @@ mr_blocks_range(const mr_plan_t *plan, const mr_course_t *course, int span,
 
 
 static void
-mr_blocks_filter(const mr_plan_t *plan, const mr_course_t *course,
-    const mr_range_t *range, bson_t *filter)
+mr_blocks_filter(const mr_ask_t *ask, const mr_range_t *range, bson_t *filter)
 {
     char digits[16];
     bson_t child, list;
     size_t i;
     const char *key;
+    const mr_plan_t *plan;
+
+    plan = ask->plan;
 
     if (plan->user_id.data != NULL) {
         mr_bson_append_text(filter, "users", plan->user_id);
@@ -204,10 +229,10 @@ mr_blocks_filter(const mr_plan_t *plan, const mr_course_t *course,
     bson_append_document_end(filter, &child);
 
     /* Left out where it says nothing: an index without tmin has to fetch. */
-    if (course->by_tmin || range->tmin_to <= MR_TIMESTAMP_MAX) {
+    if (ask->course->by_tmin || range->tmin_to <= MR_TIMESTAMP_MAX) {
         BSON_APPEND_DOCUMENT_BEGIN(filter, "tmin", &child);
 
-        if (course->by_tmin) {
+        if (ask->course->by_tmin) {
             BSON_APPEND_DATE_TIME(&child, "$gte", range->tmin_from);
         }
 
@@ -216,51 +241,154 @@ mr_blocks_filter(const mr_plan_t *plan, const mr_course_t *course,
     }
 
     if (plan->event_id.data != NULL) {
-        BSON_APPEND_DOCUMENT_BEGIN(filter, "events", &child);
-        BSON_APPEND_DOCUMENT_BEGIN(&child, "$elemMatch", &list);
-        mr_bson_append_text(&list, "user_id", plan->user_id);
-        mr_bson_append_text(&list, "event_id", plan->event_id);
-        bson_append_document_end(&child, &list);
-        bson_append_document_end(filter, &child);
+        mr_blocks_event(ask, filter);
     }
 }
 
 
+/*
+ * The block holds the plan's event:
+ *
+ *   $or: [ { events: { $elemMatch: { user_id, event_id } } },
+ *     { $expr: { $let: { vars: { mine: { $getField: ... } },
+ *       in: { $in: [ event_id, { $map: {
+ *         input: { $objectToArray: { $ifNull: [ "$$mine", {} ] } },
+ *         in: "$$this.v.event_id" } } ] } } } } ]
+ *
+ * first by the layout of earlier versions.
+ */
 static void
-mr_blocks_projection(const mr_plan_t *plan, bson_t *opts)
+mr_blocks_event(const mr_ask_t *ask, bson_t *filter)
+{
+    bson_t *match, *name, *events;
+
+    match = bson_new();
+    mr_bson_append_text(match, "user_id", ask->plan->user_id);
+    mr_bson_append_text(match, "event_id", ask->plan->event_id);
+
+    name = bson_new();
+    mr_bson_append_text(name, "$literal", ask->plan->event_id);
+
+    events = bson_new();
+    mr_blocks_get_field(events, "mine", ask->key, "$events");
+
+    BCON_APPEND(filter, "$or", "[", "{", "events", "{", "$elemMatch",
+        BCON_DOCUMENT(match), "}", "}", "{", "$expr", "{", "$let", "{", "vars",
+        BCON_DOCUMENT(events), "in", "{", "$in", "[", BCON_DOCUMENT(name), "{",
+        "$map", "{", "input", "{", "$objectToArray", "{", "$ifNull", "[",
+        BCON_UTF8("$$mine"), "{", "}", "]", "}", "}", "in",
+        BCON_UTF8("$$this.v.event_id"), "}", "}", "]", "}", "}", "}", "}",
+        "]");
+
+    bson_destroy(match);
+    bson_destroy(name);
+    bson_destroy(events);
+}
+
+
+static void
+mr_blocks_projection(const mr_ask_t *ask, bson_t *opts)
 {
     bson_t fields;
+    const mr_plan_t *plan;
+
+    plan = ask->plan;
 
     BSON_APPEND_DOCUMENT_BEGIN(opts, "projection", &fields);
     BSON_APPEND_INT32(&fields, "tmin", 1);
     BSON_APPEND_INT32(&fields, "tmax", 1);
     BSON_APPEND_INT32(&fields, "n", 1);
+    BSON_APPEND_INT32(&fields, "layout", 1);
     BSON_APPEND_INT32(&fields, "times", 1);
+    BSON_APPEND_INT32(&fields, "ends", 1);
 
-    if (plan->n_types > 0) {
-        BSON_APPEND_INT32(&fields, "types", 1);
-        BSON_APPEND_INT32(&fields, "kinds", 1);
+    /* Where types are asked for, most blocks may have nothing. */
+    if (plan->user_id.data != NULL && plan->n_types == 0) {
+        mr_blocks_mine(ask->key, &fields);
+
+    } else {
+        BSON_APPEND_INT32(&fields, "users", 1);
     }
 
-    /* To have MongoDB look for the user costs more than to send all. */
-    if (plan->user_id.data != NULL) {
-        BSON_APPEND_INT32(&fields, "users", 1);
-        BSON_APPEND_INT32(&fields, "ends", 1);
+    if (plan->user_id.data != NULL || plan->n_types > 0) {
+        BSON_APPEND_INT32(&fields, "types", 1);
+        BSON_APPEND_INT32(&fields, "kinds", 1);
     }
 
     bson_append_document_end(opts, &fields);
 }
 
 
+/*
+ * The user's rows come along with the header if they are few, else which they
+ * are.  The columns that say it travel for blocks of earlier versions alone:
+ * where anything is computed, MongoDB takes a list apart to pass it on.
+ *
+ *   mine: { $cond: [ { $eq: [ "$layout", 1 ] },
+ *     { $let: { vars: { mine: { $getField: { ... key ... "$events" } } },
+ *       in: { $cond: [ { $lte: [ { $bsonSize: "$$mine" }, few ] }, "$$mine",
+ *         { $let: { vars: { all: { $objectToArray: "$$mine" } },
+ *           in: { first: { $first: "$$all.k" }, n: { $size: "$$all" } } } }
+ *       ] } } },
+ *     "$$REMOVE" ] },
+ *   users: { $cond: [ { $eq: [ "$layout", 1 ] }, "$$REMOVE", "$users" ] }
+ */
+static void
+mr_blocks_mine(mr_str_t key, bson_t *fields)
+{
+    bson_t *events, *mine;
+
+    events = bson_new();
+    mr_blocks_get_field(events, "mine", key, "$events");
+
+    mine = BCON_NEW("$let", "{", "vars", BCON_DOCUMENT(events), "in", "{",
+        "$cond", "[", "{", "$lte", "[", "{", "$bsonSize", BCON_UTF8("$$mine"),
+        "}", BCON_INT32(MR_BLOCKS_FEW), "]", "}", BCON_UTF8("$$mine"), "{",
+        "$let", "{", "vars", "{", "all", "{", "$objectToArray",
+        BCON_UTF8("$$mine"), "}", "}", "in", "{", "first", "{", "$first",
+        BCON_UTF8("$$all.k"), "}", "n", "{", "$size", BCON_UTF8("$$all"), "}",
+        "}", "}", "}", "]", "}", "}");
+
+    BCON_APPEND(fields, MR_ROWS_MINE, "{", "$cond", "[", "{", "$eq", "[",
+        BCON_UTF8("$layout"), BCON_INT32(MR_LAYOUT_USERS), "]", "}",
+        BCON_DOCUMENT(mine), BCON_UTF8("$$REMOVE"), "]", "}", "users", "{",
+        "$cond", "[", "{", "$eq", "[", BCON_UTF8("$layout"),
+        BCON_INT32(MR_LAYOUT_USERS), "]", "}", BCON_UTF8("$$REMOVE"),
+        BCON_UTF8("$users"), "]", "}");
+
+    bson_destroy(mine);
+    bson_destroy(events);
+}
+
+
+/* As `name`, what the input has under the key. */
+static void
+mr_blocks_get_field(
+    bson_t *parent, const char *name, mr_str_t key, const char *input)
+{
+    bson_t get, args, field;
+
+    BSON_APPEND_DOCUMENT_BEGIN(parent, name, &get);
+    BSON_APPEND_DOCUMENT_BEGIN(&get, "$getField", &args);
+    BSON_APPEND_DOCUMENT_BEGIN(&args, "field", &field);
+    mr_bson_append_text(&field, "$literal", key);
+    bson_append_document_end(&args, &field);
+    BSON_APPEND_UTF8(&args, "input", input);
+    bson_append_document_end(&get, &args);
+    bson_append_document_end(parent, &get);
+}
+
+
 /* The index is named, so that no query is ever tried with another one. */
 static void
-mr_blocks_order(
-    const mr_plan_t *plan, const mr_course_t *course, bson_t *opts)
+mr_blocks_order(const mr_ask_t *ask, bson_t *opts)
 {
     bson_t fields;
     const char *key;
+    const mr_plan_t *plan;
 
-    key = course->by_tmin ? "tmin" : "tmax";
+    plan = ask->plan;
+    key = ask->course->by_tmin ? "tmin" : "tmax";
 
     BSON_APPEND_DOCUMENT_BEGIN(opts, "sort", &fields);
     BSON_APPEND_INT32(&fields, key, plan->order == MR_ORDER_ASC ? 1 : -1);
@@ -279,7 +407,7 @@ mr_blocks_order(
     BSON_APPEND_INT32(&fields, key, 1);
 
     /* Which blocks lie too late or early is to be seen from the index. */
-    if (course->by_tmin) {
+    if (ask->course->by_tmin) {
         BSON_APPEND_INT32(&fields, "tmax", 1);
 
     } else if (plan->user_id.data == NULL) {
@@ -287,190 +415,4 @@ mr_blocks_order(
     }
 
     bson_append_document_end(opts, &fields);
-}
-
-
-static int
-mr_blocks_header(
-    mr_session_t *session, const bson_t *doc, mr_header_t *ret_header)
-{
-    int64_t n, user;
-    uint32_t len;
-    bson_iter_t iter;
-    mr_header_t header;
-    const char *key;
-    uint16_t end;
-    uint32_t ends_len, kinds_len, times_len;
-    const uint8_t *ends;
-    bson_subtype_t subtype;
-    const mr_plan_t *plan;
-
-    plan = session->plan;
-    memset(&header, 0, sizeof(header));
-    n = user = -1;
-    ends = NULL;
-    ends_len = kinds_len = times_len = 0;
-
-    if (!bson_iter_init(&iter, doc)) {
-        return -1;
-    }
-
-    while (bson_iter_next(&iter)) {
-        key = bson_iter_key(&iter);
-
-        if (strcmp(key, "_id") == 0) {
-            if (mr_session_block_id(&iter, &header.id) == -1) {
-                return -1;
-            }
-
-        } else if (strcmp(key, "tmin") == 0) {
-            if (mr_bson_date(&iter, &header.tmin) == -1) {
-                return -1;
-            }
-
-        } else if (strcmp(key, "tmax") == 0) {
-            if (mr_bson_date(&iter, &header.tmax) == -1) {
-                return -1;
-            }
-
-        } else if (strcmp(key, "n") == 0) {
-            if (mr_bson_int64(&iter, &n) == -1) {
-                return -1;
-            }
-
-        } else if (strcmp(key, "users") == 0) {
-            if (mr_blocks_user(&iter, plan->user_id, &user) == -1) {
-                return -1;
-            }
-
-        } else if (strcmp(key, "types") == 0) {
-            if (mr_blocks_wanted(session, &iter) == -1) {
-                return -1;
-            }
-
-            header.wanted = session->wanted;
-            header.n_kinds = session->n_wanted;
-
-        } else if (BSON_ITER_HOLDS_BINARY(&iter)) {
-
-            if (strcmp(key, "times") == 0) {
-                bson_iter_binary(&iter, &subtype, &times_len, &header.times);
-
-            } else if (strcmp(key, "kinds") == 0) {
-                bson_iter_binary(&iter, &subtype, &kinds_len, &header.kinds);
-
-            } else if (strcmp(key, "ends") == 0) {
-                bson_iter_binary(&iter, &subtype, &ends_len, &ends);
-            }
-        }
-    }
-
-    if (n < 1 || n > UINT16_MAX || times_len != (uint64_t) n * 8
-        || (plan->n_types > 0
-            && (kinds_len != (uint64_t) n * 2 || header.wanted == NULL)))
-    {
-        return -1;
-    }
-
-    header.n = (uint32_t) n;
-    header.first = 0;
-    header.end = header.n;
-
-    if (plan->user_id.data != NULL) {
-
-        if (user < 0 || user >= ends_len / 2) {
-            return -1;
-        }
-
-        len = (uint32_t) user * 2;
-        memcpy(&end, ends + len, 2);
-        header.end = BSON_UINT16_FROM_LE(end);
-
-        if (user > 0) {
-            memcpy(&end, ends + len - 2, 2);
-            header.first = BSON_UINT16_FROM_LE(end);
-        }
-    }
-
-    session->headers++;
-    session->rows += header.n;
-    *ret_header = header;
-
-    return 0;
-}
-
-
-/* Where the user is among the block's users, in bytewise order. */
-static int
-mr_blocks_user(bson_iter_t *users, mr_str_t user_id, int64_t *ret_index)
-{
-    int64_t i;
-    mr_str_t user;
-    bson_iter_t child;
-
-    if (!BSON_ITER_HOLDS_ARRAY(users) || !bson_iter_recurse(users, &child)) {
-        return -1;
-    }
-
-    for (i = 0; bson_iter_next(&child); i++) {
-
-        if (mr_bson_text(&child, &user) == -1) {
-            return -1;
-        }
-
-        if (mr_str_eq(user, user_id)) {
-            *ret_index = i;
-            return 0;
-        }
-    }
-
-    return -1;
-}
-
-
-/* Which of the block's types the plan asks for, both in bytewise order. */
-static int
-mr_blocks_wanted(mr_session_t *session, bson_iter_t *types)
-{
-    size_t i, n, cap;
-    uint8_t *wanted;
-    mr_str_t type;
-    bson_iter_t child;
-    const mr_plan_t *plan;
-
-    plan = session->plan;
-    cap = UINT16_MAX + 1;
-
-    if (session->wanted == NULL) {
-        session->wanted = malloc(cap);
-
-        if (session->wanted == NULL) {
-            return -1;
-        }
-    }
-
-    wanted = session->wanted;
-
-    if (!BSON_ITER_HOLDS_ARRAY(types) || !bson_iter_recurse(types, &child)) {
-        return -1;
-    }
-
-    i = 0;
-
-    for (n = 0; bson_iter_next(&child); n++) {
-
-        if (n == cap || mr_bson_text(&child, &type) == -1) {
-            return -1;
-        }
-
-        while (i < plan->n_types && mr_str_cmp(plan->types[i], type) < 0) {
-            i++;
-        }
-
-        wanted[n] = i < plan->n_types && mr_str_eq(plan->types[i], type);
-    }
-
-    session->n_wanted = n;
-
-    return 0;
 }

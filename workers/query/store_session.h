@@ -47,6 +47,31 @@ typedef struct {
 } mr_walk_t;
 
 
+/* The event types of a block; memory is kept for the next one. */
+typedef struct {
+    mr_str_t *list;
+    size_t n;
+    size_t cap;
+} mr_types_list_t;
+
+/* The events in a block, or those of them that MongoDB sent, by place. */
+typedef struct {
+    enum {
+        MR_EVENTS_LIST,  /* [ event, ... ] */
+        MR_EVENTS_USERS, /* { key of a user: { place: event, ... } } */
+        MR_EVENTS_USER   /* { place: event, ... } */
+    } kind;
+    uint32_t row;         /* the place of the present one */
+    uint32_t next;        /* in a list, of the next one */
+    bson_iter_t iter;     /* at the present one */
+    bson_iter_t users;    /* at its user, */
+    int in_user;          /* if there is one */
+    uint32_t n;           /* in each of these: */
+    const uint8_t *times; /* little-endian int64, ms */
+    const uint8_t *kinds; /* little-endian uint16, index into types */
+    const mr_types_list_t *types;
+} mr_events_t;
+
 struct mr_session_s {
     mr_store_t *store;
     mr_session_t *next; /* of those put aside */
@@ -60,10 +85,25 @@ struct mr_session_s {
     mr_walk_t walks[MR_COURSES];
     uint8_t *wanted;
     size_t n_wanted;
-    size_t headers; /* read so far, and */
-    size_t rows;    /* the rows of these blocks */
+
+    /* The header that came last (store_header.c). */
+    const bson_t *doc;
+    mr_block_id_t id;
+    bson_iter_t users;   /* up to the present one */
+    const uint8_t *ends; /* of each: the row after its last one */
+    uint32_t n_users;
+    uint32_t next_user; /* number of the next one */
+    uint32_t user_end;  /* of the present one */
+    mr_str_t user;
+    mr_types_list_t types;
+
+    size_t headers;     /* read so far, and */
+    size_t rows;        /* the rows of these blocks */
 };
 
+
+/* The field of a header with the rows of the plan's user. */
+#define MR_ROWS_MINE "mine"
 
 /* One connection's part in a fetch. */
 typedef struct {
@@ -108,6 +148,15 @@ int mr_walk_next(
 int mr_walk_unread(const mr_walk_t *walk);
 void mr_walk_end(mr_session_t *session, mr_walk_t *walk);
 
+/* What a block's header says; -1: it is damaged. */
+int mr_header_read(
+    mr_session_t *session, const bson_t *doc, mr_header_t *ret_header);
+
+/* mr_source_t's user() and rows() of a session. */
+mr_str_t mr_header_user(void *ctx, uint32_t row);
+int mr_header_rows(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
+    mr_error_t *err);
+
 /* Make a stretch's cursor, with `asked` as its batch (store_blocks.c). */
 int mr_blocks_find(mr_session_t *session, size_t course,
     mr_stretch_t *stretch, mr_error_t *err);
@@ -119,6 +168,25 @@ int mr_session_fetch(void *ctx, const mr_ref_t *refs, size_t n,
 /* Read the rows by one connection (store_rows.c).  Any thread. */
 int mr_rows_read(
     const mr_rows_t *rows, const mr_ref_t *refs, size_t n, mr_error_t *err);
+
+/*
+ * Read the events of a block (store_events.c), of which `field` is the one
+ * with the events, of all users or of one.  `types` is filled.
+ */
+int mr_events_open(mr_events_t *events, const bson_t *doc,
+    const bson_iter_t *field, mr_types_list_t *types, mr_error_t *err);
+int mr_events_open_user(mr_events_t *events, const bson_t *doc,
+    const bson_iter_t *field, mr_types_list_t *types, mr_error_t *err);
+
+/* On to the next one: 1, 0 at the end, or -1: the block is damaged. */
+int mr_events_next(mr_events_t *events);
+
+/*
+ * The present one, with views into the block; `user` is whose it is, data
+ * NULL: it says that itself.  -1: it is damaged.
+ */
+int mr_events_row(const mr_events_t *events, const mr_block_id_t *id,
+    mr_str_t user, mr_row_t *row);
 
 /* How many refs from the i-th on are of the same block. */
 size_t mr_rows_same(const mr_ref_t *refs, size_t n, size_t i);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/layout.h"
 #include "bson_write.h"
 #include "span.h"
 
@@ -37,6 +38,8 @@ static int block_strings(
 static int block_columns(
     mr_buf_t *buf, const block_input_t *in, const block_summary_t *summary);
 static int block_events(mr_buf_t *buf, const block_input_t *in);
+static int block_users(
+    mr_buf_t *buf, const block_input_t *in, mr_buf_t *key);
 
 
 static inline const mr_entry_t *
@@ -49,11 +52,7 @@ block_entry(const block_input_t *in, size_t i)
 static inline mr_str_t
 block_user(const block_input_t *in, size_t i)
 {
-    const mr_entry_t *entry;
-
-    entry = block_entry(in, i);
-
-    return (mr_str_t){entry->document + entry->user, entry->user_length};
+    return mr_entry_user(block_entry(in, i));
 }
 
 
@@ -196,7 +195,11 @@ block_header(
         return -1;
     }
 
-    return mr_bson_int32(buf, mr_str("n"), (int32_t) in->n);
+    if (mr_bson_int32(buf, mr_str("n"), (int32_t) in->n) != 0) {
+        return -1;
+    }
+
+    return mr_bson_int32(buf, mr_str("layout"), MR_LAYOUT_USERS);
 }
 
 
@@ -297,23 +300,57 @@ block_columns(
 static int
 block_events(mr_buf_t *buf, const block_input_t *in)
 {
+    int rc;
+    mr_buf_t key = MR_BUF_INIT;
+
+    rc = block_users(buf, in, &key);
+    mr_buf_free(&key);
+
+    return rc;
+}
+
+
+/* { key of a user: { place in the block: event } } */
+static int
+block_users(mr_buf_t *buf, const block_input_t *in, mr_buf_t *key)
+{
     char space[12];
-    size_t i, at;
+    size_t i, at, user;
     mr_str_t document;
     const mr_entry_t *entry;
 
-    if (mr_bson_begin_member(buf, mr_str("events"), 1, &at) != 0) {
+    if (mr_bson_begin_member(buf, mr_str("events"), 0, &at) != 0) {
         return -1;
     }
+
+    user = 0;
 
     for (i = 0; i < in->n; i++) {
         entry = block_entry(in, i);
         document = (mr_str_t){entry->document, entry->length};
 
+        if (i == 0 || !mr_str_eq(block_user(in, i), block_user(in, i - 1))) {
+
+            mr_buf_reset(key);
+
+            if ((i != 0 && mr_bson_end(buf, user) != 0)
+                || mr_layout_key(key, block_user(in, i)) != 0
+                || mr_bson_begin_member(
+                       buf, (mr_str_t){key->data, key->len}, 0, &user)
+                       != 0)
+            {
+                return -1;
+            }
+        }
+
         if (mr_bson_document(buf, mr_bson_index((unsigned) i, space), document)
             != 0) {
             return -1;
         }
+    }
+
+    if (mr_bson_end(buf, user) != 0) {
+        return -1;
     }
 
     return mr_bson_end(buf, at);

@@ -33,17 +33,23 @@
 #define MR_BLOCK_BYTES (4 * 1024 * 1024)
 
 
-/* One event of a flush, encoded already but for its type and time. */
+/* One event of a flush, encoded already but for its user, type and time. */
 typedef struct {
-    const char *document; /* its BSON (encode.h); not owned */
-    uint32_t length;
-    uint32_t user; /* where the user_id lies in the document */
-    uint32_t type; /* number of the event type in the flush */
+    const char *document; /* its BSON (encode.h), and the user_id; not owned */
+    uint32_t length;      /* of the BSON */
+    uint32_t type;        /* number of the event type in the flush */
     uint16_t user_length;
     int64_t time; /* its timestamp, ms */
     int64_t offset;
     int64_t received; /* the record's time, ms */
 } mr_entry_t;
+
+
+static inline mr_str_t
+mr_entry_user(const mr_entry_t *entry)
+{
+    return (mr_str_t){entry->document + entry->length, entry->user_length};
+}
 
 
 typedef struct {

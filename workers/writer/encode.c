@@ -26,22 +26,15 @@ static const mr_value_visitor_t encode_visitor = {encode_begin, encode_end,
 
 
 int
-mr_encode_event(
-    mr_buf_t *buf, const mr_event_t *event, int64_t offset, size_t *ret_user)
+mr_encode_event(mr_buf_t *buf, const mr_event_t *event, int64_t offset)
 {
-    size_t at, metadata, user;
+    size_t at, metadata;
     encode_t encode;
 
     if (mr_bson_begin(buf, &at) != 0
         || mr_bson_string(buf, mr_str("event_id"), event->event_id) != 0
-        || mr_bson_string(buf, mr_str("user_id"), event->user_id) != 0)
+        || mr_bson_begin_member(buf, mr_str("metadata"), 0, &metadata) != 0)
     {
-        return -1;
-    }
-
-    user = buf->len - 1 - event->user_id.len - at;
-
-    if (mr_bson_begin_member(buf, mr_str("metadata"), 0, &metadata) != 0) {
         return -1;
     }
 
@@ -55,15 +48,12 @@ mr_encode_event(
     }
 
     if (mr_bson_end(buf, metadata) != 0
-        || mr_bson_int64(buf, mr_str("offset"), offset) != 0
-        || mr_bson_end(buf, at) != 0)
+        || mr_bson_int64(buf, mr_str("offset"), offset) != 0)
     {
         return -1;
     }
 
-    *ret_user = user;
-
-    return 0;
+    return mr_bson_end(buf, at);
 }
 
 

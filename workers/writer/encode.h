@@ -1,9 +1,10 @@
 /*
  * One event as the BSON subdocument that a block holds (docs/data-model.md):
  *
- *   { event_id, user_id, metadata: {}, offset: Long }
+ *   { event_id, metadata: {}, offset: Long }
  *
- * Its type and time are in the block's columns alone (block.h).
+ * Its user is the name that it has there, and its type and time are in the
+ * block's columns alone (block.h).
  */
 #ifndef MR_WRITER_ENCODE_H
 #define MR_WRITER_ENCODE_H
@@ -14,11 +15,9 @@
 
 
 /*
- * Append the event to `buf`.  *ret_user is where the bytes of the user_id
- * lie, counted from where the document begins.  Fails (-1) on out of memory,
- * and then leaves half a document in `buf`.
+ * Append the event to `buf`.  Fails (-1) on out of memory, and then leaves
+ * half a document in `buf`.
  */
-int mr_encode_event(
-    mr_buf_t *buf, const mr_event_t *event, int64_t offset, size_t *ret_user);
+int mr_encode_event(mr_buf_t *buf, const mr_event_t *event, int64_t offset);
 
 #endif /* MR_WRITER_ENCODE_H */

@@ -80,7 +80,7 @@ mr_flush_event(mr_flush_t *flush, const mr_event_t *event, int64_t offset,
 {
     char *document;
     void *entries;
-    size_t user;
+    size_t length;
     uint32_t type;
     mr_entry_t *entry;
 
@@ -95,8 +95,15 @@ mr_flush_event(mr_flush_t *flush, const mr_event_t *event, int64_t offset,
     mr_buf_reset(&flush->scratch);
 
     if (mr_types_find(&flush->types, event->event_type, &type) != 0
-        || mr_encode_event(&flush->scratch, event, offset, &user) != 0)
+        || mr_encode_event(&flush->scratch, event, offset) != 0)
     {
+        return -1;
+    }
+
+    length = flush->scratch.len;
+
+    if (mr_buf_append(&flush->scratch, event->user_id.data, event->user_id.len)
+        != 0) {
         return -1;
     }
 
@@ -114,8 +121,7 @@ mr_flush_event(mr_flush_t *flush, const mr_event_t *event, int64_t offset,
     entry = &flush->entries[flush->n++];
 
     entry->document = document;
-    entry->length = (uint32_t) flush->scratch.len;
-    entry->user = (uint32_t) user;
+    entry->length = (uint32_t) length;
     entry->user_length = (uint16_t) event->user_id.len;
     entry->type = type;
     entry->time = event->timestamp;

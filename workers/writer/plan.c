@@ -1,15 +1,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/layout.h"
 #include "block.h"
 #include "span.h"
 
 
 /*
  * What an event costs in its block at most, beside its document and the
- * strings of its user and type: their lengths, keys and packed columns.
+ * strings of its user, which are two, and type: their lengths, keys and packed
+ * columns.
  */
-#define PLAN_EVENT_OVERHEAD 64
+#define PLAN_EVENT_OVERHEAD 72
 #define PLAN_BLOCK_OVERHEAD 512
 
 /* Of an event of a frequent user: added to the number of its section. */
@@ -54,13 +56,6 @@ static int plan_slice(mr_plan_t *plan, size_t n, uint32_t parts);
 static int plan_divide(mr_plan_t *plan, const mr_entry_t *entries,
     const mr_str_t *types, size_t first, size_t n);
 static int plan_add(mr_plan_t *plan, size_t first, size_t n);
-
-
-static inline mr_str_t
-plan_user(const mr_entry_t *entry)
-{
-    return (mr_str_t){entry->document + entry->user, entry->user_length};
-}
 
 
 int
@@ -219,7 +214,7 @@ plan_sections_number(
     uint32_t k, group, *events, *seen, *first;
     mr_section_t *sections;
 
-    /* Three of them a group, of which there are no more than events. */
+    /* A group has at least one event, so there is room. */
     events = plan->order;
     seen = plan->scratch;
     first = calloc(groups + (size_t) 1, sizeof(uint32_t));
@@ -289,7 +284,7 @@ plan_sort(mr_plan_t *plan, const mr_entry_t *entries, size_t n)
     skip = plan_common_prefix(entries, n);
 
     for (i = 0; i < n; i++) {
-        keys[i].prefix = plan_prefix(plan_user(&entries[i]), skip);
+        keys[i].prefix = plan_prefix(mr_entry_user(&entries[i]), skip);
         keys[i].section = plan->parts[i];
         keys[i].index = (uint32_t) i;
     }
@@ -312,11 +307,11 @@ plan_common_prefix(const mr_entry_t *entries, size_t n)
     size_t i, k, common;
     mr_str_t first, user;
 
-    first = plan_user(&entries[0]);
+    first = mr_entry_user(&entries[0]);
     common = first.len;
 
     for (i = 1; i < n && common != 0; i++) {
-        user = plan_user(&entries[i]);
+        user = mr_entry_user(&entries[i]);
 
         for (k = 0; k < common; k++) {
             if (k == user.len || user.data[k] != first.data[k]) {
@@ -366,7 +361,7 @@ plan_key_cmp(const void *one, const void *two, void *ctx)
     }
 
     order = mr_str_cmp(
-        plan_user(&entries[a->index]), plan_user(&entries[b->index]));
+        mr_entry_user(&entries[a->index]), mr_entry_user(&entries[b->index]));
 
     if (order != 0) {
         return order;
@@ -395,10 +390,10 @@ plan_frequent(mr_plan_t *plan, const mr_entry_t *entries, size_t n)
 
     for (i = 1; i <= n; i++) {
         section = plan->parts[plan->order[first]];
-        user = plan_user(&entries[plan->order[first]]);
+        user = mr_entry_user(&entries[plan->order[first]]);
 
         if (i < n && plan->parts[plan->order[i]] == section
-            && mr_str_eq(plan_user(&entries[plan->order[i]]), user))
+            && mr_str_eq(mr_entry_user(&entries[plan->order[i]]), user))
         {
             continue;
         }
@@ -522,7 +517,8 @@ plan_divide(mr_plan_t *plan, const mr_entry_t *entries, const mr_str_t *types,
 
     for (i = first; i < first + n; i++) {
         entry = &entries[plan->order[i]];
-        cost = entry->length + (size_t) entry->user_length
+        cost = entry->length
+               + (1 + MR_LAYOUT_KEY_GROWTH) * (size_t) entry->user_length
                + types[entry->type].len + PLAN_EVENT_OVERHEAD;
 
         if (i > begin && (i - begin == most || bytes + cost > MR_BLOCK_BYTES)) {

@@ -18,7 +18,7 @@ KEEP = {1: 3_600_000, 60: 35 * 86_400_000, 3600: None, 86400: None}  # ms
 SPANS = {0: 10_000, 5: 300_000, 1: 600_000, 2: 86_400_000,
          3: 30 * 86_400_000, 4: float("inf")}                        # ms
 BLOCK_EVENTS, BLOCK_SIZE = 1024, 4 * 1024 * 1024
-BLOCK_FIELDS = ["event_id", "user_id", "metadata", "offset"]  # of an event
+BLOCK_FIELDS = ["event_id", "metadata", "offset"]  # of an event
 FADING = 120_000  # ms that taking a snapshot may last
 EXACT = 256  # users up to which a window counts exactly
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -273,7 +273,8 @@ def check_tiling(shot):
     stored, flushes = defaultdict(list), defaultdict(lambda: defaultdict(list))
     for doc, _ in shot.blocks:
         key = doc["_id"]
-        offsets = [e["offset"] for e in doc["events"]]
+        offsets = [e["offset"] for mine in doc["events"].values()
+                   for e in mine.values()]
         stored[key["partition"]] += offsets
         flushes[key["partition"]][key["offset"]].append(
             (key["number"], offsets))
@@ -318,9 +319,17 @@ def check_blocks(shot):
 
 
 def _block_problems(doc, size, log):
-    events = doc["events"]
+    placed = [(place, event) for mine in doc["events"].values()
+              for place, event in mine.items()]
+    events = [event for _, event in placed]
     n = len(events)
     order = list(doc)
+
+    if doc.get("layout") != 1:
+        yield f"the layout is {doc.get('layout')}"
+
+    if [place for place, _ in placed] != [str(i) for i in range(n)]:
+        yield f"the events are not in their places: {placed}"[:1000]
 
     if order.index("events") < max(map(order.index, ("times", "kinds", "ends",
                                                      "users", "types"))):
@@ -354,7 +363,13 @@ def _block_problems(doc, size, log):
     if extent > SPANS.get(doc["span"], -1):
         yield f"a span of class {doc['span']} that is {extent} ms long"
 
-    users = [e["user_id"].encode() for e in events]
+    keys = [user.replace("%", "%25").replace(".", "%2E").replace("$", "%24")
+            for user in doc["users"]]
+    if list(doc["events"]) != keys:
+        yield "users are not those that have events, in order"
+        return
+    users = [user.encode() for user, mine in zip(
+        doc["users"], doc["events"].values()) for _ in mine]
     types = [t.encode() for t in doc["types"]]
     if [u.encode() for u in doc["users"]] != sorted(set(users)):
         yield "users are not the events' users in order"
@@ -372,7 +387,7 @@ def _block_problems(doc, size, log):
         yield "the column ends does not agree with the events"
 
     received = 0
-    for event, time, kind in zip(events, times, kinds):
+    for user, event, time, kind in zip(users, events, times, kinds):
         where = doc["_id"]["partition"], event["offset"]
         if where not in log:
             yield f"an event of offset {where}, which the log did not keep"
@@ -380,7 +395,8 @@ def _block_problems(doc, size, log):
         right, taken = log[where]
         received = max(received, taken)
         stored = {k: v for k, v in event.items() if k != "offset"}
-        stored |= {"event_type": doc["types"][kind], "timestamp": time}
+        stored |= {"user_id": user.decode(), "timestamp": time,
+                   "event_type": doc["types"][kind]}
         if not values.same(stored, right):
             yield f"offset {where} is {right!r}, stored {stored!r}"[:1000]
         for bad in _wide_integers(stored["metadata"]):

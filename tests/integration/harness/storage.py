@@ -5,6 +5,7 @@ writer would not make are as good, if the document allows them.
 """
 
 import datetime
+import re
 import struct
 
 import pymongo
@@ -61,7 +62,7 @@ def block(events, epoch, partition, first, number, earlier=False):
     """
     The block of at most 1,024 stored events: dicts with event_id, user_id,
     event_type, timestamp (ms), metadata and offset.  `earlier`: as earlier
-    versions made it, with the type and the time in each event as well.
+    versions made it, with a list of events that say everything themselves.
     """
 
     events = ordered(events)
@@ -83,6 +84,7 @@ def block(events, epoch, partition, first, number, earlier=False):
         "tmax": date(max(times)),
         "received": date(max(times)),
         "n": len(events),
+        **({} if earlier else {"layout": 1}),
         "types": types,
         "users": users,
         "times": Binary(struct.pack(f"<{len(times)}q", *times)),
@@ -93,12 +95,39 @@ def block(events, epoch, partition, first, number, earlier=False):
         "events": [{
             "event_id": e["event_id"],
             "user_id": e["user_id"],
-            **({"event_type": e["event_type"],
-                "timestamp": date(e["timestamp"])} if earlier else {}),
+            "event_type": e["event_type"],
+            "timestamp": date(e["timestamp"]),
             "metadata": e["metadata"],
             "offset": Int64(e["offset"]),
-        } for e in events],
+        } for e in events] if earlier else {
+            key_of(user): {str(i): {
+                "event_id": e["event_id"],
+                "metadata": e["metadata"],
+                "offset": Int64(e["offset"]),
+            } for i, e in enumerate(events) if e["user_id"] == user}
+            for user in users},
     }
+
+
+def key_of(user):
+    """Under which its events are in a block."""
+
+    return re.sub("[%.$]", lambda found: f"%{ord(found[0]):02X}", user)
+
+
+def rows_of(block):
+    """The events as they are stored, and their user, in order."""
+
+    if "layout" not in block:
+        return block["events"]
+
+    assert list(block["events"]) == [key_of(user) for user in block["users"]]
+    rows = [(int(place), {**event, "user_id": user})
+            for user, mine in zip(block["users"], block["events"].values())
+            for place, event in mine.items()]
+    assert [place for place, _ in rows] == list(range(block["n"]))
+
+    return [event for _, event in rows]
 
 
 def events_of(block):
@@ -108,18 +137,20 @@ def events_of(block):
     kinds = struct.unpack(f"<{block['n']}H", block["kinds"])
 
     return [dict(e, event_type=block["types"][kind], timestamp=time)
-            for e, kind, time in zip(block["events"], kinds, times,
+            for e, kind, time in zip(rows_of(block), kinds, times,
                                      strict=True)]
 
 
 def is_earlier(block):
     """Of which layout the block is; all of its events have to agree."""
 
-    (fields,) = {tuple(e) for e in block["events"]}
+    (fields,) = {tuple(e) for e in rows_of(block)}
 
-    if fields == ("event_id", "user_id", "metadata", "offset"):
+    if block.get("layout") == 1:
+        assert fields == ("event_id", "metadata", "offset", "user_id")
         return False
 
+    assert "layout" not in block
     assert fields == ("event_id", "user_id", "event_type", "timestamp",
                       "metadata", "offset")
     return True

@@ -3,7 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <common/layout.h>
+
 #include "fake_source.h"
+
+
+/* Rows of a user that come along with a header. */
+#define FAKE_FEW 3
 
 
 static void fake_cut(fake_t *fake, uint32_t *state, int32_t partition,
@@ -12,7 +18,12 @@ static int fake_span(int64_t width);
 static int fake_next(
     void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err);
 static void fake_walk(fake_t *fake, size_t course);
+static int fake_rows(void *ctx, mr_row_observer_t *observer,
+    void *observer_ctx, mr_error_t *err);
+static mr_str_t fake_user(void *ctx, uint32_t row);
 static int fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
+    mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
+static int fake_hand(fake_t *fake, const fake_event_t *event,
     mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
 static int fake_matches(const fake_t *fake, const fake_block_t *block,
     const mr_range_t *range, uint32_t *ret_first, uint32_t *ret_end);
@@ -98,6 +109,8 @@ fake_source(fake_t *fake, const mr_plan_t *plan)
     }
 
     source.next = fake_next;
+    source.rows = fake_rows;
+    source.user = fake_user;
     source.fetch = fake_fetch;
     source.ctx = fake;
 
@@ -206,6 +219,8 @@ fake_cut(fake_t *fake, uint32_t *state, int32_t partition, fake_event_t **list,
 
             block->n = (uint32_t) size;
             block->span = fake_span(block->tmax - block->tmin);
+            block->layout = test_random(state) % 2 ? MR_LAYOUT_USERS
+                                                   : MR_LAYOUT_LIST;
 
             qsort(block->events, size, sizeof(block->events[0]), fake_by_user);
 
@@ -272,8 +287,14 @@ fake_next(void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err)
         }
 
         fake->headers++;
+        fake->last = block;
         memset(ret_header, 0, sizeof(mr_header_t));
         ret_header->id = block->id;
+        ret_header->layout = block->layout;
+        ret_header->has_rows = fake->plan->user_id.data != NULL
+                               && fake->plan->n_types == 0
+                               && block->layout == MR_LAYOUT_USERS
+                               && end - first <= FAKE_FEW;
         ret_header->tmin = block->tmin;
         ret_header->tmax = block->tmax;
         ret_header->n = block->n;
@@ -295,12 +316,49 @@ fake_next(void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err)
 
 
 static int
+fake_rows(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
+    mr_error_t *err)
+{
+    fake_t *fake;
+    uint32_t row;
+    const fake_block_t *block;
+
+    fake = ctx;
+    block = fake->last;
+
+    for (row = 0; row < block->n; row++) {
+        if (mr_str_eq(test_str(block->events[row]->user_id),
+                fake->plan->user_id)
+            && fake_hand(
+                   fake, block->events[row], observer, observer_ctx, err)
+                   != 0)
+        {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+static mr_str_t
+fake_user(void *ctx, uint32_t row)
+{
+    const fake_t *fake;
+
+    fake = ctx;
+    ck_assert_uint_lt(row, fake->last->n);
+
+    return test_str(fake->last->events[row]->user_id);
+}
+
+
+static int
 fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
     mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err)
 {
     size_t i, k;
     fake_t *fake;
-    mr_row_t row;
     uint32_t row_number;
     const fake_block_t *block;
     const fake_event_t *event;
@@ -330,6 +388,16 @@ fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
         }
 
         ck_assert_uint_lt(refs[i].row, block->n);
+        ck_assert_int_eq(refs[i].layout, block->layout);
+
+        if (block->layout == MR_LAYOUT_USERS) {
+            ck_assert(mr_str_eq(refs[i].user,
+                test_str(block->events[refs[i].row]->user_id)));
+
+        } else {
+            ck_assert_ptr_null(refs[i].user.data);
+        }
+
         row_number = refs[i].row + (block->moved ? 1 : 0);
 
         if (row_number == block->n) {
@@ -337,19 +405,30 @@ fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
         }
 
         event = block->events[row_number];
-        fake->rows++;
 
-        row.key = fake_key(event);
-        row.data.data = (const char *) event;
-        row.data.len = sizeof(fake_event_t);
-        row.type = test_str(fake_kinds[event->kind]);
-
-        if (observer(observer_ctx, &row, err) != 0) {
+        if (fake_hand(fake, event, observer, observer_ctx, err) != 0) {
             return -1;
         }
     }
 
     return 0;
+}
+
+
+static int
+fake_hand(fake_t *fake, const fake_event_t *event, mr_row_observer_t *observer,
+    void *observer_ctx, mr_error_t *err)
+{
+    mr_row_t row;
+
+    fake->rows++;
+
+    row.key = fake_key(event);
+    row.data.data = (const char *) event;
+    row.data.len = sizeof(fake_event_t);
+    row.type = test_str(fake_kinds[event->kind]);
+
+    return observer(observer_ctx, &row, err);
 }
 
 

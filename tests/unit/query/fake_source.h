@@ -25,6 +25,7 @@ typedef struct {
 typedef struct {
     mr_block_id_t id;
     int span;
+    int layout;
     int gone;  /* passes its retention between header and rows */
     int moved; /* loses its first row between header and rows */
     int64_t tmin;
@@ -50,6 +51,7 @@ typedef struct {
     int begun[MR_COURSES];
     uint8_t wanted[FAKE_KINDS];
     int fail; /* calls until one fails; 0: never */
+    const fake_block_t *last; /* the header that came last */
     size_t headers;
     size_t rows;
 } fake_t;

@@ -127,7 +127,7 @@ check_fields(const bson_t *event)
     size_t i;
     bson_iter_t iter;
     static const char *const fields[] = {
-        "event_id", "user_id", "metadata", "offset"};
+        "event_id", "metadata", "offset"};
 
     ck_assert(bson_iter_init(&iter, event));
 
@@ -174,7 +174,7 @@ look(const bson_t *block, int32_t number)
     uint16_t kind, end;
     given_t *one;
     bson_t id, event;
-    bson_iter_t iter, child;
+    bson_iter_t iter, mine, child;
     const uint8_t *data, *times, *kinds, *ends;
     static const char *users[MR_BLOCK_EVENTS], *types[MR_BLOCK_EVENTS];
     static unsigned char used[MR_BLOCK_EVENTS];
@@ -202,36 +202,35 @@ look(const bson_t *block, int32_t number)
     kinds = column(block, "kinds", (uint32_t) n * 2);
     ends = column(block, "ends", (uint32_t) n_users * 2);
 
+    ck_assert_int_eq(integer(block, "layout"), 1);
     ck_assert(bson_iter_init_find(&iter, block, "events"));
-    ck_assert(BSON_ITER_HOLDS_ARRAY(&iter));
-    ck_assert(bson_iter_recurse(&iter, &child));
+    ck_assert(BSON_ITER_HOLDS_DOCUMENT(&iter));
+    ck_assert(bson_iter_recurse(&iter, &mine));
 
-    user = 0;
     last_time = INT64_MIN;
     last_offset = -1;
+    end = 0;
     memset(used, 0, sizeof(used));
 
-    for (i = 0; bson_iter_next(&child); i++) {
-        bson_iter_t field;
+    for (i = 0, user = 0; i < n; i++) {
+
+        if (i == end) {
+            ck_assert(bson_iter_next(&mine));
+            ck_assert_str_eq(bson_iter_key(&mine), users[user]);
+            ck_assert(BSON_ITER_HOLDS_DOCUMENT(&mine));
+            ck_assert(bson_iter_recurse(&mine, &child));
+            memcpy(&end, ends + 2 * user++, 2);
+            ck_assert_uint_gt(end, i);
+            last_time = INT64_MIN;
+        }
 
         (void) snprintf(key, sizeof(key), "%zu", i);
+        ck_assert(bson_iter_next(&child));
         ck_assert_str_eq(bson_iter_key(&child), key);
 
         bson_iter_document(&child, &len, &data);
         ck_assert(bson_init_static(&event, data, len));
         check_fields(&event);
-
-        memcpy(&end, ends + 2 * user, 2);
-
-        if (i == end) {
-            user++;
-            last_time = INT64_MIN;
-            memcpy(&end, ends + 2 * user, 2);
-            ck_assert_uint_gt(end, i);
-        }
-
-        ck_assert(bson_iter_init_find(&field, &event, "user_id"));
-        ck_assert_str_eq(bson_iter_utf8(&field, NULL), users[user]);
 
         offset = integer(&event, "offset");
         ck_assert_int_ge(offset, FIRST);
@@ -254,10 +253,14 @@ look(const bson_t *block, int32_t number)
         received = time + 7 > received ? time + 7 : received;
         last_time = time;
         last_offset = offset;
+
+        if (i + 1 == end) {
+            ck_assert(!bson_iter_next(&child));
+        }
     }
 
-    ck_assert_uint_eq(i, n);
-    ck_assert_uint_eq(user, n_users - 1);
+    ck_assert(!bson_iter_next(&mine));
+    ck_assert_uint_eq(user, n_users);
     ck_assert_uint_eq(end, n);
     ck_assert(n_types <= n && memchr(used, 0, n_types) == NULL);
 
@@ -420,7 +423,7 @@ START_TEST(frequent_users_stay_together)
         frequent = 0;
 
         for (k = 0; k < plan.blocks[i].n; k++) {
-            frequent += planned(i, k)->document[planned(i, k)->user] == 'f';
+            frequent += mr_entry_user(planned(i, k)).data[0] == 'f';
         }
 
         if (frequent == 0) {

@@ -1,0 +1,27 @@
+/*
+ * How the events of a block lie in it: docs/data-model.md, `blocks.layout`.
+ */
+#ifndef MILLRACE_LAYOUT_H
+#define MILLRACE_LAYOUT_H
+
+#include <millrace/str.h>
+
+
+/*
+ * Blocks of earlier versions have no such field: their events are a list, and
+ * each says its user itself.
+ */
+#define MR_LAYOUT_LIST 0
+#define MR_LAYOUT_USERS 1 /* { key of a user: { place in the block: event } } */
+
+/*
+ * Append a user's key: the user_id, where `.`, `$` and `%` are written as in
+ * URIs (RFC 3986, 2.1), since the first two mean something in a path of
+ * MongoDB's.  Returns -1 on out of memory.
+ */
+int mr_layout_key(mr_buf_t *buf, mr_str_t user);
+
+/* How much longer than the user_id its key can be. */
+#define MR_LAYOUT_KEY_GROWTH 3
+
+#endif /* MILLRACE_LAYOUT_H */

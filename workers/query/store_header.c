@@ -1,0 +1,345 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/layout.h"
+#include "store_session.h"
+
+
+/* A block as its header says it. */
+typedef struct {
+    int64_t n;
+    int64_t layout;
+    bson_iter_t users;
+    uint32_t ends_len; /* bytes, of each: */
+    uint32_t kinds_len;
+    uint32_t times_len;
+    const uint8_t *ends;
+    int has_users;
+    int has_mine;
+} mr_header_fields_t;
+
+
+static int mr_header_fields(mr_session_t *session, const bson_t *doc,
+    mr_header_fields_t *fields, mr_header_t *header);
+static int mr_header_field(mr_session_t *session, const bson_iter_t *iter,
+    mr_header_fields_t *fields, mr_header_t *header);
+static int mr_header_came(const bson_iter_t *iter, mr_header_fields_t *fields,
+    mr_header_t *header);
+static int mr_header_mine(mr_session_t *session, mr_header_t *header);
+static int mr_header_wanted(mr_session_t *session, const bson_iter_t *types);
+
+
+int
+mr_header_read(
+    mr_session_t *session, const bson_t *doc, mr_header_t *ret_header)
+{
+    mr_header_t header;
+    const mr_plan_t *plan;
+    mr_header_fields_t fields;
+
+    plan = session->plan;
+    memset(&header, 0, sizeof(header));
+    memset(&fields, 0, sizeof(fields));
+    fields.n = -1;
+
+    if (mr_header_fields(session, doc, &fields, &header) == -1
+        || fields.n < 1 || fields.n > UINT16_MAX
+        || fields.times_len != (uint64_t) fields.n * 8
+        || (plan->n_types > 0
+            && (fields.kinds_len != (uint64_t) fields.n * 2
+                || header.wanted == NULL)))
+    {
+        return -1;
+    }
+
+    header.n = (uint32_t) fields.n;
+    header.layout = (int) fields.layout;
+
+    if (header.end == 0) {
+        header.end = header.n;
+    }
+
+    session->doc = doc;
+    session->id = header.id;
+    session->users = fields.users;
+    session->ends = fields.ends;
+    session->n_users = fields.has_users ? fields.ends_len / 2 : 0;
+    session->next_user = 0;
+    session->user_end = 0;
+
+    if (plan->user_id.data != NULL && !fields.has_mine
+        && mr_header_mine(session, &header) == -1)
+    {
+        return -1;
+    }
+
+    session->headers++;
+    session->rows += header.n;
+    *ret_header = header;
+
+    return 0;
+}
+
+
+mr_str_t
+mr_header_user(void *ctx, uint32_t row)
+{
+    uint16_t end;
+    mr_session_t *session;
+
+    session = ctx;
+
+    while (session->user_end <= row) {
+
+        if (session->next_user == session->n_users
+            || !bson_iter_next(&session->users)) {
+            return (mr_str_t){NULL, 0};
+        }
+
+        memcpy(&end, session->ends + (size_t) session->next_user++ * 2, 2);
+        session->user_end = BSON_UINT16_FROM_LE(end);
+
+        if (mr_bson_text(&session->users, &session->user) == -1) {
+            return (mr_str_t){NULL, 0};
+        }
+    }
+
+    return session->user;
+}
+
+
+int
+mr_header_rows(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
+    mr_error_t *err)
+{
+    int rc;
+    mr_row_t row;
+    bson_iter_t mine;
+    mr_events_t events;
+    mr_session_t *session;
+
+    session = ctx;
+
+    if (!bson_iter_init_find(&mine, session->doc, MR_ROWS_MINE)) {
+        return mr_session_damaged(err);
+    }
+
+    if (mr_events_open_user(
+            &events, session->doc, &mine, &session->types, err)
+        == -1)
+    {
+        return -1;
+    }
+
+    while ((rc = mr_events_next(&events)) == 1) {
+
+        if (mr_events_row(&events, &session->id, session->plan->user_id, &row)
+            == -1) {
+            return mr_session_damaged(err);
+        }
+
+        if (observer(observer_ctx, &row, err) != 0) {
+            return -1;
+        }
+    }
+
+    return rc == 0 ? 0 : mr_session_damaged(err);
+}
+
+
+static int
+mr_header_fields(mr_session_t *session, const bson_t *doc,
+    mr_header_fields_t *fields, mr_header_t *header)
+{
+    bson_iter_t iter;
+
+    if (!bson_iter_init(&iter, doc)) {
+        return -1;
+    }
+
+    while (bson_iter_next(&iter)) {
+        if (mr_header_field(session, &iter, fields, header) == -1) {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+mr_header_field(mr_session_t *session, const bson_iter_t *iter,
+    mr_header_fields_t *fields, mr_header_t *header)
+{
+    const char *key;
+    bson_subtype_t subtype;
+
+    key = bson_iter_key(iter);
+
+    if (strcmp(key, "_id") == 0) {
+        return mr_session_block_id(iter, &header->id);
+    }
+
+    if (strcmp(key, "tmin") == 0) {
+        return mr_bson_date(iter, &header->tmin);
+    }
+
+    if (strcmp(key, "tmax") == 0) {
+        return mr_bson_date(iter, &header->tmax);
+    }
+
+    if (strcmp(key, "n") == 0) {
+        return mr_bson_int64(iter, &fields->n);
+    }
+
+    if (strcmp(key, "layout") == 0) {
+        return mr_bson_int64(iter, &fields->layout);
+    }
+
+    if (strcmp(key, "users") == 0) {
+        fields->has_users = BSON_ITER_HOLDS_ARRAY(iter)
+                            && bson_iter_recurse(iter, &fields->users);
+        return 0;
+    }
+
+    if (strcmp(key, MR_ROWS_MINE) == 0) {
+        return mr_header_came(iter, fields, header);
+    }
+
+    if (strcmp(key, "types") == 0 && session->plan->n_types > 0) {
+        if (mr_header_wanted(session, iter) == -1) {
+            return -1;
+        }
+
+        header->wanted = session->wanted;
+        header->n_kinds = session->n_wanted;
+        return 0;
+    }
+
+    if (!BSON_ITER_HOLDS_BINARY(iter)) {
+        return 0;
+    }
+
+    if (strcmp(key, "times") == 0) {
+        bson_iter_binary(iter, &subtype, &fields->times_len, &header->times);
+
+    } else if (strcmp(key, "kinds") == 0 && session->plan->n_types > 0) {
+        bson_iter_binary(iter, &subtype, &fields->kinds_len, &header->kinds);
+
+    } else if (strcmp(key, "ends") == 0) {
+        bson_iter_binary(iter, &subtype, &fields->ends_len, &fields->ends);
+    }
+
+    return 0;
+}
+
+
+/* The rows of the plan's user, or which they are: store_blocks.c. */
+static int
+mr_header_came(const bson_iter_t *iter, mr_header_fields_t *fields,
+    mr_header_t *header)
+{
+    int64_t first, n;
+    bson_iter_t mine, field;
+
+    fields->has_mine = 1;
+
+    if (!BSON_ITER_HOLDS_DOCUMENT(iter) || !bson_iter_recurse(iter, &mine)) {
+        return -1;
+    }
+
+    field = mine;
+
+    if (!bson_iter_find(&field, "n")) {
+        header->has_rows = 1;
+        return 0;
+    }
+
+    if (mr_bson_int64(&field, &n) == -1 || !bson_iter_find(&mine, "first")
+        || !BSON_ITER_HOLDS_UTF8(&mine))
+    {
+        return -1;
+    }
+
+    first = bson_ascii_strtoll(bson_iter_utf8(&mine, NULL), NULL, 10);
+
+    if (first < 0 || n < 1 || first + n > UINT16_MAX) {
+        return -1;
+    }
+
+    header->first = (uint32_t) first;
+    header->end = (uint32_t) (first + n);
+
+    return 0;
+}
+
+
+/* Which rows are the plan's user's, by the columns. */
+static int
+mr_header_mine(mr_session_t *session, mr_header_t *header)
+{
+    mr_str_t user;
+    uint32_t first;
+
+    for (first = 0;; first = session->user_end) {
+        user = mr_header_user(session, first);
+
+        if (user.data == NULL) {
+            return -1;
+        }
+
+        if (mr_str_eq(user, session->plan->user_id)) {
+            header->first = first;
+            header->end = session->user_end;
+            return 0;
+        }
+    }
+}
+
+
+/* Which of the block's types the plan asks for, both in bytewise order. */
+static int
+mr_header_wanted(mr_session_t *session, const bson_iter_t *types)
+{
+    size_t i, n, cap;
+    uint8_t *wanted;
+    mr_str_t type;
+    bson_iter_t child;
+    const mr_plan_t *plan;
+
+    plan = session->plan;
+    cap = UINT16_MAX + 1;
+
+    if (session->wanted == NULL) {
+        session->wanted = malloc(cap);
+
+        if (session->wanted == NULL) {
+            return -1;
+        }
+    }
+
+    wanted = session->wanted;
+
+    if (!BSON_ITER_HOLDS_ARRAY(types) || !bson_iter_recurse(types, &child)) {
+        return -1;
+    }
+
+    i = 0;
+
+    for (n = 0; bson_iter_next(&child); n++) {
+
+        if (n == cap || mr_bson_text(&child, &type) == -1) {
+            return -1;
+        }
+
+        while (i < plan->n_types && mr_str_cmp(plan->types[i], type) < 0) {
+            i++;
+        }
+
+        wanted[n] = i < plan->n_types && mr_str_eq(plan->types[i], type);
+    }
+
+    session->n_wanted = n;
+
+    return 0;
+}
