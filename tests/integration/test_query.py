@@ -456,7 +456,7 @@ def test_a_long_walk_takes_few_rounds(stored, daemon, client):
     profiled(daemon.database, client, user_id="u0", limit=1000)
     more = [op["nreturned"] for op in daemon.database.system.profile.find(
         {"op": "getmore", "command.collection": "blocks"})]
-    assert more[0] == 32 < sum(more) and len(more) <= 3, more
+    assert sum(more) > 32 and len(more) == 1, more
 
 
 # GET /stats.

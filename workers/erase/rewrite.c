@@ -152,8 +152,8 @@ rewrite_read(rewrite_t *work, const bson_t *source)
 
     for (field = 0; bson_iter_next(&iter); field++) {
 
-        if (field == LAYOUT
-            && strcmp(bson_iter_key(&iter), names[LAYOUT]) != 0) {
+        if (field == LAYOUT && strcmp(bson_iter_key(&iter), names[LAYOUT]) != 0)
+        {
             field++;
         }
 
@@ -515,8 +515,7 @@ rewrite_moved(const rewrite_t *work, uint32_t user, const bson_iter_t *source,
     /* The columns have to say the same. */
     if (*row != rewrite_get(work->ends.data + user * END_SIZE, END_SIZE)
         || (user != work->user
-            && !bson_append_document(
-                events, bson_iter_key(source), -1, &mine)))
+            && !bson_append_document(events, bson_iter_key(source), -1, &mine)))
     {
         rc = -1;
     }

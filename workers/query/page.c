@@ -38,10 +38,10 @@ typedef struct {
     const mr_plan_t *plan;
     const mr_source_t *source;
     const mr_budget_t *budget;
-    size_t need;              /* rows that end the page */
-    int capped;               /* need was lowered by budget->bytes */
-    int64_t first;            /* no rank is less */
-    int64_t last;             /* nor greater */
+    size_t need;                /* rows that end the page */
+    int capped;                 /* need was lowered by budget->bytes */
+    int64_t first;              /* no rank is less */
+    int64_t last;               /* nor greater */
     int64_t bounds[MR_COURSES]; /* least rank still unread, of each */
     int ended[MR_COURSES];
     size_t added; /* candidates since they were pruned */

@@ -277,8 +277,7 @@ mr_blocks_event(const mr_ask_t *ask, bson_t *filter)
         BCON_DOCUMENT(events), "in", "{", "$in", "[", BCON_DOCUMENT(name), "{",
         "$map", "{", "input", "{", "$objectToArray", "{", "$ifNull", "[",
         BCON_UTF8("$$mine"), "{", "}", "]", "}", "}", "in",
-        BCON_UTF8("$$this.v.event_id"), "}", "}", "]", "}", "}", "}", "}",
-        "]");
+        BCON_UTF8("$$this.v.event_id"), "}", "}", "]", "}", "}", "}", "}", "]");
 
     bson_destroy(match);
     bson_destroy(name);

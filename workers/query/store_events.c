@@ -14,8 +14,8 @@ static int mr_events_key(const bson_iter_t *event, mr_row_t *row);
 
 
 int
-mr_events_open(mr_events_t *events, const bson_t *doc,
-    const bson_iter_t *field, mr_types_list_t *types, mr_error_t *err)
+mr_events_open(mr_events_t *events, const bson_t *doc, const bson_iter_t *field,
+    mr_types_list_t *types, mr_error_t *err)
 {
     memset(events, 0, sizeof(mr_events_t));
 
@@ -94,8 +94,8 @@ mr_events_next(mr_events_t *events)
 
 
 int
-mr_events_row(const mr_events_t *events, const mr_block_id_t *id,
-    mr_str_t user, mr_row_t *row)
+mr_events_row(const mr_events_t *events, const mr_block_id_t *id, mr_str_t user,
+    mr_row_t *row)
 {
     uint32_t len;
     const uint8_t *data;
@@ -120,8 +120,8 @@ mr_events_row(const mr_events_t *events, const mr_block_id_t *id,
 
 
 static int
-mr_events_fields(mr_events_t *events, const bson_t *doc,
-    mr_types_list_t *types, mr_error_t *err)
+mr_events_fields(mr_events_t *events, const bson_t *doc, mr_types_list_t *types,
+    mr_error_t *err)
 {
     uint32_t times, kinds;
     bson_iter_t iter;
@@ -251,7 +251,7 @@ mr_events_key(const bson_iter_t *event, mr_row_t *row)
     }
 
     for (found = row->key.user_id.data != NULL; bson_iter_next(&field);
-         /* void */)
+        /* void */)
     {
         key = bson_iter_key(&field);
 

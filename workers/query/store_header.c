@@ -23,8 +23,8 @@ static int mr_header_fields(mr_session_t *session, const bson_t *doc,
     mr_header_fields_t *fields, mr_header_t *header);
 static int mr_header_field(mr_session_t *session, const bson_iter_t *iter,
     mr_header_fields_t *fields, mr_header_t *header);
-static int mr_header_came(const bson_iter_t *iter, mr_header_fields_t *fields,
-    mr_header_t *header);
+static int mr_header_came(
+    const bson_iter_t *iter, mr_header_fields_t *fields, mr_header_t *header);
 static int mr_header_mine(mr_session_t *session, mr_header_t *header);
 static int mr_header_wanted(mr_session_t *session, const bson_iter_t *types);
 
@@ -42,9 +42,8 @@ mr_header_read(
     memset(&fields, 0, sizeof(fields));
     fields.n = -1;
 
-    if (mr_header_fields(session, doc, &fields, &header) == -1
-        || fields.n < 1 || fields.n > UINT16_MAX
-        || fields.times_len != (uint64_t) fields.n * 8
+    if (mr_header_fields(session, doc, &fields, &header) == -1 || fields.n < 1
+        || fields.n > UINT16_MAX || fields.times_len != (uint64_t) fields.n * 8
         || (plan->n_types > 0
             && (fields.kinds_len != (uint64_t) fields.n * 2
                 || header.wanted == NULL)))
@@ -109,8 +108,8 @@ mr_header_user(void *ctx, uint32_t row)
 
 
 int
-mr_header_rows(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
-    mr_error_t *err)
+mr_header_rows(
+    void *ctx, mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err)
 {
     int rc;
     mr_row_t row;
@@ -124,8 +123,7 @@ mr_header_rows(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
         return mr_session_damaged(err);
     }
 
-    if (mr_events_open_user(
-            &events, session->doc, &mine, &session->types, err)
+    if (mr_events_open_user(&events, session->doc, &mine, &session->types, err)
         == -1)
     {
         return -1;
@@ -236,8 +234,8 @@ mr_header_field(mr_session_t *session, const bson_iter_t *iter,
 
 /* The rows of the plan's user, or which they are: store_blocks.c. */
 static int
-mr_header_came(const bson_iter_t *iter, mr_header_fields_t *fields,
-    mr_header_t *header)
+mr_header_came(
+    const bson_iter_t *iter, mr_header_fields_t *fields, mr_header_t *header)
 {
     int64_t first, n;
     bson_iter_t mine, field;

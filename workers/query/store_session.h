@@ -80,7 +80,7 @@ struct mr_session_s {
 
     /* The reading of blocks (store_blocks.c). */
     const mr_plan_t *plan;
-    int apart;  /* walks begin when they are come to, on one connection */
+    int apart; /* walks begin when they are come to, on one connection */
     mongoc_collection_t *blocks;
     mr_walk_t walks[MR_COURSES];
     uint8_t *wanted;
@@ -97,8 +97,8 @@ struct mr_session_s {
     mr_str_t user;
     mr_types_list_t types;
 
-    size_t headers;     /* read so far, and */
-    size_t rows;        /* the rows of these blocks */
+    size_t headers; /* read so far, and */
+    size_t rows;    /* the rows of these blocks */
 };
 
 
@@ -140,8 +140,7 @@ int mr_session_damaged(mr_error_t *err);
  * The next block of a walk (store_walk.c): 1 with *ret_doc set, which is valid
  * until the next call, 0 at the end, or -1.
  */
-int mr_walk_next(
-    mr_session_t *session, size_t course, const bson_t **ret_doc,
+int mr_walk_next(mr_session_t *session, size_t course, const bson_t **ret_doc,
     mr_error_t *err);
 
 /* Has it cursors that MongoDB has to be told of when it ends? */
@@ -158,8 +157,8 @@ int mr_header_rows(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
     mr_error_t *err);
 
 /* Make a stretch's cursor, with `asked` as its batch (store_blocks.c). */
-int mr_blocks_find(mr_session_t *session, size_t course,
-    mr_stretch_t *stretch, mr_error_t *err);
+int mr_blocks_find(mr_session_t *session, size_t course, mr_stretch_t *stretch,
+    mr_error_t *err);
 
 /* mr_source_t's fetch() of a session (store_fetch.c). */
 int mr_session_fetch(void *ctx, const mr_ref_t *refs, size_t n,

@@ -9,14 +9,14 @@
 
 /*
  * Headers of a first batch; each further one has twice as many as all before
- * it.  A
- * user's newest events mostly lie in a few blocks.  A page without a user
- * needs all blocks that a moment lies within: of a backlog from eight
- * partitions some 110, about evenly in the stretches of a walk, and in the
- * last of them a few more.  Ten headers that are not needed cost a round.
+ * it.  A user's newest events mostly lie in a few blocks.  A page without a
+ * user needs all blocks that a moment lies within: of a backlog from eight
+ * partitions some 60, about ten in each stretch of a walk but the last, which
+ * has the rest and a few more.  Earlier versions had 110.  Ten headers that
+ * are not needed cost a round.
  */
 #define MR_BATCH_FIRST 128
-#define MR_BATCH_USER 16
+#define MR_BATCH_USER 32
 #define MR_BATCH_LAST 48
 #define MR_BATCH_MAX 512
 
@@ -48,8 +48,8 @@ static int mr_stretch_next(
 
 
 int
-mr_walk_next(
-    mr_session_t *session, size_t course, const bson_t **ret_doc, mr_error_t *err)
+mr_walk_next(mr_session_t *session, size_t course, const bson_t **ret_doc,
+    mr_error_t *err)
 {
     int rc;
     mr_walk_t *walk;
@@ -320,7 +320,8 @@ mr_walk_begin(void *ctx, size_t number)
     stretch->begun = 1;
     stretch->err = (mr_error_t) MR_ERROR_INIT;
 
-    if (mr_blocks_find(all->session, all->courses[number], stretch, &stretch->err)
+    if (mr_blocks_find(
+            all->session, all->courses[number], stretch, &stretch->err)
         == -1)
     {
         return;
@@ -358,7 +359,7 @@ mr_stretch_next(mr_stretch_t *stretch, const bson_t **ret_doc, mr_error_t *err)
     /* The size counts from the next getMore on. */
     if (stretch->left == 0) {
         batch = 2 * stretch->asked < MR_BATCH_MAX ? 2 * stretch->asked
-                                                   : MR_BATCH_MAX;
+                                                  : MR_BATCH_MAX;
         mongoc_cursor_set_batch_size(stretch->cursor, batch);
         stretch->left = batch;
         stretch->asked += batch;

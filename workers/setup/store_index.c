@@ -5,7 +5,7 @@
 
 
 #define MR_INDEX_TTL "received"
-#define MR_INDEX_WIDE                                                         \
+#define MR_INDEX_WIDE                                                          \
     "{\"partialFilterExpression\": {\"span\": {\"$gte\": 2, \"$lte\": 4}}}"
 #define MR_MONGO_INDEX_CONFLICT 85 /* IndexOptionsConflict */
 
@@ -50,8 +50,7 @@ static const mr_index_t mr_indexes[] = {
 
     /* The classes of a day and more, in which few blocks are. */
     {MR_MONGO_BLOCKS, "users_span_tmin_tmax",
-        "{\"users\": 1, \"span\": 1, \"tmin\": 1, \"tmax\": 1}",
-        MR_INDEX_WIDE},
+        "{\"users\": 1, \"span\": 1, \"tmin\": 1, \"tmax\": 1}", MR_INDEX_WIDE},
 
     {MR_MONGO_PARTIALS, "partition_flush",
         "{\"_id.partition\": 1, \"flush\": 1}", "{}"},
@@ -75,9 +74,8 @@ static const mr_index_t mr_indexes[] = {
 
 
 /* Of the blocks, by earlier versions, whose query daemons may still run. */
-static const char *const mr_indexes_earlier[] = {
-    "types_span_tmax", "span_tmax", "users_span_tmin", "types_span_tmin",
-    "span_tmin", NULL};
+static const char *const mr_indexes_earlier[] = {"types_span_tmax", "span_tmax",
+    "users_span_tmin", "types_span_tmin", "span_tmin", NULL};
 
 
 int

@@ -38,8 +38,7 @@ static int block_strings(
 static int block_columns(
     mr_buf_t *buf, const block_input_t *in, const block_summary_t *summary);
 static int block_events(mr_buf_t *buf, const block_input_t *in);
-static int block_users(
-    mr_buf_t *buf, const block_input_t *in, mr_buf_t *key);
+static int block_users(mr_buf_t *buf, const block_input_t *in, mr_buf_t *key);
 
 
 static inline const mr_entry_t *

@@ -25,11 +25,9 @@
  */
 #define MR_BLOCK_SECTION 4096
 #define MR_BLOCK_FREQUENT 4
-#ifndef MR_BLOCK_SLICE
 #define MR_BLOCK_SLICE 512
-#endif
 #define MR_BLOCK_FEW 256
-#define MR_BLOCK_EVENTS 1024
+#define MR_BLOCK_EVENTS 1024 /* at most, in any version */
 #define MR_BLOCK_BYTES (4 * 1024 * 1024)
 
 

@@ -103,7 +103,8 @@ mr_flush_event(mr_flush_t *flush, const mr_event_t *event, int64_t offset,
     length = flush->scratch.len;
 
     if (mr_buf_append(&flush->scratch, event->user_id.data, event->user_id.len)
-        != 0) {
+        != 0)
+    {
         return -1;
     }
 

@@ -42,15 +42,14 @@ struct mr_section_s {
 
 static int plan_reserve(mr_plan_t *plan, size_t n);
 static int plan_sections(mr_plan_t *plan, const mr_entry_t *entries, size_t n);
-static int plan_sections_number(mr_plan_t *plan, uint32_t *by_time, size_t n,
-    uint32_t groups);
+static int plan_sections_number(
+    mr_plan_t *plan, uint32_t *by_time, size_t n, uint32_t groups);
 static int plan_time_cmp(const void *one, const void *two);
 static void plan_sort(mr_plan_t *plan, const mr_entry_t *entries, size_t n);
 static size_t plan_common_prefix(const mr_entry_t *entries, size_t n);
 static uint64_t plan_prefix(mr_str_t user, size_t skip);
 static int plan_key_cmp(const void *one, const void *two, void *ctx);
-static void plan_frequent(
-    mr_plan_t *plan, const mr_entry_t *entries, size_t n);
+static void plan_frequent(mr_plan_t *plan, const mr_entry_t *entries, size_t n);
 static uint32_t plan_parts(mr_plan_t *plan);
 static int plan_slice(mr_plan_t *plan, size_t n, uint32_t parts);
 static int plan_divide(mr_plan_t *plan, const mr_entry_t *entries,
@@ -90,8 +89,7 @@ mr_plan_make(
     for (i = 1; i <= n; i++) {
 
         if (i < n
-            && plan->parts[plan->order[i]] == plan->parts[plan->order[first]])
-        {
+            && plan->parts[plan->order[i]] == plan->parts[plan->order[first]]) {
             continue;
         }
 
@@ -236,8 +234,7 @@ plan_sections_number(
     }
 
     plan->n_sections = first[groups];
-    sections =
-        realloc(plan->sections, plan->n_sections * sizeof(mr_section_t));
+    sections = realloc(plan->sections, plan->n_sections * sizeof(mr_section_t));
 
     if (sections == NULL) {
         free(first);

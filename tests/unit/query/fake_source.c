@@ -18,8 +18,8 @@ static int fake_span(int64_t width);
 static int fake_next(
     void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err);
 static void fake_walk(fake_t *fake, size_t course);
-static int fake_rows(void *ctx, mr_row_observer_t *observer,
-    void *observer_ctx, mr_error_t *err);
+static int fake_rows(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
+    mr_error_t *err);
 static mr_str_t fake_user(void *ctx, uint32_t row);
 static int fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
     mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
@@ -219,8 +219,8 @@ fake_cut(fake_t *fake, uint32_t *state, int32_t partition, fake_event_t **list,
 
             block->n = (uint32_t) size;
             block->span = fake_span(block->tmax - block->tmin);
-            block->layout = test_random(state) % 2 ? MR_LAYOUT_USERS
-                                                   : MR_LAYOUT_LIST;
+            block->layout =
+                test_random(state) % 2 ? MR_LAYOUT_USERS : MR_LAYOUT_LIST;
 
             qsort(block->events, size, sizeof(block->events[0]), fake_by_user);
 
@@ -291,10 +291,9 @@ fake_next(void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err)
         memset(ret_header, 0, sizeof(mr_header_t));
         ret_header->id = block->id;
         ret_header->layout = block->layout;
-        ret_header->has_rows = fake->plan->user_id.data != NULL
-                               && fake->plan->n_types == 0
-                               && block->layout == MR_LAYOUT_USERS
-                               && end - first <= FAKE_FEW;
+        ret_header->has_rows =
+            fake->plan->user_id.data != NULL && fake->plan->n_types == 0
+            && block->layout == MR_LAYOUT_USERS && end - first <= FAKE_FEW;
         ret_header->tmin = block->tmin;
         ret_header->tmax = block->tmax;
         ret_header->n = block->n;
@@ -316,8 +315,8 @@ fake_next(void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err)
 
 
 static int
-fake_rows(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
-    mr_error_t *err)
+fake_rows(
+    void *ctx, mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err)
 {
     fake_t *fake;
     uint32_t row;
@@ -327,10 +326,9 @@ fake_rows(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
     block = fake->last;
 
     for (row = 0; row < block->n; row++) {
-        if (mr_str_eq(test_str(block->events[row]->user_id),
-                fake->plan->user_id)
-            && fake_hand(
-                   fake, block->events[row], observer, observer_ctx, err)
+        if (mr_str_eq(
+                test_str(block->events[row]->user_id), fake->plan->user_id)
+            && fake_hand(fake, block->events[row], observer, observer_ctx, err)
                    != 0)
         {
             return -1;
@@ -391,8 +389,8 @@ fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
         ck_assert_int_eq(refs[i].layout, block->layout);
 
         if (block->layout == MR_LAYOUT_USERS) {
-            ck_assert(mr_str_eq(refs[i].user,
-                test_str(block->events[refs[i].row]->user_id)));
+            ck_assert(mr_str_eq(
+                refs[i].user, test_str(block->events[refs[i].row]->user_id)));
 
         } else {
             ck_assert_ptr_null(refs[i].user.data);

@@ -50,7 +50,7 @@ typedef struct {
     size_t seen[MR_COURSES];   /* given so far */
     int begun[MR_COURSES];
     uint8_t wanted[FAKE_KINDS];
-    int fail; /* calls until one fails; 0: never */
+    int fail;                 /* calls until one fails; 0: never */
     const fake_block_t *last; /* the header that came last */
     size_t headers;
     size_t rows;

@@ -126,8 +126,7 @@ check_fields(const bson_t *event)
 {
     size_t i;
     bson_iter_t iter;
-    static const char *const fields[] = {
-        "event_id", "metadata", "offset"};
+    static const char *const fields[] = {"event_id", "metadata", "offset"};
 
     ck_assert(bson_iter_init(&iter, event));
 
