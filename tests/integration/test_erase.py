@@ -116,6 +116,7 @@ def test_only_that_user_is_gone(rig, earlier):
     made = events(6000, users=40)
     made += [event(f"a{i}", "alone" + "x" * 200, "rare", **{"": i, "$a.b": -0.0})
              for i in range(3)]
+    made += [event(f"d{i}", "a.$b%") for i in range(7)]
     rig.start()
     rig.produce(made)
     rig.settle()
@@ -130,9 +131,8 @@ def test_only_that_user_is_gone(rig, earlier):
 
     erased = 0
     users = sorted(rig.database.blocks.distinct("users"), key=str.encode)
-    assert users[:2] == ["alone" + "x" * 200, "only-one-in-its-block"]
-    for user in (users[0], users[1], users[-1], users[len(users) // 2],
-                 users[2]):
+    assert users[:3] == ["a.$b%", "alone" + "x" * 200, "only-one-in-its-block"]
+    for user in (*users[:3], users[-1], users[len(users) // 2], users[3]):
         before, rest = blocks(rig), others(rig)
         expected, n, changed = without(before, user)
         assert n > 0
@@ -232,12 +232,32 @@ def test_while_events_come_in(rig):
     assert rig.database.blocks.count_documents({"users": "u3"}) == 0
 
 
-def test_a_damaged_block_is_left_alone(rig):
-    rig.start()
-    rig.produce([event("1", "a"), event("2", "b")])
-    rig.settle()
-    rig.stop()
-    rig.database.blocks.update_many({}, {"$set": {"extra": 1}})
+DAMAGES = {
+    "a field too many": lambda block: block.update(extra=1),
+    "no columns": lambda block: block.pop("ends"),
+    "another layout": lambda block: block.update(layout=2),
+    "a list": lambda block: block.update(events=[]),
+    "no layout": lambda block: block.pop("layout"),
+    "a user less": lambda block: block["events"].pop("c"),
+    "a user too many": lambda block: block["events"].update(d={}),
+    "no events of a user": lambda block: block["events"].update(b={}),
+    "an event less": lambda block: block["events"]["c"].popitem(),
+    "another place": lambda block: block["events"]["c"].update(
+        {"9": block["events"]["c"].pop("3")}),
+    "another's event": lambda block: block["events"].update(
+        b={**block["events"]["b"], **block["events"]["c"]}, c={}),
+    "users that are none": lambda block: block.update(users=["a", 2, 3]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_block_is_left_alone(rig, damage):
+    block = storage.block([
+        {"event_id": str(i), "user_id": user, "event_type": "t",
+         "timestamp": 1_760_000_000_000 + i, "metadata": {}, "offset": i}
+        for i, user in enumerate("abcc")], 1, 0, 0, 0)
+    DAMAGES[damage](block)
+    rig.database.blocks.insert_one(block)
     before = blocks(rig)
     status, said = rig.run("--user", "a", binary="millrace-erase")
     assert status == 1

@@ -21,7 +21,10 @@
  */
 int mr_layout_key(mr_buf_t *buf, mr_str_t user);
 
-/* How much longer than the user_id its key can be. */
+/* Is it the user's key? */
+int mr_layout_is_key(mr_str_t key, mr_str_t user);
+
+/* A key is at most so many times as long as its user_id. */
 #define MR_LAYOUT_KEY_GROWTH 3
 
 #endif /* MILLRACE_LAYOUT_H */

@@ -6,8 +6,11 @@
 #include "candidates.h"
 
 
-/* Bytes of users beyond which those of forgotten candidates are dropped. */
-#define MR_CANDIDATES_USERS (1024 * 1024)
+/*
+ * Bytes of users beyond which those of forgotten candidates are dropped for
+ * the first time, and again whenever there are twice as many as were left.
+ */
+#define MR_CANDIDATES_USERS (4 * 1024)
 
 
 static int mr_candidates_push(
@@ -34,6 +37,7 @@ mr_candidates_init(mr_candidates_t *candidates, const mr_plan_t *plan,
 
     candidates->plan = plan;
     candidates->source = source;
+    candidates->enough = MR_CANDIDATES_USERS;
     candidates->first = first;
     candidates->last = last;
     candidates->limit = last;
@@ -185,7 +189,7 @@ mr_candidates_prune(mr_candidates_t *candidates, const mr_row_t *rows,
 
     candidates->n = kept;
 
-    if (candidates->users.len > MR_CANDIDATES_USERS
+    if (candidates->users.len > candidates->enough
         && mr_candidates_pack(candidates) == -1)
     {
         return mr_candidates_memory(err);
@@ -367,11 +371,13 @@ mr_candidates_pack(mr_candidates_t *candidates)
     size_t i;
     mr_str_t user;
     mr_buf_t old;
+    uint32_t last;
     mr_candidates_t view;
     mr_candidate_t *candidate;
 
     old = candidates->users;
     view = *candidates;
+    last = UINT32_MAX;
     candidates->users = (mr_buf_t) MR_BUF_INIT;
 
     for (i = 0; i < candidates->n; i++) {
@@ -381,17 +387,25 @@ mr_candidates_pack(mr_candidates_t *candidates)
             continue;
         }
 
-        user = mr_candidates_user_of(&view, candidate);
+        /* Those that shared it still do. */
+        if (candidate->user != last) {
+            last = candidate->user;
+            user = mr_candidates_user_of(&view, candidate);
 
-        if (mr_candidates_user(candidates, user) == -1) {
-            mr_buf_free(&old);
-            return -1;
+            if (mr_candidates_user(candidates, user) == -1) {
+                mr_buf_free(&old);
+                return -1;
+            }
         }
 
         candidate->user = candidates->user;
     }
 
     mr_buf_free(&old);
+
+    candidates->enough = candidates->users.len > MR_CANDIDATES_USERS / 2
+                             ? 2 * candidates->users.len
+                             : MR_CANDIDATES_USERS;
 
     return 0;
 }

@@ -45,6 +45,7 @@ typedef struct {
     mr_buf_t users; /* each a length of 16 bits and its bytes; only where the
                      * plan has no user */
     uint32_t user;  /* where the last one begins */
+    size_t enough;  /* bytes of them at which they are looked through */
     int64_t *ranks; /* scratch of prune() */
     size_t cap_ranks;
 } mr_candidates_t;

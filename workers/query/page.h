@@ -1,16 +1,14 @@
 /*
- * One page of GET /events: a walk over the classes of blocks that reads as
- * few headers, and then as few rows, as it can.
+ * One page of GET /events: a walk over the blocks, by the courses of its plan,
+ * that reads as few headers, and then as few rows, as it can.
  *
- * Each class is walked by tmax in the page's order.  Descending, what is
- * left of a class can hold nothing newer than the tmax read last; ascending,
- * nothing older than the tmax read last less the width of the class.  The
- * widest class has no such width and is walked by tmin when ascending: then
- * nothing is left that is older than the tmin read last.  (Descending, a
- * source may as well give all classes as one walk.)  The
- * best of these bounds over all classes is the frontier: an event strictly
+ * Descending, a course goes by tmax, and what is left of it can hold nothing
+ * newer than the tmax read last.  Ascending, it goes by tmin, and nothing is
+ * left that is older than the tmin read last; or by tmax, and then nothing
+ * that is older than the tmax read last less the width of its widest class.
+ * The best of these bounds over all courses is the frontier: an event strictly
  * before it, in the page's order, is certain to have nothing ahead of it
- * that is still unread.  The class that holds the frontier back is read
+ * that is still unread.  The course that holds the frontier back is read
  * next, and reading ends as soon as the frontier is strictly past the last
  * event that the page needs.  "Strictly" settles ties: all events of one
  * millisecond are known before the first of them is given out.
@@ -21,8 +19,9 @@
  * inserted meanwhile may be seen or not.  The next page goes on after a
  * complete key, so neither can make it repeat or skip an older event.
  *
- * Memory is bounded: a candidate for a row costs 16 bytes, and when there are
- * many they are turned into rows, of which only the page's best are kept.
+ * Memory is bounded: a candidate for a row costs 24 bytes and at most the name
+ * of its user, and when there are many they are turned into rows, of which only
+ * the page's best are kept.
  */
 #ifndef MILLRACE_QUERY_PAGE_H
 #define MILLRACE_QUERY_PAGE_H

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/layout.h"
 #include "store_session.h"
 
 
@@ -90,6 +91,22 @@ mr_events_next(mr_events_t *events)
     }
 
     return mr_events_place(events);
+}
+
+
+int
+mr_events_is_of(const mr_events_t *events, mr_str_t user)
+{
+    mr_str_t key;
+
+    if (events->kind != MR_EVENTS_USERS) {
+        return 1;
+    }
+
+    key.data = bson_iter_key(&events->users);
+    key.len = bson_iter_key_len(&events->users);
+
+    return mr_layout_is_key(key, user);
 }
 
 

@@ -17,9 +17,12 @@ struct mr_store_s {
 };
 
 
-/* Connections on which a walk may begin at the same time, and all may. */
+/*
+ * Connections on which walks may begin at the same time.  One that is divided
+ * into stretches is the only one.
+ */
 #define MR_WALK_STRETCHES 4
-#define MR_WALK_ALL (MR_COURSES - 1 + MR_WALK_STRETCHES)
+#define MR_WALK_ALL MR_WALK_STRETCHES
 
 
 /*
@@ -179,6 +182,9 @@ int mr_events_open_user(mr_events_t *events, const bson_t *doc,
 
 /* On to the next one: 1, 0 at the end, or -1: the block is damaged. */
 int mr_events_next(mr_events_t *events);
+
+/* Whether it is the user's, as far as its place says that. */
+int mr_events_is_of(const mr_events_t *events, mr_str_t user);
 
 /*
  * The present one, with views into the block; `user` is whose it is, data

@@ -33,6 +33,9 @@ typedef struct {
 } mr_walk_all_t;
 
 
+_Static_assert(MR_COURSES <= MR_WALK_ALL, "room for all walks");
+
+
 static int mr_walk_open(mr_session_t *session, size_t course, mr_error_t *err);
 static void mr_walk_plan(mr_session_t *session, size_t course);
 static void mr_walk_whole(mr_walk_t *walk, const mr_plan_t *plan);
@@ -108,7 +111,7 @@ mr_walk_end(mr_session_t *session, mr_walk_t *walk)
 /*
  * A page needs the first blocks of all walks before it can give anything, and
  * one that begins at a moment needs all blocks that it lies within: these are
- * asked for in stretches of tmax.  All of them on as many connections, at the
+ * asked for in stretches.  All of them on as many connections, at the
  * same time, if there are so many; if not, one after the other.
  */
 static int

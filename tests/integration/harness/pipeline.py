@@ -194,10 +194,11 @@ class Pipeline(processes.Stack):
 
 
 @contextlib.contextmanager
-def query_alone(directory, build, options=None):
+def query_alone(directory, build, options=None, mongod_parameters=None):
     """mongod and the query daemon; nothing else runs, and nothing fails."""
 
     stack = Pipeline(directory, build=build, options=options)
+    stack.mongod_parameters = mongod_parameters or {}
     try:
         stack.start("mongod", "query")
         yield stack

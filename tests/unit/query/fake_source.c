@@ -404,6 +404,12 @@ fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
 
         event = block->events[row_number];
 
+        if (block->layout == MR_LAYOUT_USERS
+            && !mr_str_eq(refs[i].user, test_str(event->user_id)))
+        {
+            continue;
+        }
+
         if (fake_hand(fake, event, observer, observer_ctx, err) != 0) {
             return -1;
         }
