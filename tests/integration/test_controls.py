@@ -178,8 +178,6 @@ def test_without_the_ledger_guard_a_zombie_stores_twice(control):
             return None
 
     with Flow(stack, it.log, batches, pace=0.5) as flow:
-        # The first flush may hold more than a report spells out.
-        wait_until(lambda: following() > 0, 60, "a flush")
         # It may hear that its partition was taken before it tries again.
         for _ in range(6):
             stopped = zombie()
@@ -203,8 +201,11 @@ def test_without_the_ledger_guard_a_zombie_stores_twice(control):
     findings = report["findings"]
     named = [re.search(r"offset (\d+) is in the blocks twice", f["text"])
              for f in findings]
-    assert sorted(int(found[1]) for found in named if found) \
-        == sorted(o for o, n in offsets.items() if n == 2)
+    named = {int(found[1]) for found in named if found}
+    repeated = {o for o, n in offsets.items() if n == 2}
+    # A report spells out so many; a writer that is behind makes large flushes.
+    assert named <= repeated
+    assert named == repeated or len(findings) == 1000
     assert set(offsets.values()) == {1, 2}
     assert sum(f["difference"] for f in findings
                if f["check"] == "accounts") == twice, findings
