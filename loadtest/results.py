@@ -40,7 +40,7 @@ def keep(directory, name, content):
     """
     if 'options' in content:
         options = {name: value for name, value in content['options'].items()
-                   if name not in ('directory', 'results')}
+                   if name not in ('directory', 'keep', 'results', 'use')}
         content = {**content, 'options': options}
     now = datetime.datetime.now(datetime.timezone.utc)
     os.makedirs(directory, exist_ok=True)
