@@ -10,18 +10,27 @@ int
 mr_layout_key(mr_buf_t *buf, mr_str_t user)
 {
     char space[3];
-    size_t i;
+    size_t i, plain;
     mr_str_t part;
 
-    for (i = 0; i < user.len; i++) {
+    /* Most users have nothing to escape: what is plain is copied in one. */
+    for (i = 0, plain = 0; i < user.len; i++) {
         part = layout_escape(user.data[i], space);
 
-        if (mr_buf_append(buf, part.data, part.len) != 0) {
+        if (part.len == 1) {
+            continue;
+        }
+
+        if (mr_buf_append(buf, user.data + plain, i - plain) != 0
+            || mr_buf_append(buf, part.data, part.len) != 0)
+        {
             return -1;
         }
+
+        plain = i + 1;
     }
 
-    return 0;
+    return mr_buf_append(buf, user.data + plain, user.len - plain);
 }
 
 
