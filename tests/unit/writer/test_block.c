@@ -403,18 +403,27 @@ START_TEST(a_group_is_cut_into_slices_of_time)
 END_TEST
 
 
-/* Of 4,000 events 1,000 are of a hundred users: four blocks, not sliced. */
-START_TEST(frequent_users_stay_together)
+/* 4,000 events, one of `every` from so many users, "f0" and on, in turn. */
+static void
+add_with_frequent(size_t every, size_t users)
 {
-    size_t i, k, blocks, frequent;
+    size_t i;
     char user[24];
 
     for (i = 0; i < 4000; i++) {
-        (void) snprintf(user, sizeof(user), i % 4 == 0 ? "f%zu" : "u%zu",
-            i % 4 == 0 ? i / 4 % 100 : i);
+        (void) snprintf(user, sizeof(user), i % every == 0 ? "f%zu" : "u%zu",
+            i % every == 0 ? i / every % users : i);
         add(user, "t", 5000 + (int64_t) i, 0);
     }
+}
 
+
+/* 1,000 are of a hundred users: four blocks, not sliced. */
+START_TEST(frequent_users_stay_together)
+{
+    size_t i, k, blocks, frequent;
+
+    add_with_frequent(4, 100);
     check_all();
     blocks = 0;
 
@@ -445,14 +454,8 @@ END_TEST
 START_TEST(few_events_of_frequent_users_are_sliced_as_well)
 {
     size_t i;
-    char user[24];
 
-    for (i = 0; i < 4000; i++) {
-        (void) snprintf(user, sizeof(user), i % 16 == 0 ? "f%zu" : "u%zu",
-            i % 16 == 0 ? i / 16 % 20 : i);
-        add(user, "t", 5000 + (int64_t) i, 0);
-    }
-
+    add_with_frequent(16, 20);
     check_all();
 
     for (i = 0; i < plan.n; i++) {
