@@ -16,44 +16,28 @@ static int mr_events_key(const bson_iter_t *event, mr_row_t *row);
 
 int
 mr_events_open(mr_events_t *events, const bson_t *doc, const bson_iter_t *field,
-    mr_types_list_t *types, mr_error_t *err)
+    int of_user, mr_types_list_t *types, mr_error_t *err)
 {
+    bson_iter_t *iter;
+
     memset(events, 0, sizeof(mr_events_t));
 
     if (mr_events_fields(events, doc, types, err) == -1) {
         return -1;
     }
 
-    if (BSON_ITER_HOLDS_ARRAY(field)) {
-        events->kind = MR_EVENTS_LIST;
-        return bson_iter_recurse(field, &events->iter)
-                   ? 0
-                   : mr_session_damaged(err);
+    if (of_user) {
+        events->kind = MR_EVENTS_USER;
+
+    } else {
+        events->kind =
+            BSON_ITER_HOLDS_ARRAY(field) ? MR_EVENTS_LIST : MR_EVENTS_USERS;
     }
 
-    events->kind = MR_EVENTS_USERS;
+    iter = events->kind == MR_EVENTS_USERS ? &events->users : &events->iter;
 
-    return BSON_ITER_HOLDS_DOCUMENT(field)
-                   && bson_iter_recurse(field, &events->users)
-               ? 0
-               : mr_session_damaged(err);
-}
-
-
-int
-mr_events_open_user(mr_events_t *events, const bson_t *doc,
-    const bson_iter_t *field, mr_types_list_t *types, mr_error_t *err)
-{
-    memset(events, 0, sizeof(mr_events_t));
-
-    if (mr_events_fields(events, doc, types, err) == -1) {
-        return -1;
-    }
-
-    events->kind = MR_EVENTS_USER;
-
-    return BSON_ITER_HOLDS_DOCUMENT(field)
-                   && bson_iter_recurse(field, &events->iter)
+    return (events->kind == MR_EVENTS_LIST || BSON_ITER_HOLDS_DOCUMENT(field))
+                   && bson_iter_recurse(field, iter)
                ? 0
                : mr_session_damaged(err);
 }

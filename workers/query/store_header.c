@@ -1,7 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/layout.h"
 #include "store_session.h"
 
 
@@ -123,9 +122,8 @@ mr_header_rows(
         return mr_session_damaged(err);
     }
 
-    if (mr_events_open_user(&events, session->doc, &mine, &session->types, err)
-        == -1)
-    {
+    if (mr_events_open(&events, session->doc, &mine, 1, &session->types, err)
+        == -1) {
         return -1;
     }
 

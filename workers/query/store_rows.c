@@ -354,7 +354,7 @@ mr_rows_take(const mr_rows_t *rows, const bson_t *doc,
         return mr_session_damaged(err);
     }
 
-    if (mr_events_open(&events, doc, &iter, types, err) == -1) {
+    if (mr_events_open(&events, doc, &iter, 0, types, err) == -1) {
         return -1;
     }
 

@@ -173,12 +173,11 @@ int mr_rows_read(
 
 /*
  * Read the events of a block (store_events.c), of which `field` is the one
- * with the events, of all users or of one.  `types` is filled.
+ * with the events: of all users, or `of_user`.  `types` is filled.
  */
 int mr_events_open(mr_events_t *events, const bson_t *doc,
-    const bson_iter_t *field, mr_types_list_t *types, mr_error_t *err);
-int mr_events_open_user(mr_events_t *events, const bson_t *doc,
-    const bson_iter_t *field, mr_types_list_t *types, mr_error_t *err);
+    const bson_iter_t *field, int of_user, mr_types_list_t *types,
+    mr_error_t *err);
 
 /* On to the next one: 1, 0 at the end, or -1: the block is damaged. */
 int mr_events_next(mr_events_t *events);
