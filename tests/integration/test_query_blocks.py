@@ -82,8 +82,8 @@ def spoil(block, what):
                                   "metadata"])
 @pytest.mark.parametrize("earlier", [False, True])
 def test_a_damaged_block_is_said_to_be(alone, client, what, earlier):
-    """Whether MongoDB picks a row, sends the block whole, or the rows of a
-    user with its header."""
+    """Whether MongoDB picks a row, sends the block whole, or a user's rows
+    with its header."""
 
     storage.create(alone.database)
     block = storage.block(sixty(), 1, 0, 0, 0, earlier)
@@ -143,7 +143,7 @@ def test_users_of_any_name(alone, client, earlier):
 
 
 def test_a_user_with_many_events_in_a_block(alone, client):
-    """Their rows do not come along with the header; those of others do."""
+    """All of them come along with the header, wanted or not."""
 
     made = [{"event_id": f"e{i}", "user_id": "few" if i % 100 == 0 else "many",
              "event_type": "abc"[i % 3], "timestamp": NOW + i * 100,

@@ -66,17 +66,12 @@ mr_candidates_add(
     mr_str_t user, last;
     const mr_source_t *source;
 
-    if (header->first > header->end || header->end > header->n) {
-        return mr_candidates_damaged(header, err);
-    }
-
     source = candidates->source;
-    whose = header->layout == MR_LAYOUT_USERS
-            && candidates->plan->user_id.data == NULL;
+    whose = header->layout == MR_LAYOUT_USERS;
     last = (mr_str_t){NULL, 0};
     known = 0;
 
-    for (row = header->first; row < header->end; row++) {
+    for (row = 0; row < header->n; row++) {
 
         memcpy(
             &time, header->times + (size_t) row * sizeof(time), sizeof(time));
@@ -263,14 +258,11 @@ mr_candidates_ref(
     ref.layout = block->layout;
     ref.row = candidate->row;
 
-    if (block->layout != MR_LAYOUT_USERS) {
-        ref.user = (mr_str_t){NULL, 0};
-
-    } else if (candidates->plan->user_id.data != NULL) {
-        ref.user = candidates->plan->user_id;
+    if (block->layout == MR_LAYOUT_USERS) {
+        ref.user = mr_candidates_user_of(candidates, candidate);
 
     } else {
-        ref.user = mr_candidates_user_of(candidates, candidate);
+        ref.user = (mr_str_t){NULL, 0};
     }
 
     return ref;
@@ -413,19 +405,14 @@ mr_candidates_pack(mr_candidates_t *candidates)
 
 /*
  * Whether a candidate becomes a row whatever the rest of it says: only the
- * row itself knows its event_id, and on which side of the cursor's event it
- * lies within the same millisecond.
+ * row itself knows on which side of the cursor's event it lies within the same
+ * millisecond.
  */
 static int
 mr_candidate_sure(const mr_candidates_t *candidates, int64_t rank)
 {
-    const mr_plan_t *plan;
-
-    plan = candidates->plan;
-
-    return plan->event_id.data == NULL
-           && (plan->start.kind != MR_POSITION_EVENT
-               || rank != candidates->first);
+    return candidates->plan->start.kind != MR_POSITION_EVENT
+           || rank != candidates->first;
 }
 
 

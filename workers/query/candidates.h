@@ -1,5 +1,6 @@
 /*
- * The rows that a page may need, known by time alone: taken from the packed
+ * The rows that a page without a user may need, known by time alone: taken from
+ * the packed
  * columns of block headers, pruned to those that still can get into the
  * page, and handed out in order to be fetched.
  */
@@ -42,8 +43,7 @@ typedef struct {
     mr_candidate_block_t *blocks;
     size_t n_blocks;
     size_t cap_blocks;
-    mr_buf_t users; /* each a length of 16 bits and its bytes; only where the
-                     * plan has no user */
+    mr_buf_t users; /* each a length of 16 bits and its bytes */
     uint32_t user;  /* where the last one begins */
     size_t enough;  /* bytes of them at which they are looked through */
     int64_t *ranks; /* scratch of prune() */
@@ -57,7 +57,7 @@ void mr_candidates_free(mr_candidates_t *candidates);
 
 /*
  * Add a block's rows that pass the filters and are not beyond the limit; the
- * header is the one that the source gave last.  Fails with MR_ERROR_MEMORY,
+ * header is the one that the source gave last and has no rows.  Fails with MR_ERROR_MEMORY,
  * or MR_ERROR_EVENT when the header's columns do not agree with each other.
  */
 int mr_candidates_add(

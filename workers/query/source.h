@@ -29,12 +29,10 @@ typedef struct {
 typedef struct {
     mr_block_id_t id;
     int layout;   /* of ../common/layout.h */
-    int has_rows; /* those of the plan's user came along */
+    int has_rows; /* the plan has a user: rows() gives the user's */
     int64_t tmin; /* ms */
     int64_t tmax;
     uint32_t n;            /* rows */
-    uint32_t first;        /* rows first..end-1 are of the plan's user; */
-    uint32_t end;          /* without one, all: 0..n-1 */
     const uint8_t *times;  /* n little-endian int64, ms */
     const uint8_t *kinds;  /* n little-endian uint16: index into wanted */
     const uint8_t *wanted; /* whether a kind is one of the plan's types; */
@@ -78,7 +76,10 @@ typedef struct {
     int (*next)(
         void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err);
 
-    /* Of the header that came last, which has_rows: `observer` for each. */
+    /*
+     * Of the header that came last, which has_rows: `observer` for each, and
+     * perhaps for rows of other users.
+     */
     int (*rows)(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
         mr_error_t *err);
 

@@ -13,15 +13,16 @@
  */
 #define MR_TYPES_SCANNED (200 / MR_SPANS)
 
-/* Bytes of a user's rows that come along with a header: some eight rows. */
-#define MR_BLOCKS_FEW 2048
+/* The field with a block's events, as the beginning of a path. */
+#define MR_BLOCKS_EVENTS "events."
 
 
 /* What a walk asks for. */
 typedef struct {
     const mr_plan_t *plan;
     const mr_course_t *course;
-    mr_str_t key; /* of the plan's user, in blocks of MR_LAYOUT_USERS */
+    mr_str_t path; /* to the events of the plan's user */
+    mr_str_t key;  /* its last name */
 } mr_ask_t;
 
 
@@ -35,7 +36,6 @@ static void mr_blocks_filter(
     const mr_ask_t *ask, const mr_range_t *range, bson_t *filter);
 static void mr_blocks_event(const mr_ask_t *ask, bson_t *filter);
 static void mr_blocks_projection(const mr_ask_t *ask, bson_t *opts);
-static void mr_blocks_mine(mr_str_t key, bson_t *fields);
 static void mr_blocks_get_field(
     bson_t *parent, const char *name, mr_str_t key, const char *input);
 static void mr_blocks_order(const mr_ask_t *ask, bson_t *opts);
@@ -67,19 +67,28 @@ mr_blocks_find(mr_session_t *session, size_t course, mr_stretch_t *stretch,
     int rc;
     bson_t filter, opts;
     mr_ask_t ask;
-    mr_buf_t key = MR_BUF_INIT;
+    mr_buf_t path = MR_BUF_INIT;
 
     ask.plan = session->plan;
     ask.course = mr_plan_course(session->plan, course);
 
     if (ask.plan->user_id.data != NULL
-        && mr_layout_key(&key, ask.plan->user_id) == -1)
+        && (mr_buf_append(&path, MR_BLOCKS_EVENTS, strlen(MR_BLOCKS_EVENTS))
+                == -1
+            || mr_layout_key(&path, ask.plan->user_id) == -1))
     {
-        mr_buf_free(&key);
+        mr_buf_free(&path);
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    ask.key = (mr_str_t){key.data, key.len};
+    ask.path = (mr_str_t){path.data, path.len};
+    ask.key = ask.path;
+
+    if (path.len > 0) {
+        ask.key.data += strlen(MR_BLOCKS_EVENTS);
+        ask.key.len -= strlen(MR_BLOCKS_EVENTS);
+    }
+
     bson_init(&filter);
     bson_init(&opts);
 
@@ -100,7 +109,7 @@ mr_blocks_find(mr_session_t *session, size_t course, mr_stretch_t *stretch,
 
     bson_destroy(&filter);
     bson_destroy(&opts);
-    mr_buf_free(&key);
+    mr_buf_free(&path);
 
     return rc;
 }
@@ -285,6 +294,11 @@ mr_blocks_event(const mr_ask_t *ask, bson_t *filter)
 }
 
 
+/*
+ * With a user, the user's rows come along with the header.  A plain path costs
+ * MongoDB less than anything that is computed: for that it copies the events of
+ * all users first.
+ */
 static void
 mr_blocks_projection(const mr_ask_t *ask, bson_t *opts)
 {
@@ -299,14 +313,13 @@ mr_blocks_projection(const mr_ask_t *ask, bson_t *opts)
     BSON_APPEND_INT32(&fields, "n", 1);
     BSON_APPEND_INT32(&fields, "layout", 1);
     BSON_APPEND_INT32(&fields, "times", 1);
-    BSON_APPEND_INT32(&fields, "ends", 1);
 
-    /* Where types are asked for, most blocks may have nothing. */
-    if (plan->user_id.data != NULL && plan->n_types == 0) {
-        mr_blocks_mine(ask->key, &fields);
+    if (plan->user_id.data != NULL) {
+        bson_append_int32(&fields, ask->path.data, (int) ask->path.len, 1);
 
     } else {
         BSON_APPEND_INT32(&fields, "users", 1);
+        BSON_APPEND_INT32(&fields, "ends", 1);
     }
 
     if (plan->user_id.data != NULL || plan->n_types > 0) {
@@ -315,48 +328,6 @@ mr_blocks_projection(const mr_ask_t *ask, bson_t *opts)
     }
 
     bson_append_document_end(opts, &fields);
-}
-
-
-/*
- * The user's rows come along with the header if they are few, else which they
- * are.  The columns that say it travel for blocks of earlier versions alone:
- * where anything is computed, MongoDB takes a list apart to pass it on.
- *
- *   mine: { $cond: [ { $eq: [ "$layout", 1 ] },
- *     { $let: { vars: { mine: { $getField: { ... key ... "$events" } } },
- *       in: { $cond: [ { $lte: [ { $bsonSize: "$$mine" }, few ] }, "$$mine",
- *         { $let: { vars: { all: { $objectToArray: "$$mine" } },
- *           in: { first: { $first: "$$all.k" }, n: { $size: "$$all" } } } }
- *       ] } } },
- *     "$$REMOVE" ] },
- *   users: { $cond: [ { $eq: [ "$layout", 1 ] }, "$$REMOVE", "$users" ] }
- */
-static void
-mr_blocks_mine(mr_str_t key, bson_t *fields)
-{
-    bson_t *events, *mine;
-
-    events = bson_new();
-    mr_blocks_get_field(events, "mine", key, "$events");
-
-    mine = BCON_NEW("$let", "{", "vars", BCON_DOCUMENT(events), "in", "{",
-        "$cond", "[", "{", "$lte", "[", "{", "$bsonSize", BCON_UTF8("$$mine"),
-        "}", BCON_INT32(MR_BLOCKS_FEW), "]", "}", BCON_UTF8("$$mine"), "{",
-        "$let", "{", "vars", "{", "all", "{", "$objectToArray",
-        BCON_UTF8("$$mine"), "}", "}", "in", "{", "first", "{", "$first",
-        BCON_UTF8("$$all.k"), "}", "n", "{", "$size", BCON_UTF8("$$all"), "}",
-        "}", "}", "}", "]", "}", "}");
-
-    BCON_APPEND(fields, MR_ROWS_MINE, "{", "$cond", "[", "{", "$eq", "[",
-        BCON_UTF8("$layout"), BCON_INT32(MR_LAYOUT_USERS), "]", "}",
-        BCON_DOCUMENT(mine), BCON_UTF8("$$REMOVE"), "]", "}", "users", "{",
-        "$cond", "[", "{", "$eq", "[", BCON_UTF8("$layout"),
-        BCON_INT32(MR_LAYOUT_USERS), "]", "}", BCON_UTF8("$$REMOVE"),
-        BCON_UTF8("$users"), "]", "}");
-
-    bson_destroy(mine);
-    bson_destroy(events);
 }
 
 

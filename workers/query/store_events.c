@@ -15,10 +15,10 @@ static int mr_events_key(const bson_iter_t *event, mr_row_t *row);
 
 
 int
-mr_events_open(mr_events_t *events, const bson_t *doc, const bson_iter_t *field,
-    int of_user, mr_types_list_t *types, mr_error_t *err)
+mr_events_open(mr_events_t *events, const bson_t *doc, mr_types_list_t *types,
+    mr_error_t *err)
 {
-    bson_iter_t *iter;
+    bson_iter_t field, *iter;
 
     memset(events, 0, sizeof(mr_events_t));
 
@@ -26,18 +26,21 @@ mr_events_open(mr_events_t *events, const bson_t *doc, const bson_iter_t *field,
         return -1;
     }
 
-    if (of_user) {
-        events->kind = MR_EVENTS_USER;
-
-    } else {
-        events->kind =
-            BSON_ITER_HOLDS_ARRAY(field) ? MR_EVENTS_LIST : MR_EVENTS_USERS;
+    if (!bson_iter_init_find(&field, doc, "events")) {
+        return mr_session_damaged(err);
     }
 
-    iter = events->kind == MR_EVENTS_USERS ? &events->users : &events->iter;
+    if (BSON_ITER_HOLDS_ARRAY(&field)) {
+        events->kind = MR_EVENTS_LIST;
+        iter = &events->iter;
 
-    return (events->kind == MR_EVENTS_LIST || BSON_ITER_HOLDS_DOCUMENT(field))
-                   && bson_iter_recurse(field, iter)
+    } else {
+        events->kind = MR_EVENTS_USERS;
+        iter = &events->users;
+    }
+
+    return (events->kind == MR_EVENTS_LIST || BSON_ITER_HOLDS_DOCUMENT(&field))
+                   && bson_iter_recurse(&field, iter)
                ? 0
                : mr_session_damaged(err);
 }
@@ -46,17 +49,9 @@ mr_events_open(mr_events_t *events, const bson_t *doc, const bson_iter_t *field,
 int
 mr_events_next(mr_events_t *events)
 {
-    switch (events->kind) {
-
-    case MR_EVENTS_LIST:
+    if (events->kind == MR_EVENTS_LIST) {
         events->row = events->next++;
         return bson_iter_next(&events->iter);
-
-    case MR_EVENTS_USER:
-        return bson_iter_next(&events->iter) ? mr_events_place(events) : 0;
-
-    default:
-        break;
     }
 
     while (!events->in_user || !bson_iter_next(&events->iter)) {

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/layout.h"
 #include "store_session.h"
 
 
@@ -14,7 +15,6 @@ typedef struct {
     uint32_t times_len;
     const uint8_t *ends;
     int has_users;
-    int has_mine;
 } mr_header_fields_t;
 
 
@@ -22,9 +22,8 @@ static int mr_header_fields(mr_session_t *session, const bson_t *doc,
     mr_header_fields_t *fields, mr_header_t *header);
 static int mr_header_field(mr_session_t *session, const bson_iter_t *iter,
     mr_header_fields_t *fields, mr_header_t *header);
-static int mr_header_came(
-    const bson_iter_t *iter, mr_header_fields_t *fields, mr_header_t *header);
-static int mr_header_mine(mr_session_t *session, mr_header_t *header);
+static int mr_header_listed(mr_session_t *session, mr_row_observer_t *observer,
+    void *observer_ctx, mr_error_t *err);
 static int mr_header_wanted(mr_session_t *session, const bson_iter_t *types);
 
 
@@ -52,24 +51,17 @@ mr_header_read(
 
     header.n = (uint32_t) fields.n;
     header.layout = (int) fields.layout;
-
-    if (header.end == 0) {
-        header.end = header.n;
-    }
+    header.has_rows = plan->user_id.data != NULL;
 
     session->doc = doc;
     session->id = header.id;
+    session->n = header.n;
+    session->layout = header.layout;
     session->users = fields.users;
     session->ends = fields.ends;
     session->n_users = fields.has_users ? fields.ends_len / 2 : 0;
     session->next_user = 0;
     session->user_end = 0;
-
-    if (plan->user_id.data != NULL && !fields.has_mine
-        && mr_header_mine(session, &header) == -1)
-    {
-        return -1;
-    }
 
     session->headers++;
     session->rows += header.n;
@@ -112,18 +104,16 @@ mr_header_rows(
 {
     int rc;
     mr_row_t row;
-    bson_iter_t mine;
     mr_events_t events;
     mr_session_t *session;
 
     session = ctx;
 
-    if (!bson_iter_init_find(&mine, session->doc, MR_ROWS_MINE)) {
-        return mr_session_damaged(err);
+    if (session->layout != MR_LAYOUT_USERS) {
+        return mr_header_listed(session, observer, observer_ctx, err);
     }
 
-    if (mr_events_open(&events, session->doc, &mine, 1, &session->types, err)
-        == -1) {
+    if (mr_events_open(&events, session->doc, &session->types, err) == -1) {
         return -1;
     }
 
@@ -139,7 +129,8 @@ mr_header_rows(
         }
     }
 
-    return rc == 0 ? 0 : mr_session_damaged(err);
+    /* Of the user's, who is one of the block's, there is one at least. */
+    return rc == 0 && events.in_user ? 0 : mr_session_damaged(err);
 }
 
 
@@ -198,10 +189,6 @@ mr_header_field(mr_session_t *session, const bson_iter_t *iter,
         return 0;
     }
 
-    if (strcmp(key, MR_ROWS_MINE) == 0) {
-        return mr_header_came(iter, fields, header);
-    }
-
     if (strcmp(key, "types") == 0 && session->plan->n_types > 0) {
         if (mr_header_wanted(session, iter) == -1) {
             return -1;
@@ -230,66 +217,36 @@ mr_header_field(mr_session_t *session, const bson_iter_t *iter,
 }
 
 
-/* The rows of the plan's user, or which they are: store_blocks.c. */
+/*
+ * The rows of a block of an earlier version, of which the header says little:
+ * it is read whole.
+ */
 static int
-mr_header_came(
-    const bson_iter_t *iter, mr_header_fields_t *fields, mr_header_t *header)
+mr_header_listed(mr_session_t *session, mr_row_observer_t *observer,
+    void *observer_ctx, mr_error_t *err)
 {
-    int64_t first, n;
-    bson_iter_t mine, field;
+    int rc;
+    uint32_t i;
+    mr_ref_t *refs;
 
-    fields->has_mine = 1;
+    refs = calloc(session->n, sizeof(mr_ref_t));
 
-    if (!BSON_ITER_HOLDS_DOCUMENT(iter) || !bson_iter_recurse(iter, &mine)) {
-        return -1;
+    if (refs == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    field = mine;
-
-    if (!bson_iter_find(&field, "n")) {
-        header->has_rows = 1;
-        return 0;
+    for (i = 0; i < session->n; i++) {
+        refs[i].id = session->id;
+        refs[i].n = session->n;
+        refs[i].row = i;
     }
 
-    if (mr_bson_int64(&field, &n) == -1 || !bson_iter_find(&mine, "first")
-        || !BSON_ITER_HOLDS_UTF8(&mine))
-    {
-        return -1;
-    }
+    rc = mr_session_fetch(
+        session, refs, session->n, observer, observer_ctx, err);
 
-    first = bson_ascii_strtoll(bson_iter_utf8(&mine, NULL), NULL, 10);
+    free(refs);
 
-    if (first < 0 || n < 1 || first + n > UINT16_MAX) {
-        return -1;
-    }
-
-    header->first = (uint32_t) first;
-    header->end = (uint32_t) (first + n);
-
-    return 0;
-}
-
-
-/* Which rows are the plan's user's, by the columns. */
-static int
-mr_header_mine(mr_session_t *session, mr_header_t *header)
-{
-    mr_str_t user;
-    uint32_t first;
-
-    for (first = 0;; first = session->user_end) {
-        user = mr_header_user(session, first);
-
-        if (user.data == NULL) {
-            return -1;
-        }
-
-        if (mr_str_eq(user, session->plan->user_id)) {
-            header->first = first;
-            header->end = session->user_end;
-            return 0;
-        }
-    }
+    return rc;
 }
 
 

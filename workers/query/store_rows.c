@@ -348,13 +348,12 @@ mr_rows_take(const mr_rows_t *rows, const bson_t *doc,
     const mr_rows_group_t *group;
 
     if (!bson_iter_init_find(&iter, doc, "_id")
-        || mr_session_block_id(&iter, &ref.id) == -1
-        || !bson_iter_init_find(&iter, doc, "events"))
+        || mr_session_block_id(&iter, &ref.id) == -1)
     {
         return mr_session_damaged(err);
     }
 
-    if (mr_events_open(&events, doc, &iter, 0, types, err) == -1) {
+    if (mr_events_open(&events, doc, types, err) == -1) {
         return -1;
     }
 

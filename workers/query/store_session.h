@@ -60,9 +60,8 @@ typedef struct {
 /* The events in a block, or those of them that MongoDB sent, by place. */
 typedef struct {
     enum {
-        MR_EVENTS_LIST,  /* [ event, ... ] */
-        MR_EVENTS_USERS, /* { key of a user: { place: event, ... } } */
-        MR_EVENTS_USER   /* { place: event, ... } */
+        MR_EVENTS_LIST, /* [ event, ... ] */
+        MR_EVENTS_USERS /* { key of a user: { place: event, ... } } */
     } kind;
     uint32_t row;         /* the place of the present one */
     uint32_t next;        /* in a list, of the next one */
@@ -92,6 +91,8 @@ struct mr_session_s {
     /* The header that came last (store_header.c). */
     const bson_t *doc;
     mr_block_id_t id;
+    uint32_t n;
+    int layout;
     bson_iter_t users;   /* up to the present one */
     const uint8_t *ends; /* of each: the row after its last one */
     uint32_t n_users;
@@ -104,9 +105,6 @@ struct mr_session_s {
     size_t rows;    /* the rows of these blocks */
 };
 
-
-/* The field of a header with the rows of the plan's user. */
-#define MR_ROWS_MINE "mine"
 
 /* One connection's part in a fetch. */
 typedef struct {
@@ -172,12 +170,11 @@ int mr_rows_read(
     const mr_rows_t *rows, const mr_ref_t *refs, size_t n, mr_error_t *err);
 
 /*
- * Read the events of a block (store_events.c), of which `field` is the one
- * with the events: of all users, or `of_user`.  `types` is filled.
+ * Read the events of a block (store_events.c), or those that MongoDB sent.
+ * `types` is filled.
  */
 int mr_events_open(mr_events_t *events, const bson_t *doc,
-    const bson_iter_t *field, int of_user, mr_types_list_t *types,
-    mr_error_t *err);
+    mr_types_list_t *types, mr_error_t *err);
 
 /* On to the next one: 1, 0 at the end, or -1: the block is damaged. */
 int mr_events_next(mr_events_t *events);

@@ -8,10 +8,6 @@
 #include "fake_source.h"
 
 
-/* Rows of a user that come along with a header. */
-#define FAKE_FEW 3
-
-
 static void fake_cut(fake_t *fake, uint32_t *state, int32_t partition,
     fake_event_t **list, size_t n);
 static int fake_span(int64_t width);
@@ -25,8 +21,8 @@ static int fake_fetch(void *ctx, const mr_ref_t *refs, size_t n,
     mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
 static int fake_hand(fake_t *fake, const fake_event_t *event,
     mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err);
-static int fake_matches(const fake_t *fake, const fake_block_t *block,
-    const mr_range_t *range, uint32_t *ret_first, uint32_t *ret_end);
+static int fake_matches(
+    const fake_t *fake, const fake_block_t *block, const mr_range_t *range);
 static int fake_type(const mr_plan_t *plan, uint16_t kind);
 static int fake_by_user(const void *a, const void *b);
 static int fake_by_time(const void *a, const void *b);
@@ -263,7 +259,6 @@ static int
 fake_next(void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err)
 {
     fake_t *fake;
-    uint32_t first, end;
     mr_range_t range;
     fake_block_t *block;
 
@@ -282,7 +277,7 @@ fake_next(void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err)
         block = fake->walks[course][fake->seen[course]++];
         range = mr_plan_range(fake->plan, block->span);
 
-        if (!fake_matches(fake, block, &range, &first, &end)) {
+        if (!fake_matches(fake, block, &range)) {
             continue;
         }
 
@@ -291,14 +286,10 @@ fake_next(void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err)
         memset(ret_header, 0, sizeof(mr_header_t));
         ret_header->id = block->id;
         ret_header->layout = block->layout;
-        ret_header->has_rows =
-            fake->plan->user_id.data != NULL && fake->plan->n_types == 0
-            && block->layout == MR_LAYOUT_USERS && end - first <= FAKE_FEW;
+        ret_header->has_rows = fake->plan->user_id.data != NULL;
         ret_header->tmin = block->tmin;
         ret_header->tmax = block->tmax;
         ret_header->n = block->n;
-        ret_header->first = first;
-        ret_header->end = end;
         ret_header->times = block->times;
 
         if (fake->plan->n_types > 0) {
@@ -325,9 +316,14 @@ fake_rows(
     fake = ctx;
     block = fake->last;
 
-    for (row = 0; row < block->n; row++) {
-        if (mr_str_eq(
-                test_str(block->events[row]->user_id), fake->plan->user_id)
+    row = block->moved && block->layout != MR_LAYOUT_USERS;
+
+    for (/* void */; row < block->n; row++) {
+
+        /* What is read whole brings the rows of others along. */
+        if ((block->layout != MR_LAYOUT_USERS
+                || mr_str_eq(
+                    test_str(block->events[row]->user_id), fake->plan->user_id))
             && fake_hand(fake, block->events[row], observer, observer_ctx, err)
                    != 0)
         {
@@ -438,12 +434,11 @@ fake_hand(fake_t *fake, const fake_event_t *event, mr_row_observer_t *observer,
 
 /* As the filters of store_blocks.c do it in MongoDB. */
 static int
-fake_matches(const fake_t *fake, const fake_block_t *block,
-    const mr_range_t *range, uint32_t *ret_first, uint32_t *ret_end)
+fake_matches(
+    const fake_t *fake, const fake_block_t *block, const mr_range_t *range)
 {
-    int types;
-    uint32_t row, first, end;
-    mr_str_t user;
+    int types, users;
+    uint32_t row;
 
     if (block->span != range->span || block->tmax < range->tmax_from
         || block->tmax >= range->tmax_to || block->tmin < range->tmin_from
@@ -453,24 +448,15 @@ fake_matches(const fake_t *fake, const fake_block_t *block,
     }
 
     types = 0;
-    first = block->n;
-    end = 0;
+    users = fake->plan->user_id.data == NULL;
 
     for (row = 0; row < block->n; row++) {
         types |= fake->wanted[block->events[row]->kind];
-        user = test_str(block->events[row]->user_id);
-
-        if (fake->plan->user_id.data == NULL
-            || mr_str_eq(user, fake->plan->user_id)) {
-            first = first < row ? first : row;
-            end = row + 1;
-        }
+        users |= mr_str_eq(
+            test_str(block->events[row]->user_id), fake->plan->user_id);
     }
 
-    *ret_first = first;
-    *ret_end = end;
-
-    return types && first < end;
+    return types && users;
 }
 
 
