@@ -1,8 +1,7 @@
 /*
- * The rows that a page without a user may need, known by time alone: taken from
- * the packed
- * columns of block headers, pruned to those that still can get into the
- * page, and handed out in order to be fetched.
+ * The rows that a page without a user may need, known by time alone: taken
+ * from the packed columns of block headers, pruned to those that still can get
+ * into the page, and handed out in order to be fetched.
  */
 #ifndef MILLRACE_QUERY_CANDIDATES_H
 #define MILLRACE_QUERY_CANDIDATES_H
@@ -58,8 +57,8 @@ void mr_candidates_free(mr_candidates_t *candidates);
 /*
  * Add a block's rows that pass the filters and are not beyond the limit; the
  * header is the one that the source gave last and has no rows.  Fails with
- * MR_ERROR_MEMORY, or MR_ERROR_EVENT when the header's columns do not agree with
- * each other.
+ * MR_ERROR_MEMORY, or MR_ERROR_EVENT when the header's columns do not agree
+ * with each other.
  */
 int mr_candidates_add(
     mr_candidates_t *candidates, const mr_header_t *header, mr_error_t *err);
