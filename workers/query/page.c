@@ -237,7 +237,9 @@ mr_reader_advance(mr_reader_t *reader, size_t course, mr_error_t *err)
     const mr_course_t *about;
 
     about = mr_plan_course(reader->plan, course);
-    rc = reader->source->next(reader->source->ctx, course, &header, err);
+    before = reader->candidates.n + reader->n;
+    rc = reader->source->next(reader->source->ctx, course,
+        before < reader->need ? reader->need - before : 0, &header, err);
 
     if (rc == -1) {
         return -1;
@@ -249,7 +251,6 @@ mr_reader_advance(mr_reader_t *reader, size_t course, mr_error_t *err)
     }
 
     reader->blocks++;
-    before = reader->candidates.n + reader->n;
 
     if (header.has_rows) {
         rc = reader->source->rows(

@@ -70,11 +70,12 @@ typedef struct {
 
     /*
      * The next block of a course of the plan, in its order; the walk begins
-     * with the first call.  1 with *ret_header set, 0 at the end, -1 on
-     * failure.
+     * with the first call.  `lacking`: rows that the page has not yet, which
+     * tells how many blocks may be asked for at once.  1 with *ret_header
+     * set, 0 at the end, -1 on failure.
      */
-    int (*next)(
-        void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err);
+    int (*next)(void *ctx, size_t course, size_t lacking,
+        mr_header_t *ret_header, mr_error_t *err);
 
     /*
      * Of the header that came last, which has_rows: `observer` for each, and

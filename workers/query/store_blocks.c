@@ -26,8 +26,8 @@ typedef struct {
 } mr_ask_t;
 
 
-static int mr_blocks_next(
-    void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err);
+static int mr_blocks_next(void *ctx, size_t course, size_t lacking,
+    mr_header_t *ret_header, mr_error_t *err);
 static void mr_blocks_any(
     const mr_ask_t *ask, const mr_stretch_t *stretch, bson_t *filter);
 static mr_range_t mr_blocks_range(
@@ -116,14 +116,20 @@ mr_blocks_find(mr_session_t *session, size_t course, mr_stretch_t *stretch,
 
 
 static int
-mr_blocks_next(
-    void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err)
+mr_blocks_next(void *ctx, size_t course, size_t lacking,
+    mr_header_t *ret_header, mr_error_t *err)
 {
     int rc;
     const bson_t *doc;
     mr_session_t *session;
 
     session = ctx;
+    session->lacking = lacking;
+
+    if (session->need == 0) {
+        session->need = lacking;
+    }
+
     rc = mr_walk_next(session, course, &doc, err);
 
     if (rc == 1 && mr_header_read(session, doc, ret_header) == -1) {

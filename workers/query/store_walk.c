@@ -8,16 +8,18 @@
 
 
 /*
- * Headers of a first batch; each further one has twice as many as all before
- * it.  A user's newest events mostly lie in a few blocks.  A page without a
- * user needs all blocks that a moment lies within: of a backlog from eight
- * partitions some 60, about ten in each stretch of a walk but the last, which
- * has the rest and a few more.  Earlier versions had 110.  Ten headers that
- * are not needed cost a round.
+ * Headers of a first batch; each further one has up to twice as many as all
+ * before it, of a user's as many as the page is expected to need.  A user's
+ * newest events mostly lie in a few blocks.  A page without a user needs all
+ * blocks that a moment lies within: of a backlog from eight partitions some
+ * 60, about ten in each stretch of a walk but the last, which has the rest and
+ * a few more.  Earlier versions had 110.  Ten headers that are not needed cost
+ * a round.
  */
 #define MR_BATCH_FIRST 128
 #define MR_BATCH_USER 32
 #define MR_BATCH_LAST 48
+#define MR_BATCH_LEAST 16
 #define MR_BATCH_MAX 512
 
 /* The class that most blocks of a backlog are of. */
@@ -46,8 +48,9 @@ static int mr_walk_together(mr_session_t *session);
 static int mr_walk_clients(mr_walk_all_t *all);
 static void mr_walk_release(mr_session_t *session, mr_walk_t *walk);
 static void mr_walk_begin(void *ctx, size_t number);
-static int mr_stretch_next(
-    mr_stretch_t *stretch, const bson_t **ret_doc, mr_error_t *err);
+static int mr_stretch_next(const mr_session_t *session, mr_stretch_t *stretch,
+    const bson_t **ret_doc, mr_error_t *err);
+static size_t mr_stretch_expected(const mr_session_t *session);
 
 
 int
@@ -64,7 +67,7 @@ mr_walk_next(mr_session_t *session, size_t course, const bson_t **ret_doc,
     }
 
     while (walk->at < walk->n) {
-        rc = mr_stretch_next(&walk->stretches[walk->at], ret_doc, err);
+        rc = mr_stretch_next(session, &walk->stretches[walk->at], ret_doc, err);
 
         if (rc != 0) {
             return rc;
@@ -337,9 +340,10 @@ mr_walk_begin(void *ctx, size_t number)
 
 
 static int
-mr_stretch_next(mr_stretch_t *stretch, const bson_t **ret_doc, mr_error_t *err)
+mr_stretch_next(const mr_session_t *session, mr_stretch_t *stretch,
+    const bson_t **ret_doc, mr_error_t *err)
 {
-    uint32_t batch;
+    size_t batch;
 
     if (stretch->cursor == NULL) {
         *err = stretch->err;
@@ -361,11 +365,15 @@ mr_stretch_next(mr_stretch_t *stretch, const bson_t **ret_doc, mr_error_t *err)
 
     /* The size counts from the next getMore on. */
     if (stretch->left == 0) {
-        batch = 2 * stretch->asked < MR_BATCH_MAX ? 2 * stretch->asked
-                                                  : MR_BATCH_MAX;
-        mongoc_cursor_set_batch_size(stretch->cursor, batch);
-        stretch->left = batch;
-        stretch->asked += batch;
+        batch = mr_stretch_expected(session);
+
+        if (batch > 2 * (size_t) stretch->asked) {
+            batch = 2 * (size_t) stretch->asked;
+        }
+
+        mongoc_cursor_set_batch_size(stretch->cursor, (uint32_t) batch);
+        stretch->left = (uint32_t) batch;
+        stretch->asked += (uint32_t) batch;
     }
 
     if (!mongoc_cursor_next(stretch->cursor, ret_doc)) {
@@ -375,4 +383,26 @@ mr_stretch_next(mr_stretch_t *stretch, const bson_t **ret_doc, mr_error_t *err)
     stretch->left--;
 
     return 1;
+}
+
+
+/*
+ * Blocks that the page still needs, MR_BATCH_MAX at most: the rest of a user's
+ * will have as many rows each as those before, and some are to spare.
+ */
+static size_t
+mr_stretch_expected(const mr_session_t *session)
+{
+    size_t found, blocks;
+
+    found = session->need - session->lacking;
+
+    if (session->plan->user_id.data == NULL || found == 0) {
+        return MR_BATCH_MAX;
+    }
+
+    blocks = session->headers * session->lacking / found;
+    blocks += blocks / 4 + MR_BATCH_LEAST;
+
+    return blocks < MR_BATCH_MAX ? blocks : MR_BATCH_MAX;
 }

@@ -11,8 +11,8 @@
 static void fake_cut(fake_t *fake, uint32_t *state, int32_t partition,
     fake_event_t **list, size_t n);
 static int fake_span(int64_t width);
-static int fake_next(
-    void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err);
+static int fake_next(void *ctx, size_t course, size_t lacking,
+    mr_header_t *ret_header, mr_error_t *err);
 static void fake_walk(fake_t *fake, size_t course);
 static int fake_rows(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
     mr_error_t *err);
@@ -256,13 +256,15 @@ fake_span(int64_t width)
 
 
 static int
-fake_next(void *ctx, size_t course, mr_header_t *ret_header, mr_error_t *err)
+fake_next(void *ctx, size_t course, size_t lacking, mr_header_t *ret_header,
+    mr_error_t *err)
 {
     fake_t *fake;
     mr_range_t range;
     fake_block_t *block;
 
     fake = ctx;
+    ck_assert_uint_le(lacking, fake->plan->limit + 1);
 
     if (fake->fail > 0 && --fake->fail == 0) {
         return mr_error_set(err, MR_ERROR_MONGODB, NULL, "made to fail");
