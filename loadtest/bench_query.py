@@ -125,27 +125,28 @@ def describe(took, rows):
             'rows': sum(rows) / len(rows)}
 
 
-def ask(client, make, n, every=0.0):
-    """n queries of a kind, one in `every` seconds at most: [ms], [rows]"""
-    took, rows = [], []
+def ask(client, kinds, n, every=0.0):
+    """n queries of each kind, one in `every` seconds at most, in turn: so all
+    of them meet the same checkpoints.  What describe() makes of each."""
+    took = {name: ([], []) for name in kinds}
     due = time.monotonic()
     for _ in range(n):
-        if every:
-            time.sleep(max(0.0, due - time.monotonic()))
-            due = time.monotonic() + every
-        ms, body = client.get(make())
-        took.append(ms)
-        rows.append(len(json.loads(body)['events']))
-    return took, rows
+        for name, make in kinds.items():
+            if every:
+                time.sleep(max(0.0, due - time.monotonic()))
+                due = time.monotonic() + every
+            ms, body = client.get(make())
+            took[name][0].append(ms)
+            took[name][1].append(len(json.loads(body)['events']))
+    return {name: describe(*one) for name, one in took.items()}
 
 
 def warm(storage, kinds, n, every=0.0):
     client = Client(storage.stack)
-    found = {}
-    for name, make in kinds.items():
-        ask(client, make, min(WARM_UP, n))
-        found[name] = describe(*ask(client, make, n, every))
-        tell(name, found[name])
+    ask(client, kinds, min(WARM_UP, n))
+    found = ask(client, kinds, n, every)
+    for name, row in found.items():
+        tell(name, row)
     return found
 
 
@@ -165,7 +166,7 @@ def cold(storage, kinds, n):
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.1)
-        found[name] = describe(*ask(client, make, n))
+        found.update(ask(client, {name: make}, n))
         tell(name, found[name])
     return found
 
@@ -182,8 +183,8 @@ class Inflow:
         self.process = subprocess.Popen(
             [self.storage.program('millrace-load'), '-q', '--json', self.path,
              '-k', '100', '-c', '16', '-s', str(random.randrange(2**31)),
-             '-r', str(self.rate // 100), '-d', '3600',
-             self.storage.stack.url + '/events'])
+             '-r', str(self.rate // 100), '-d', '900',
+             self.storage.stack.url + '/events'], start_new_session=True)
         return self
 
     @contextlib.contextmanager
@@ -284,7 +285,8 @@ def measure(storage, args, first, last):
             settle(storage, args.inflow)
             if args.weigh:
                 cpu.weigh(storage.stack)
-                # Who asks would have a machine of his own.
+                # Who asks would have a machine of his own, as who sends would;
+                # but were he to come first as well, less would be stored.
                 cpu.weigh_one('self', cpu.NICE['mongod'])
                 time.sleep(10)  # until what it changes has had its effect
                 settle(storage, args.inflow)
