@@ -148,19 +148,18 @@ def test_indexes_are_multikey_before_the_first_transaction(setup):
         assert not any(stage["multiKeyPaths"].values())
 
 
-def test_blocks_and_all_indexes_are_stored_small(setup):
+def test_all_collections_and_indexes_are_stored_small(setup):
     assert setup.run("zstd")[0] == 0
 
     for name in COLLECTIONS:
         stats = setup.mongo.zstd.command("collStats", name)
         made = {n: i["creationString"]
                 for n, i in stats["indexDetails"].items() if n != "_id_"}
-        if name == "blocks":
-            made[""] = stats["wiredTiger"]["creationString"]
+        made[""] = stats["wiredTiger"]["creationString"]
         for what, text in made.items():
             assert "block_compressor=zstd" in text, (name, what)
             assert "allocation_size=512B" in text, (name, what)
-            # A page of blocks is of the size that mongod gives it.
+            # A page of documents is of the size that mongod gives it.
             assert ("leaf_page_max=32KB" in text) == (what == ""), (name, what)
 
 

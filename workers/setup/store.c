@@ -240,12 +240,8 @@ mr_store_create(
     bson_t *opts;
     mongoc_collection_t *collection;
 
-    opts = NULL;
-
-    if (strcmp(name, MR_MONGO_BLOCKS) == 0) {
-        opts = BCON_NEW("storageEngine", "{", "wiredTiger", "{", "configString",
-            BCON_UTF8(MR_STORE_ENGINE), "}", "}");
-    }
+    opts = BCON_NEW("storageEngine", "{", "wiredTiger", "{", "configString",
+        BCON_UTF8(MR_STORE_ENGINE), "}", "}");
 
     collection = mongoc_database_create_collection(database, name, opts, error);
 

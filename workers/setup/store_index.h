@@ -6,13 +6,13 @@
 
 
 /*
- * How WiredTiger stores the blocks and all indexes: compressed to half of what
+ * How WiredTiger stores all collections and indexes: compressed to half of what
  * snappy, its default, makes of them, and in units of 512 bytes instead of 4
  * KiB, of which half a one is lost with each page (docs/decisions/0018).
  */
 #define MR_STORE_ENGINE "block_compressor=zstd,allocation_size=512B"
 
-/* Version 0.1.0's, of both. */
+/* Version 0.1.0's, of the blocks and all indexes. */
 #define MR_STORE_ENGINE_OLD "block_compressor=zstd"
 
 
