@@ -184,7 +184,7 @@ class Inflow:
             [self.storage.program('millrace-load'), '-q', '--json', self.path,
              '-k', '100', '-c', '16', '-s', str(random.randrange(2**31)),
              '-r', str(self.rate // 100), '-d', '900',
-             self.storage.stack.url + '/events'], start_new_session=True)
+             self.storage.stack.url + '/events'])
         return self
 
     @contextlib.contextmanager
@@ -285,9 +285,6 @@ def measure(storage, args, first, last):
             settle(storage, args.inflow)
             if args.weigh:
                 cpu.weigh(storage.stack)
-                # Who asks would have a machine of his own, as who sends would;
-                # but were he to come first as well, less would be stored.
-                cpu.weigh_one('self', cpu.NICE['mongod'])
                 time.sleep(10)  # until what it changes has had its effect
                 settle(storage, args.inflow)
             with inflow.watched():

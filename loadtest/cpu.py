@@ -25,13 +25,8 @@ def weigh(stack):
     """
     for part, nice in NICE.items():
         for pid in stack.group(part):
-            weigh_one(pid, nice)
-
-
-def weigh_one(pid, nice):
-    """Give a process and all others of its session a weight; needs root."""
-    with open(f'/proc/{pid}/autogroup', 'w', encoding='ascii') as f:
-        f.write(str(nice))
+            with open(f'/proc/{pid}/autogroup', 'w', encoding='ascii') as f:
+                f.write(str(nice))
 
 
 def process_seconds(pid):
