@@ -65,6 +65,7 @@ mr_header_read(
 
     session->headers++;
     session->rows += header.n;
+    session->bytes += doc->len;
     *ret_header = header;
 
     return 0;

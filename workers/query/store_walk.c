@@ -21,6 +21,7 @@
 #define MR_BATCH_LAST 48
 #define MR_BATCH_LEAST 16
 #define MR_BATCH_MAX 512
+#define MR_BATCH_BYTES (4 * 1024 * 1024) /* about; of a user's */
 
 /* The class that most blocks of a backlog are of. */
 #define MR_WALK_SPAN 5
@@ -387,22 +388,33 @@ mr_stretch_next(const mr_session_t *session, mr_stretch_t *stretch,
 
 
 /*
- * Blocks that the page still needs, MR_BATCH_MAX at most: the rest of a user's
- * will have as many rows each as those before, and some are to spare.
+ * Blocks that the page still needs, as many at most as may come at once: the
+ * rest of a user's will be as large as those before and have as many rows
+ * each; and some are to spare.
  */
 static size_t
 mr_stretch_expected(const mr_session_t *session)
 {
-    size_t found, blocks;
+    size_t found, blocks, most;
+
+    if (session->plan->user_id.data == NULL || session->headers == 0) {
+        return MR_BATCH_MAX;
+    }
+
+    most = MR_BATCH_BYTES / (session->bytes / session->headers + 1) + 1;
+
+    if (most > MR_BATCH_MAX) {
+        most = MR_BATCH_MAX;
+    }
 
     found = session->need - session->lacking;
 
-    if (session->plan->user_id.data == NULL || found == 0) {
-        return MR_BATCH_MAX;
+    if (found == 0) {
+        return most;
     }
 
     blocks = session->headers * session->lacking / found;
     blocks += blocks / 4 + MR_BATCH_LEAST;
 
-    return blocks < MR_BATCH_MAX ? blocks : MR_BATCH_MAX;
+    return blocks < most ? blocks : most;
 }
