@@ -192,6 +192,8 @@ class Inflow:
         """`stored`: events a second meanwhile."""
         start, before = time.monotonic(), sum(self.storage.judged())
         yield
+        if self.process.poll() is not None:
+            raise StorageError('the events have ended too early')
         self.stored = (sum(self.storage.judged()) - before) / (
             time.monotonic() - start)
         print(f'  {self.stored:,.0f} events/s were stored meanwhile')

@@ -500,7 +500,7 @@ mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err)
 /*
  * Whether the row can get into the page.  What was fetched can, but in a block
  * that millrace-erase has rewritten since, where others have moved up; what
- * came along with its header may lie outside of the range.
+ * came along with its header may be of another time, type or user.
  */
 static int
 mr_reader_wanted(const mr_reader_t *reader, const mr_row_t *row)

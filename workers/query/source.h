@@ -29,7 +29,7 @@ typedef struct {
 typedef struct {
     mr_block_id_t id;
     int layout;   /* of ../common/layout.h */
-    int has_rows; /* the plan has a user: rows() gives the user's */
+    int has_rows; /* the plan has a user: rows() gives the user's, too */
     int64_t tmin; /* ms */
     int64_t tmax;
     uint32_t n;            /* rows */
@@ -78,8 +78,10 @@ typedef struct {
         mr_header_t *ret_header, mr_error_t *err);
 
     /*
-     * Of the header that came last, which has_rows: `observer` for each, and
-     * perhaps for rows of other users.
+     * Of the header that came last, which has_rows: `observer` for each of the
+     * user's, and perhaps for others, of any time and type.  Those of a block
+     * of an earlier version are fetched, and what fetch() says of retention
+     * and erasing holds for them.
      */
     int (*rows)(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
         mr_error_t *err);

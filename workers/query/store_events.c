@@ -34,15 +34,15 @@ mr_events_open(mr_events_t *events, const bson_t *doc, mr_types_list_t *types,
         events->kind = MR_EVENTS_LIST;
         iter = &events->iter;
 
-    } else {
+    } else if (BSON_ITER_HOLDS_DOCUMENT(&field)) {
         events->kind = MR_EVENTS_USERS;
         iter = &events->users;
+
+    } else {
+        return mr_session_damaged(err);
     }
 
-    return (events->kind == MR_EVENTS_LIST || BSON_ITER_HOLDS_DOCUMENT(&field))
-                   && bson_iter_recurse(&field, iter)
-               ? 0
-               : mr_session_damaged(err);
+    return bson_iter_recurse(&field, iter) ? 0 : mr_session_damaged(err);
 }
 
 

@@ -54,9 +54,7 @@ mr_header_read(
     header.has_rows = plan->user_id.data != NULL;
 
     session->doc = doc;
-    session->id = header.id;
-    session->n = header.n;
-    session->layout = header.layout;
+    session->header = header;
     session->users = fields.users;
     session->ends = fields.ends;
     session->n_users = fields.has_users ? fields.ends_len / 2 : 0;
@@ -104,13 +102,14 @@ mr_header_rows(
     void *ctx, mr_row_observer_t *observer, void *observer_ctx, mr_error_t *err)
 {
     int rc;
+    size_t n;
     mr_row_t row;
     mr_events_t events;
     mr_session_t *session;
 
     session = ctx;
 
-    if (session->layout != MR_LAYOUT_USERS) {
+    if (session->header.layout != MR_LAYOUT_USERS) {
         return mr_header_listed(session, observer, observer_ctx, err);
     }
 
@@ -118,10 +117,12 @@ mr_header_rows(
         return -1;
     }
 
-    while ((rc = mr_events_next(&events)) == 1) {
+    for (n = 0; (rc = mr_events_next(&events)) == 1; n++) {
 
-        if (mr_events_row(&events, &session->id, session->plan->user_id, &row)
-            == -1) {
+        if (mr_events_row(
+                &events, &session->header.id, session->plan->user_id, &row)
+            == -1)
+        {
             return mr_session_damaged(err);
         }
 
@@ -131,7 +132,7 @@ mr_header_rows(
     }
 
     /* Of the user's, who is one of the block's, there is one at least. */
-    return rc == 0 && events.in_user ? 0 : mr_session_damaged(err);
+    return rc == 0 && n > 0 ? 0 : mr_session_damaged(err);
 }
 
 
@@ -219,31 +220,56 @@ mr_header_field(mr_session_t *session, const bson_iter_t *iter,
 
 
 /*
- * The rows of a block of an earlier version, of which the header says little:
- * it is read whole.
+ * The rows of a block of an earlier version.  Only its events say whose they
+ * are, so it is read whole, unless none of it can be wanted.
  */
 static int
 mr_header_listed(mr_session_t *session, mr_row_observer_t *observer,
     void *observer_ctx, mr_error_t *err)
 {
     int rc;
+    size_t n;
+    int64_t time, from, to;
+    uint16_t kind;
     uint32_t i;
     mr_ref_t *refs;
+    const mr_header_t *header;
 
-    refs = calloc(session->n, sizeof(mr_ref_t));
+    header = &session->header;
+    refs = calloc(header->n, sizeof(mr_ref_t));
 
     if (refs == NULL) {
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    for (i = 0; i < session->n; i++) {
-        refs[i].id = session->id;
-        refs[i].n = session->n;
-        refs[i].row = i;
+    mr_plan_times(session->plan, &from, &to);
+
+    for (i = 0, n = 0; i < header->n; i++) {
+
+        memcpy(&time, header->times + (size_t) i * 8, 8);
+        time = (int64_t) BSON_UINT64_FROM_LE((uint64_t) time);
+
+        if (time < from || time >= to) {
+            continue;
+        }
+
+        if (header->kinds != NULL) {
+            memcpy(&kind, header->kinds + (size_t) i * 2, 2);
+            kind = BSON_UINT16_FROM_LE(kind);
+
+            if (kind >= header->n_kinds || !header->wanted[kind]) {
+                continue;
+            }
+        }
+
+        refs[n].id = header->id;
+        refs[n].n = header->n;
+        refs[n++].row = i;
     }
 
-    rc = mr_session_fetch(
-        session, refs, session->n, observer, observer_ctx, err);
+    rc = n == 0
+             ? 0
+             : mr_session_fetch(session, refs, n, observer, observer_ctx, err);
 
     free(refs);
 

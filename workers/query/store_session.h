@@ -90,9 +90,7 @@ struct mr_session_s {
 
     /* The header that came last (store_header.c). */
     const bson_t *doc;
-    mr_block_id_t id;
-    uint32_t n;
-    int layout;
+    mr_header_t header;
     bson_iter_t users;   /* up to the present one */
     const uint8_t *ends; /* of each: the row after its last one */
     uint32_t n_users;

@@ -20,6 +20,7 @@
 #define MR_BATCH_USER 32
 #define MR_BATCH_LAST 48
 #define MR_BATCH_LEAST 16
+#define MR_BATCH_SPARE 4 /* for a page of less than MR_BATCH_USER rows */
 #define MR_BATCH_MAX 512
 #define MR_BATCH_BYTES (4 * 1024 * 1024) /* about; of a user's */
 
@@ -42,6 +43,7 @@ _Static_assert(MR_COURSES <= MR_WALK_ALL, "room for all walks");
 static int mr_walk_open(mr_session_t *session, size_t course, mr_error_t *err);
 static void mr_walk_plan(mr_session_t *session, size_t course);
 static void mr_walk_whole(mr_walk_t *walk, const mr_plan_t *plan);
+static uint32_t mr_walk_user(const mr_plan_t *plan);
 static int mr_walk_moment(const mr_session_t *session, int64_t *ret_moment);
 static void mr_walk_divide(
     mr_session_t *session, mr_walk_t *walk, int64_t moment);
@@ -202,7 +204,22 @@ mr_walk_whole(mr_walk_t *walk, const mr_plan_t *plan)
     walk->n = 1;
     walk->stretches[0].to = INT64_MAX;
     walk->stretches[0].asked =
-        plan->user_id.data != NULL ? MR_BATCH_USER : MR_BATCH_FIRST;
+        plan->user_id.data != NULL ? mr_walk_user(plan) : MR_BATCH_FIRST;
+}
+
+
+/* A page of few rows needs few blocks, where each has some of them. */
+static uint32_t
+mr_walk_user(const mr_plan_t *plan)
+{
+    size_t blocks;
+
+    blocks = plan->limit + MR_BATCH_SPARE;
+
+    return plan->n_types > 0 || plan->event_id.data != NULL
+                   || blocks > MR_BATCH_USER
+               ? MR_BATCH_USER
+               : (uint32_t) blocks;
 }
 
 
@@ -390,7 +407,9 @@ mr_stretch_next(const mr_session_t *session, mr_stretch_t *stretch,
 /*
  * Blocks that the page still needs, as many at most as may come at once: the
  * rest of a user's will be as large as those before and have as many rows
- * each; and some are to spare.
+ * each.  Some are to spare, and the more the longer the walk already is: a page
+ * that has its rows may have to look at many blocks still, to be sure of their
+ * order.
  */
 static size_t
 mr_stretch_expected(const mr_session_t *session)
@@ -414,7 +433,7 @@ mr_stretch_expected(const mr_session_t *session)
     }
 
     blocks = session->headers * session->lacking / found;
-    blocks += blocks / 4 + MR_BATCH_LEAST;
+    blocks += session->headers / 4 + MR_BATCH_LEAST;
 
     return blocks < most ? blocks : most;
 }
