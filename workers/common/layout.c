@@ -35,6 +35,17 @@ mr_layout_key(mr_buf_t *buf, mr_str_t user)
 
 
 int
+mr_layout_path(mr_buf_t *buf, mr_str_t user)
+{
+    if (mr_buf_append(buf, MR_LAYOUT_EVENTS, strlen(MR_LAYOUT_EVENTS)) != 0) {
+        return -1;
+    }
+
+    return mr_layout_key(buf, user);
+}
+
+
+int
 mr_layout_is_key(mr_str_t key, mr_str_t user)
 {
     char space[3];

@@ -21,6 +21,11 @@
  */
 int mr_layout_key(mr_buf_t *buf, mr_str_t user);
 
+/* Append the path to the user's events, `events.<key>`; as mr_layout_key(). */
+int mr_layout_path(mr_buf_t *buf, mr_str_t user);
+
+#define MR_LAYOUT_EVENTS "events." /* how it begins; the key follows */
+
 /* Is it the user's key? */
 int mr_layout_is_key(mr_str_t key, mr_str_t user);
 

@@ -1,4 +1,3 @@
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,7 +60,6 @@ mr_candidates_add(
 {
     int known, whose;
     int64_t rank, time;
-    uint16_t kind;
     uint32_t row;
     mr_str_t user, last;
     const mr_source_t *source;
@@ -73,23 +71,13 @@ mr_candidates_add(
 
     for (row = 0; row < header->n; row++) {
 
-        memcpy(
-            &time, header->times + (size_t) row * sizeof(time), sizeof(time));
-        time = (int64_t) le64toh((uint64_t) time);
+        time = mr_header_time(header, row);
         rank = candidates->plan->order == MR_ORDER_ASC ? time : -time;
 
-        if (rank < candidates->first || rank > candidates->limit) {
+        if (rank < candidates->first || rank > candidates->limit
+            || !mr_header_wants(header, row))
+        {
             continue;
-        }
-
-        if (header->kinds != NULL) {
-            memcpy(&kind, header->kinds + (size_t) row * sizeof(kind),
-                sizeof(kind));
-            kind = le16toh(kind);
-
-            if (kind >= header->n_kinds || !header->wanted[kind]) {
-                continue;
-            }
         }
 
         if (!known) {

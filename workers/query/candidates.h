@@ -56,9 +56,8 @@ void mr_candidates_free(mr_candidates_t *candidates);
 
 /*
  * Add a block's rows that pass the filters and are not beyond the limit; the
- * header is the one that the source gave last and has no rows.  Fails with
- * MR_ERROR_MEMORY, or MR_ERROR_EVENT when the header's columns do not agree
- * with each other.
+ * header is the one that the source gave last.  Fails with MR_ERROR_MEMORY,
+ * or MR_ERROR_EVENT when the header's columns do not agree with each other.
  */
 int mr_candidates_add(
     mr_candidates_t *candidates, const mr_header_t *header, mr_error_t *err);

@@ -252,7 +252,7 @@ mr_reader_advance(mr_reader_t *reader, size_t course, mr_error_t *err)
 
     reader->blocks++;
 
-    if (header.has_rows) {
+    if (reader->plan->user_id.data != NULL) {
         rc = reader->source->rows(
             reader->source->ctx, mr_reader_row, reader, err);
         reader->unordered = 1;

@@ -5,8 +5,10 @@
 #ifndef MILLRACE_QUERY_SOURCE_H
 #define MILLRACE_QUERY_SOURCE_H
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <millrace/error.h>
 
@@ -29,7 +31,6 @@ typedef struct {
 typedef struct {
     mr_block_id_t id;
     int layout;   /* of ../common/layout.h */
-    int has_rows; /* the plan has a user: rows() gives the user's, too */
     int64_t tmin; /* ms */
     int64_t tmax;
     uint32_t n;            /* rows */
@@ -38,6 +39,35 @@ typedef struct {
     const uint8_t *wanted; /* whether a kind is one of the plan's types; */
     size_t n_kinds;        /* both NULL when the plan has no types */
 } mr_header_t;
+
+
+/* When a row is, ms. */
+static inline int64_t
+mr_header_time(const mr_header_t *header, uint32_t row)
+{
+    uint64_t time;
+
+    memcpy(&time, header->times + (size_t) row * sizeof(time), sizeof(time));
+
+    return (int64_t) le64toh(time);
+}
+
+
+/* Is a row of one of the plan's types, or has the plan none? */
+static inline int
+mr_header_wants(const mr_header_t *header, uint32_t row)
+{
+    uint16_t kind;
+
+    if (header->kinds == NULL) {
+        return 1;
+    }
+
+    memcpy(&kind, header->kinds + (size_t) row * sizeof(kind), sizeof(kind));
+    kind = le16toh(kind);
+
+    return kind < header->n_kinds && header->wanted[kind];
+}
 
 
 /* One row to fetch; `user`: whose it is, in a block of MR_LAYOUT_USERS. */
@@ -71,17 +101,17 @@ typedef struct {
     /*
      * The next block of a course of the plan, in its order; the walk begins
      * with the first call.  `lacking`: rows that the page has not yet, which
-     * tells how many blocks may be asked for at once.  1 with *ret_header
-     * set, 0 at the end, -1 on failure.
+     * tells how many blocks may be asked for at once: limit + 1 at most.  1
+     * with *ret_header set, 0 at the end, -1 on failure.
      */
     int (*next)(void *ctx, size_t course, size_t lacking,
         mr_header_t *ret_header, mr_error_t *err);
 
     /*
-     * Of the header that came last, which has_rows: `observer` for each of the
-     * user's, and perhaps for others, of any time and type.  Those of a block
-     * of an earlier version are fetched, and what fetch() says of retention
-     * and erasing holds for them.
+     * Of the header that came last, where the plan has a user: `observer` for
+     * each of the user's rows, and perhaps for others, of any time and type.
+     * Those of a block of an earlier version are fetched, and what fetch()
+     * says of retention and erasing holds for them.
      */
     int (*rows)(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
         mr_error_t *err);

@@ -13,16 +13,12 @@
  */
 #define MR_TYPES_SCANNED (200 / MR_SPANS)
 
-/* The field with a block's events, as the beginning of a path. */
-#define MR_BLOCKS_EVENTS "events."
-
 
 /* What a walk asks for. */
 typedef struct {
     const mr_plan_t *plan;
     const mr_course_t *course;
-    mr_str_t path; /* to the events of the plan's user */
-    mr_str_t key;  /* its last name */
+    mr_str_t path; /* to the events of the plan's user, if it has one */
 } mr_ask_t;
 
 
@@ -36,8 +32,6 @@ static void mr_blocks_filter(
     const mr_ask_t *ask, const mr_range_t *range, bson_t *filter);
 static void mr_blocks_event(const mr_ask_t *ask, bson_t *filter);
 static void mr_blocks_projection(const mr_ask_t *ask, bson_t *opts);
-static void mr_blocks_get_field(
-    bson_t *parent, const char *name, mr_str_t key, const char *input);
 static void mr_blocks_order(const mr_ask_t *ask, bson_t *opts);
 
 
@@ -73,22 +67,13 @@ mr_blocks_find(mr_session_t *session, size_t course, mr_stretch_t *stretch,
     ask.course = mr_plan_course(session->plan, course);
 
     if (ask.plan->user_id.data != NULL
-        && (mr_buf_append(&path, MR_BLOCKS_EVENTS, strlen(MR_BLOCKS_EVENTS))
-                == -1
-            || mr_layout_key(&path, ask.plan->user_id) == -1))
+        && mr_layout_path(&path, ask.plan->user_id) == -1)
     {
         mr_buf_free(&path);
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
     ask.path = (mr_str_t){path.data, path.len};
-    ask.key = ask.path;
-
-    if (path.len > 0) {
-        ask.key.data += strlen(MR_BLOCKS_EVENTS);
-        ask.key.len -= strlen(MR_BLOCKS_EVENTS);
-    }
-
     bson_init(&filter);
     bson_init(&opts);
 
@@ -125,11 +110,6 @@ mr_blocks_next(void *ctx, size_t course, size_t lacking,
 
     session = ctx;
     session->lacking = lacking;
-
-    if (session->need == 0) {
-        session->need = lacking;
-    }
-
     rc = mr_walk_next(session, course, &doc, err);
 
     if (rc == 1 && mr_header_read(session, doc, ret_header) == -1) {
@@ -275,7 +255,11 @@ mr_blocks_filter(const mr_ask_t *ask, const mr_range_t *range, bson_t *filter)
 static void
 mr_blocks_event(const mr_ask_t *ask, bson_t *filter)
 {
-    bson_t *match, *name, *events;
+    bson_t *match, *name, *field, *events;
+    mr_str_t key;
+
+    key.data = ask->path.data + strlen(MR_LAYOUT_EVENTS);
+    key.len = ask->path.len - strlen(MR_LAYOUT_EVENTS);
 
     match = bson_new();
     mr_bson_append_text(match, "user_id", ask->plan->user_id);
@@ -284,8 +268,11 @@ mr_blocks_event(const mr_ask_t *ask, bson_t *filter)
     name = bson_new();
     mr_bson_append_text(name, "$literal", ask->plan->event_id);
 
-    events = bson_new();
-    mr_blocks_get_field(events, "mine", ask->key, "$events");
+    field = bson_new();
+    mr_bson_append_text(field, "$literal", key);
+
+    events = BCON_NEW("mine", "{", "$getField", "{", "field",
+        BCON_DOCUMENT(field), "input", BCON_UTF8("$events"), "}", "}");
 
     BCON_APPEND(filter, "$or", "[", "{", "events", "{", "$elemMatch",
         BCON_DOCUMENT(match), "}", "}", "{", "$expr", "{", "$let", "{", "vars",
@@ -296,6 +283,7 @@ mr_blocks_event(const mr_ask_t *ask, bson_t *filter)
 
     bson_destroy(match);
     bson_destroy(name);
+    bson_destroy(field);
     bson_destroy(events);
 }
 
@@ -334,24 +322,6 @@ mr_blocks_projection(const mr_ask_t *ask, bson_t *opts)
     }
 
     bson_append_document_end(opts, &fields);
-}
-
-
-/* As `name`, what the input has under the key. */
-static void
-mr_blocks_get_field(
-    bson_t *parent, const char *name, mr_str_t key, const char *input)
-{
-    bson_t get, args, field;
-
-    BSON_APPEND_DOCUMENT_BEGIN(parent, name, &get);
-    BSON_APPEND_DOCUMENT_BEGIN(&get, "$getField", &args);
-    BSON_APPEND_DOCUMENT_BEGIN(&args, "field", &field);
-    mr_bson_append_text(&field, "$literal", key);
-    bson_append_document_end(&args, &field);
-    BSON_APPEND_UTF8(&args, "input", input);
-    bson_append_document_end(&get, &args);
-    bson_append_document_end(parent, &get);
 }
 
 

@@ -51,7 +51,6 @@ mr_header_read(
 
     header.n = (uint32_t) fields.n;
     header.layout = (int) fields.layout;
-    header.has_rows = plan->user_id.data != NULL;
 
     session->doc = doc;
     session->header = header;
@@ -230,7 +229,6 @@ mr_header_listed(mr_session_t *session, mr_row_observer_t *observer,
     int rc;
     size_t n;
     int64_t time, from, to;
-    uint16_t kind;
     uint32_t i;
     mr_ref_t *refs;
     const mr_header_t *header;
@@ -246,25 +244,13 @@ mr_header_listed(mr_session_t *session, mr_row_observer_t *observer,
 
     for (i = 0, n = 0; i < header->n; i++) {
 
-        memcpy(&time, header->times + (size_t) i * 8, 8);
-        time = (int64_t) BSON_UINT64_FROM_LE((uint64_t) time);
+        time = mr_header_time(header, i);
 
-        if (time < from || time >= to) {
-            continue;
+        if (time >= from && time < to && mr_header_wants(header, i)) {
+            refs[n].id = header->id;
+            refs[n].n = header->n;
+            refs[n++].row = i;
         }
-
-        if (header->kinds != NULL) {
-            memcpy(&kind, header->kinds + (size_t) i * 2, 2);
-            kind = BSON_UINT16_FROM_LE(kind);
-
-            if (kind >= header->n_kinds || !header->wanted[kind]) {
-                continue;
-            }
-        }
-
-        refs[n].id = header->id;
-        refs[n].n = header->n;
-        refs[n++].row = i;
     }
 
     rc = n == 0

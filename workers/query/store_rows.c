@@ -299,8 +299,7 @@ mr_rows_paths(const mr_ref_t *refs, size_t n, bson_t *opts)
 
         mr_buf_reset(&path);
 
-        if (mr_buf_append(&path, "events.", 7) != 0
-            || mr_layout_key(&path, list[i]->user) != 0
+        if (mr_layout_path(&path, list[i]->user) != 0
             || mr_buf_printf(&path, ".%u", list[i]->row) != 0
             || !bson_append_int32(&project, path.data, (int) path.len, 1))
         {

@@ -102,8 +102,7 @@ struct mr_session_s {
     size_t headers; /* read so far, and */
     size_t rows;    /* the rows of these blocks */
     size_t bytes;   /* and of what came of them */
-    size_t need;    /* rows that the page lacked at first, and */
-    size_t lacking; /* lacks now */
+    size_t lacking; /* rows that the page has not yet */
 };
 
 

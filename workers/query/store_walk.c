@@ -216,10 +216,12 @@ mr_walk_user(const mr_plan_t *plan)
 
     blocks = plan->limit + MR_BATCH_SPARE;
 
-    return plan->n_types > 0 || plan->event_id.data != NULL
-                   || blocks > MR_BATCH_USER
-               ? MR_BATCH_USER
-               : (uint32_t) blocks;
+    if (plan->n_types > 0 || plan->event_id.data != NULL
+        || blocks > MR_BATCH_USER) {
+        return MR_BATCH_USER;
+    }
+
+    return (uint32_t) blocks;
 }
 
 
@@ -426,7 +428,7 @@ mr_stretch_expected(const mr_session_t *session)
         most = MR_BATCH_MAX;
     }
 
-    found = session->need - session->lacking;
+    found = session->plan->limit + 1 - session->lacking;
 
     if (found == 0) {
         return most;

@@ -288,7 +288,6 @@ fake_next(void *ctx, size_t course, size_t lacking, mr_header_t *ret_header,
         memset(ret_header, 0, sizeof(mr_header_t));
         ret_header->id = block->id;
         ret_header->layout = block->layout;
-        ret_header->has_rows = fake->plan->user_id.data != NULL;
         ret_header->tmin = block->tmin;
         ret_header->tmax = block->tmax;
         ret_header->n = block->n;
