@@ -4,6 +4,8 @@
 #ifndef MILLRACE_LAYOUT_H
 #define MILLRACE_LAYOUT_H
 
+#include <stdint.h>
+
 #include <millrace/str.h>
 
 
@@ -31,5 +33,19 @@ int mr_layout_is_key(mr_str_t key, mr_str_t user);
 
 /* A key is at most so many times as long as its user_id. */
 #define MR_LAYOUT_KEY_GROWTH 3
+
+/*
+ * Which event types a user has in a block, `who.t`: a bit for each, by the
+ * type's number in the registry.  Types share a bit with others, and one that
+ * has no number yet has them all: who looks for a type by its bit finds it.
+ */
+#define MR_LAYOUT_BITS 7
+#define MR_LAYOUT_ALL_BITS ((1 << MR_LAYOUT_BITS) - 1)
+
+static inline int
+mr_layout_bit(int64_t number)
+{
+    return 1 << (number % MR_LAYOUT_BITS);
+}
 
 #endif /* MILLRACE_LAYOUT_H */

@@ -50,13 +50,7 @@ mr_member_batch(mr_member_t *member, mr_pass_t *pass, size_t first, size_t n,
         }
     }
 
-    if (mr_member_store(member, &windows, err) != 0) {
-        return -1;
-    }
-
-    mr_metric_add(member->metrics.merged, (int64_t) windows.n);
-
-    return 0;
+    return mr_member_store(member, &windows, member->metrics.merged, err);
 }
 
 
@@ -155,8 +149,8 @@ batch_damage(
 
 
 int
-mr_member_store(
-    mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err)
+mr_member_store(mr_member_t *member, const mr_merged_list_t *windows,
+    mr_metric_t *counter, mr_error_t *err)
 {
     bool was_dirty;
     size_t i;
@@ -174,6 +168,9 @@ mr_member_store(
     if (mr_store_write(member->store, member->lease.term, windows, err) != 0) {
         return -1;
     }
+
+    /* They are stored, whatever becomes of the rest. */
+    mr_metric_add(counter, (int64_t) windows->n);
 
     dirty.list = windows->list;
     dirty.n = 0;

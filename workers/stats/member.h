@@ -133,9 +133,12 @@ int mr_member_recent(mr_member_t *member, mr_error_t *err);
 int mr_member_batch(mr_member_t *member, mr_pass_t *pass, size_t first,
     size_t n, mr_error_t *err);
 
-/* Store new revisions, then publish those that are published at all. */
-int mr_member_store(
-    mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err);
+/*
+ * Store new revisions, which `counter` counts, then publish those that are
+ * published at all.
+ */
+int mr_member_store(mr_member_t *member, const mr_merged_list_t *windows,
+    mr_metric_t *counter, mr_error_t *err);
 
 
 /* Publish windows that are stored as they are here, and mark them. */

@@ -497,11 +497,10 @@ merge_close_batch(
         }
     }
 
-    if (mr_member_store(member, &windows, err) != 0) {
+    if (mr_member_store(member, &windows, member->metrics.closed, err) != 0) {
         return -1;
     }
 
-    mr_metric_add(member->metrics.closed, (int64_t) windows.n);
     *ret_n = n;
 
     return 0;
