@@ -40,9 +40,12 @@ KEPT_UP = 0.95      # of what is sent has to be stored meanwhile
 
 def users_of(block):
     """The user of each event of a block."""
-    ends = struct.unpack(f'<{len(block["users"])}H', block['ends'])
+    # --use may have blocks of an earlier version.
+    users = ([one['u'] for one in block['who']] if 'who' in block
+             else block['users'])
+    ends = struct.unpack(f'<{len(users)}H', block['ends'])
     return [user for user, first, end in zip(
-        block['users'], (0, *ends), ends) for _ in range(first, end)]
+        users, (0, *ends), ends) for _ in range(first, end)]
 
 
 class Kinds:
@@ -53,7 +56,8 @@ class Kinds:
         # An event at random, and its user: busy users are asked for more.
         users = [user for block in storage.database.blocks
                  .aggregate([{'$sample': {'size': SAMPLE}},
-                             {'$project': {'users': 1, 'ends': 1}}])
+                             {'$project': {'who.u': 1, 'users': 1,
+                                           'ends': 1}}])
                  for user in users_of(block)]
         self.users = [rng.choice(users) for _ in range(4096)]
         self.types = ['view', 'click', 'search', 'add_to_cart', 'purchase',

@@ -18,6 +18,8 @@ from storage import DAY, Storage
 PRIVATE = ('lsid', '$db', '$clusterTime', 'txnNumber', 'maxTimeMS',
            '$readPreference', 'startTransaction', 'autocommit', 'readConcern')
 
+SHOWN = 8   # intervals of a field; of `who.t` there are up to 126
+
 
 def stages(plan):
     """The stages of a plan, the outermost first, branch by branch."""
@@ -30,8 +32,10 @@ def stages(plan):
 def say(stage):
     text = stage['stage']
     if text == 'IXSCAN':
-        bounds = ', '.join(f'{field}: {" ".join(intervals)}' for
-                           field, intervals in stage['indexBounds'].items())
+        bounds = ', '.join(
+            f'{field}: ' + (' '.join(intervals) if len(intervals) <= SHOWN
+                            else f'{len(intervals)} intervals')
+            for field, intervals in stage['indexBounds'].items())
         text += f' {stage["indexName"]} {stage["direction"]}\n      {bounds}'
     if stage.get('filter'):
         text += f'\n      filter {list(stage["filter"])}'

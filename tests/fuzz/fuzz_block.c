@@ -157,11 +157,15 @@ fuzz_blocks(mr_flush_t *flush, int64_t end)
     mr_buf_t buf = MR_BUF_INIT;
     mr_plan_t plan;
     mr_block_id_t id;
+    mr_block_types_t types;
 
     memset(&plan, 0, sizeof(mr_plan_t));
     memset(&id, 0, sizeof(mr_block_id_t));
     seen = calloc((size_t) end + 1, 1);
     n = 0;
+
+    types.names = flush->types.names;
+    types.bits = calloc(flush->types.n + 1, 1);
 
     fuzz_assert(
         mr_plan_make(&plan, flush->entries, flush->n, flush->types.names) == 0);
@@ -169,9 +173,8 @@ fuzz_blocks(mr_flush_t *flush, int64_t end)
     for (i = 0; i < plan.n; i++) {
         id.number = (int32_t) i;
         mr_buf_reset(&buf);
-        fuzz_assert(mr_block_build(
-                        &buf, &plan, i, flush->entries, flush->types.names, &id)
-                    == 0);
+        fuzz_assert(
+            mr_block_build(&buf, &plan, i, flush->entries, &types, &id) == 0);
         fuzz_block(&buf, end, seen, &n);
     }
 
@@ -179,6 +182,7 @@ fuzz_blocks(mr_flush_t *flush, int64_t end)
 
     mr_plan_free(&plan);
     mr_buf_free(&buf);
+    free((void *) types.bits);
     free(seen);
 }
 

@@ -1,5 +1,5 @@
 """
-The tests' own tests: an audit that overlooks a fault would make every other
+The auditor's own tests: an audit that overlooks a fault would make every other
 test here worthless.  A small consistent snapshot is made by hand; then it is
 damaged in every way that an audit must notice, one at a time.
 """
@@ -9,18 +9,16 @@ import json
 import math
 import pickle
 import struct
-import subprocess
+import uuid
 
 import pytest
 
-from harness import bsondoc, storage, values
+from harness import ids, storage, values
 from harness.audit import CHECKS, OTHER, QUANTILES, audit, fold, judged
 from harness.bsondoc import Date, Long
-from harness.partition import murmur2, partition_of
-from harness.pipeline import Pipeline
+from harness.partition import partition_of
 from harness.sender import ACKED, REFUSED, UNSURE, SentLog
 from harness.snapshot import Record, Series, Snapshot
-from harness.waiting import Deadline, wait_until
 from harness.workload import Workload
 
 PARTITIONS = 3
@@ -135,13 +133,17 @@ def made_block(partition, offset, number, events):
     received = Date(max(e["time"] for e in events))
     ends = [max(i for i, e in enumerate(events) if e["user_id"] == u) + 1
             for u in users]
+    who = storage.who_of(events, {name: i for i, name in enumerate(KNOWN)})
+    for event in events:
+        if ids.is_uuid(event["event_id"]):
+            event["event_id"] = uuid.UUID(event["event_id"])
     fields = "event_id", "metadata", "offset"
     return {
         "_id": {"epoch": Long(1), "partition": partition, "offset": offset,
                 "number": number},
         "span": 4, "tmin": min(times), "tmax": max(times),
         "received": received, "n": len(events), "layout": 1, "types": types,
-        "users": users,
+        "who": who,
         "times": b"".join(t.to_bytes(8, "little") for t in times),
         "kinds": b"".join(types.index(e["event_type"]).to_bytes(2, "little")
                           for e in events),
@@ -226,7 +228,15 @@ def replace(records, i, **changes):
 
 def busy_block(shot):
     return next(doc for doc, _ in shot.blocks if doc["n"] > 3
-                and len(doc["users"]) > 1 and len(doc["types"]) > 1)
+                and len(doc["who"]) > 1 and len(doc["types"]) > 1)
+
+
+def somebody(shot, all_types=False):
+    """One of a block's `who`, of which one type was not registered, or all
+    were."""
+
+    return next(one for doc, _ in shot.blocks for one in doc["who"]
+                if (one["t"] == storage.ALL_TYPES) == all_types)
 
 
 def measured(documents):
@@ -277,6 +287,21 @@ def full_events(shot):
     for event, known in zip(rows(block), storage.events_of(block)):
         event.update(event_type=known["event_type"],
                      timestamp=Date(known["timestamp"]))
+
+
+def users_alone(shot):
+    """As it was until it said each user's types."""
+
+    block = busy_block(shot)
+    block["users"] = storage.users_of(block)
+    del block["who"]
+    block["events"] = block.pop("events")
+
+
+def text_for_uuid(shot):
+    event = next(event for doc, _ in shot.blocks for event in rows(doc)
+                 if isinstance(event["event_id"], uuid.UUID))
+    event["event_id"] = str(event["event_id"])
 
 
 def rows(block):
@@ -487,7 +512,22 @@ DAMAGES = [
      {"blocks"}),
     ("block: received", lambda s: bump([busy_block(s)], "received"),
      {"blocks"}),
-    ("block: users", lambda s: busy_block(s)["users"].reverse(), {"blocks"}),
+    ("block: users", lambda s: busy_block(s)["who"].reverse(), {"blocks"}),
+    ("block: a user less", lambda s: busy_block(s)["who"].pop(), {"blocks"}),
+    ("block: users alone", users_alone, {"blocks"}),
+    ("block: a user without types", lambda s: somebody(s).pop("t"),
+     {"blocks"}),
+    ("block: types ahead of a user",
+     lambda s: somebody(s).update(u=somebody(s).pop("u")), {"blocks"}),
+    ("block: a user's type too few", lambda s: somebody(s).update(
+        t=somebody(s)["t"] & somebody(s)["t"] - 1), {"blocks"}),
+    ("block: a user's type too many", lambda s: somebody(s).update(
+        t=somebody(s)["t"] | 64), {"blocks"}),
+    ("block: one of a user's types is not registered",
+     lambda s: somebody(s, True).update(t=storage.ALL_TYPES - 1), {"blocks"}),
+    ("block: a user's types in 64 bits", lambda s: somebody(s).update(
+        t=Long(somebody(s)["t"])), {"blocks"}),
+    ("block: a UUID as text", text_for_uuid, {"blocks"}),
     ("block: types", lambda s: busy_block(s)["types"].append("zz"),
      {"blocks"}),
     ("block: a column", wrong_column, {"blocks"}),
@@ -641,6 +681,14 @@ def test_a_window_past_its_time_may_miss_what_came_too_late(whole):
     assert audit(shot) != []
 
 
+def test_types_may_have_been_registered_later(whole):
+    shot = pickle.loads(pickle.dumps(whole))
+    for doc, _ in shot.blocks:
+        for one in doc["who"]:
+            one["t"] = storage.ALL_TYPES
+    assert audit(shot) == []
+
+
 def test_every_check_is_seen_to_fail():
     assert set().union(*(c for _, _, c in DAMAGES)) == set(CHECKS)
 
@@ -669,87 +717,3 @@ def test_a_repeat_ends_with_the_window():
     # Dropped repeats keep the identity alive; three offsets on it is new.
     assert [v for _, v, _ in judged(shot)] == [
         "kept", "repeated", "repeated", "kept"]
-
-
-@pytest.mark.parametrize("a, b", [
-    (1, 1.0), (0, False), (1, True), (0.0, -0.0), ([], {}), (None, 0),
-    ("", None), ({"a": 1}, {"a": 1.0}), ([1], [1, 1]), ({"a": 1}, {"b": 1}),
-    (0.1, 0.1 + 2**-56), ("\0", ""), (2**63 - 1, float(2**63))])
-def test_values_that_differ(a, b):
-    assert not values.same(a, b) and not values.same(b, a)
-    assert values.same(a, copy.deepcopy(a))
-
-
-def test_minus_zero_and_strictness():
-    assert values.same(values.parse("[-0, -0.0, 0]"), [-0.0, -0.0, 0])
-    for bad in ('{"a":1,"a":1}', "NaN", "[1,]", ""):
-        with pytest.raises(ValueError):
-            values.parse(bad)
-
-
-def test_our_reader_of_bson_agrees_with_pymongo():
-    bson = pytest.importorskip("bson")
-    doc = {"a": 1, "": {"$set": [1.5, None, True, {"x": "\0y"}]},
-           "l": bson.Int64(2), "d": bson.datetime_ms.DatetimeMS(-5),
-           "b": b"xyz", "e": [], "o": {}}
-    read = bsondoc.decode(bson.encode(doc))
-    assert read == {**doc, "d": -5}
-    assert isinstance(read["l"], Long) and not isinstance(read["a"], Long)
-    with pytest.raises(ValueError, match="twice"):
-        bsondoc.decode(b"\x0f\0\0\0\x10a\0\1\0\0\0\x0aa\0\0")
-
-
-def test_the_partitioner_is_javas():
-    # The figures of Apache Kafka's own UtilsTest.
-    known = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-"
-             b"string": -985981536, b"abc": 479470107}
-    for key, hash in known.items():
-        assert murmur2(key) == hash & 0xFFFFFFFF
-
-
-def test_waiting_gives_up():
-    with pytest.raises(Deadline, match="the moon"):
-        wait_until(lambda: False, 0.1, "the moon")
-    with pytest.raises(Deadline, match="KeyError"):
-        wait_until(lambda: {}["x"], 0.1, "a key")
-    assert wait_until(lambda: 5, 0.1, "five") == 5
-
-
-@pytest.mark.parametrize("log, line", [
-    ("nginx.log", "1#1: [alert] worker process 17 exited on signal 9"),
-    ("nginx.log", "1#1: [crit] pwrite() failed"),
-    ("nginx.log", "1#1: [emerg] bind() failed"),
-    ("millrace-writer.log", "==7==ERROR: AddressSanitizer: heap-use"),
-    ("millrace-writer.log", "==7==ERROR: LeakSanitizer: detected"),
-    ("millrace-query.log", "core/x.c:5:1: runtime error: signed integer"),
-    ("nginx.log", "nginx: x.c:5: f: Assertion `0' failed."),
-])
-def test_a_line_of_a_log_fails_the_run(tmp_path, log, line):
-    with Pipeline(tmp_path, build="build") as stack:
-        (tmp_path / log).write_text(f"all is well\n{line}\n[error] well\n")
-        assert stack.problems() == [f"{log}: {line}"]
-        stack.killed_workers.append(7)
-        assert stack.problems() == [f"{log}: {line}"]
-        stack.killed_workers.append(17)
-        assert stack.problems() == (
-            [] if "process 17 " in line else [f"{log}: {line}"])
-
-
-def test_a_process_that_ended_by_itself_is_noticed(tmp_path):
-    with Pipeline(tmp_path, build="build") as stack:
-        child = subprocess.Popen(["sleep", "60"], cwd=tmp_path)
-        (tmp_path / "millrace-writer.pid").write_text(f"{child.pid}\n")
-        stack.expected["millrace-writer"] = child.pid
-        assert stack.deaths() == []
-        child.kill()
-        child.wait()
-        (death,) = stack.deaths()
-        assert "millrace-writer" in death
-
-
-def test_the_workload_repeats_itself_by_its_seed():
-    first = Workload(3, 1.7e9, users=50).events(3000)
-    assert first == Workload(3, 1.7e9, users=50).events(3000)
-    assert first != Workload(4, 1.7e9, users=50).events(3000)
-    repeats = len(first) - len(set(first))
-    assert 3 <= repeats <= 40

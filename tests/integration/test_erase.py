@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import time
+import uuid
 
 import bson
 import pytest
@@ -72,7 +73,7 @@ def without(before, user):
     after, n, changed = {}, 0, 0
     for key, raw in before.items():
         block = bson.decode(raw, AWARE)
-        if user not in block["users"]:
+        if user not in storage.users_of(block):
             after[key] = raw
             continue
         changed += 1
@@ -80,26 +81,45 @@ def without(before, user):
                 if event["user_id"] != user]
         n += block["n"] - len(rest)
         if rest:
-            after[key] = bson.encode(
-                remade(block, rest, storage.is_earlier(block)))
+            made = remade(block, rest, storage.form_of(block))
+            if "who" in block:
+                made["who"] = [one for one in block["who"]
+                               if one["u"] != user]
+            after[key] = bson.encode(made)
     return after, n, changed
 
 
-def remade(block, events, earlier):
+def remade(block, events, form):
     """The block with these events instead."""
 
-    made = storage.block(events, 0, 0, 0, 0, earlier)
+    made = storage.block(events, 0, 0, 0, 0, form)
     made.update({name: block[name] for name in ("_id", "span", "received")})
     return made
 
 
-def make_earlier(rig):
-    """Turn every block into one of an earlier version."""
+def make_earlier(rig, forms):
+    """Turn the blocks into ones of these forms, one after the other."""
 
-    for raw in blocks(rig).values():
-        block = bson.decode(raw, AWARE)
-        made = remade(block, storage.events_of(block), True)
-        rig.database.blocks.replace_one({"_id": block["_id"]}, made)
+    if forms != (storage.WHO,):
+        storage.index(rig.database, storage.EARLIER_INDEXES)
+
+    for i, raw in enumerate(blocks(rig).values()):
+        block, form = bson.decode(raw, AWARE), forms[i % len(forms)]
+        if form != storage.WHO:
+            made = remade(block, storage.events_of(block), form)
+            rig.database.blocks.replace_one({"_id": block["_id"]}, made)
+
+
+def forms_in(rig):
+    return {storage.form_of(bson.decode(raw)) for raw in blocks(rig).values()}
+
+
+def users_in(rig):
+    """In the order of blocks."""
+
+    return sorted({user for raw in blocks(rig).values()
+                   for user in storage.users_of(bson.decode(raw))},
+                  key=str.encode)
 
 
 def others(rig):
@@ -109,14 +129,17 @@ def others(rig):
             for name in ("ledger", "partials")}
 
 
-@pytest.mark.parametrize("earlier", [False, True])
-def test_only_that_user_is_gone(rig, earlier):
+@pytest.mark.parametrize("forms", [
+    *((form,) for form in storage.FORMS), storage.FORMS], ids="-".join)
+def test_only_that_user_is_gone(rig, forms):
     """To the byte, with all kinds of users: the first, the last, alone."""
 
     made = events(6000, users=40)
     made += [event(f"a{i}", "alone" + "x" * 200, "rare", **{"": i, "$a.b": -0.0})
              for i in range(3)]
     made += [event(f"d{i}", "a.$b%") for i in range(7)]
+    made += [event(case(str(uuid.UUID(int=i << 90 | 0xabc))), f"by-uuid{i % 2}")
+             for i in range(1, 20) for case in (str.lower, str.upper)]
     rig.start()
     rig.produce(made)
     rig.settle()
@@ -124,15 +147,15 @@ def test_only_that_user_is_gone(rig, earlier):
     rig.settle()
     rig.stop()
 
-    if earlier:
-        make_earlier(rig)
-    assert {storage.is_earlier(bson.decode(raw))
-            for raw in blocks(rig).values()} == {earlier}
+    assert forms_in(rig) == {storage.WHO}
+    make_earlier(rig, forms)
+    assert forms_in(rig) == set(forms)
 
     erased = 0
-    users = sorted(rig.database.blocks.distinct("users"), key=str.encode)
-    assert users[:3] == ["a.$b%", "alone" + "x" * 200, "only-one-in-its-block"]
-    for user in (*users[:3], users[-1], users[len(users) // 2], users[3]):
+    users = users_in(rig)
+    assert users[:5] == ["a.$b%", "alone" + "x" * 200, "by-uuid0", "by-uuid1",
+                         "only-one-in-its-block"]
+    for user in (*users[:3], *users[4:6], users[-1], users[len(users) // 2]):
         before, rest = blocks(rig), others(rig)
         expected, n, changed = without(before, user)
         assert n > 0
@@ -149,6 +172,39 @@ def test_only_that_user_is_gone(rig, earlier):
     # Everything that was stored is still there or was erased.
     assert sum(doc["stored"] for doc in rig.database.ledger.find()) == sum(
         doc["n"] for doc in rig.database.blocks.find()) + erased
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("forms", [(storage.WHO,), storage.FORMS],
+                         ids="-".join)
+def test_found_by_an_index(rig, forms, indexed):
+    """Only blocks that have no index of theirs are all read."""
+
+    made = []
+    for i in range(300):
+        users = ["both", f"u{i}"] if i < 6 else [f"u{i}", f"v{i}"]
+        made.append(storage.block([
+            {"event_id": f"e{i}", "user_id": user, "event_type": "t",
+             "timestamp": 1_760_000_000_000 + i, "metadata": {}, "offset": i}
+            for user in users], 1, 0, i, 0, forms[i % len(forms)]))
+    rig.database.blocks.insert_many(made)
+    if indexed:
+        storage.index(rig.database, storage.EARLIER_INDEXES)
+    assert forms_in(rig) == set(forms)
+
+    rig.database.command("profile", 2)
+    assert erase(rig, "both", "--count") == (6, 6)
+    rig.database.command("profile", 0)
+
+    (find,) = rig.database["system.profile"].find(
+        {"command.find": "blocks", "appName": "millrace-erase"})
+    assert "IXSCAN" in find["planSummary"]
+    assert "COLLSCAN" not in find["planSummary"]
+    if indexed or forms == (storage.WHO,):
+        assert find["docsExamined"] < 60
+    assert erase(rig, "both") == (6, 6)
+    assert "both" not in users_in(rig)
+    assert erase(rig, "both") == (0, 0)
 
 
 def test_nobody_of_that_name(rig):
@@ -172,7 +228,7 @@ def test_killed_and_run_again(rig, seed):
     rig.stop()
 
     before = blocks(rig)
-    user = rig.database.blocks.find_one()["users"][0]
+    user = rig.database.blocks.find_one()["who"][0]["u"]
     expected, n, _ = without(before, user)
     done = False
 
@@ -182,11 +238,11 @@ def test_killed_and_run_again(rig, seed):
              rig.configuration(), "--user", user],
             env=rig.stack._environment(), stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL)
-        left = rig.database.blocks.count_documents({"users": user})
+        left = rig.database.blocks.count_documents({"who.u": user})
         try:
             wait_until(lambda: child.poll() is not None
                        or rig.database.blocks.count_documents(
-                           {"users": user}) < left, 60, "a block less",
+                           {"who.u": user}) < left, 60, "a block less",
                        interval=0)
         finally:
             child.send_signal(signal.SIGKILL)
@@ -229,7 +285,22 @@ def test_while_events_come_in(rig):
     rig.produce([event("e3", "u3", "t")])
     rig.settle()
     rig.stop()
-    assert rig.database.blocks.count_documents({"users": "u3"}) == 0
+    assert rig.database.blocks.count_documents({"who.u": "u3"}) == 0
+
+
+def instead(block, name, **fields):
+    """Change the block to have these fields in the place of that one."""
+
+    whole = dict(block)
+    block.clear()
+    for key, value in whole.items():
+        block.update(fields if key == name else {key: value})
+
+
+def second(**fields):
+    """A damage to the second user's element of `who`."""
+
+    return lambda block: block["who"].__setitem__(1, fields)
 
 
 DAMAGES = {
@@ -246,7 +317,22 @@ DAMAGES = {
         {"9": block["events"]["c"].pop("3")}),
     "another's event": lambda block: block["events"].update(
         b={**block["events"]["b"], **block["events"]["c"]}, c={}),
-    "users that are none": lambda block: block.update(users=["a", 2, 3]),
+    "users that are none": lambda block: block["who"].__setitem__(1, "b"),
+    "no list of users": lambda block: block.update(who=block["who"][0]),
+    "a user without types": second(u="b"),
+    "types without a user": second(t=1),
+    "types first": second(t=1, u="b"),
+    "more of a user": second(u="b", t=1, v=1),
+    "a user that is a number": second(u=2, t=1),
+    "no types": second(u="b", t=0),
+    "too many types": second(u="b", t=128),
+    "types that are long": second(u="b", t=bson.Int64(1)),
+    "users of both forms": lambda block: instead(
+        block, "who", who=block["who"], users=["a", "b", "c"]),
+    "users of both forms, the other way round": lambda block: instead(
+        block, "who", users=["a", "b", "c"], who=block["who"]),
+    "users of the earlier form that are none": lambda block: instead(
+        block, "who", users=["a", 2, 3]),
 }
 
 

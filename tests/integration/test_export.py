@@ -39,6 +39,7 @@ def events(alone):
              "metadata": {"text": "x" * 100}}
             for i in range(N)]
     storage.store(alone.database, rng, made, partitions=2, largest=1000)
+    alone.restart("query")
     return sorted(made, key=values.order)
 
 

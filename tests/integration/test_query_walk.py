@@ -40,12 +40,17 @@ def events(how):
         for k, user in enumerate(("one", "other", "one"))]
 
 
-def store(alone, made, earlier=lambda i: False):
-    """`earlier`: is the i-th block one of an earlier version?"""
+def store(alone, made, form=lambda i: storage.WHO, registered=False):
+    """`form`: that of the i-th block; `registered`: the types were by then."""
     storage.create(alone.database)
-    alone.database.blocks.insert_many([
-        storage.block(made[3 * i:3 * i + 3], 1, 0, 3 * i, 0, earlier(i))
-        for i in range(len(made) // 3)])
+    numbers = storage.register(alone.database, ["usual", "rare"])
+    numbers = numbers if registered else {}
+    blocks = [
+        storage.block(made[3 * i:3 * i + 3], 1, 0, 3 * i, 0, form(i), numbers)
+        for i in range(len(made) // 3)]
+    storage.insert(alone.database, blocks)
+    # It sees at its start what there is.
+    alone.restart("query")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +63,8 @@ def alone(tmp_path_factory):
 def stored(alone, request):
     """What is stored, in order."""
     made = events(request.param)
-    store(alone, made, earlier=lambda i: i % 50 == 49)
+    store(alone, made, lambda i: {
+        24: storage.USERS, 49: storage.LIST}.get(i % 50, storage.WHO))
     return sorted(made, key=lambda e: (e["timestamp"], e["event_id"]))
 
 
@@ -126,7 +132,10 @@ def test_no_more_is_read_than_needed(alone, client, order):
     assert 10 <= examined(limit=20) <= 30
     assert 51 <= examined(limit=100) <= 90
     assert 101 <= examined(limit=200) <= 165
+    # The index says that it may be in all of them, or in which it is.
     assert BLOCKS <= examined(event_type="rare") <= BLOCKS + 5
+    store(alone, events("apart"), registered=True)
+    assert 3 <= examined(event_type="rare") <= 8
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])

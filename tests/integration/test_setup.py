@@ -5,6 +5,7 @@ mends, what it refuses, and what it says of it.
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ import pymongo
 import pytest
 from confluent_kafka.admin import (AdminClient, ConfigResource, NewTopic,
                                    ResourceType)
+
+from harness import storage
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../scripts"))
 
@@ -98,13 +101,14 @@ def test_everything_is_made_once(setup):
                                   ("tmin", 1)]),
         ("types_span_tmin_tmax", [("types", 1), ("span", 1), ("tmin", 1),
                                   ("tmax", 1)]),
-        ("users_span_tmax", [("users", 1), ("span", 1), ("tmax", 1)]),
-        ("users_span_tmin_tmax", [("users", 1), ("span", 1), ("tmin", 1),
-                                  ("tmax", 1)])]
+        ("who_span_tmax", [("who.u", 1), ("span", 1), ("tmax", 1),
+                           ("who.t", 1)]),
+        ("who_span_tmin_tmax", [("who.u", 1), ("span", 1), ("tmin", 1),
+                                ("tmax", 1), ("who.t", 1)])]
     assert {n: i["partialFilterExpression"] for n, i
             in database.blocks.index_information().items()
             if "partialFilterExpression" in i} == {
-        "users_span_tmin_tmax": {"span": {"$gte": 2, "$lte": 4}}}
+        "who_span_tmin_tmax": {"span": {"$gte": 2, "$lte": 4}}}
     assert database.partials.index_information()["expire"][
         "expireAfterSeconds"] == 0
     assert database.windows.index_information()["dirty"][
@@ -137,15 +141,19 @@ def test_everything_is_made_once(setup):
 def test_indexes_are_multikey_before_the_first_transaction(setup):
     assert setup.run("multikey")[0] == 0
 
-    for field, more in ("users", ""), ("types", "_tmin"):
+    for path, more in ("who.u", ""), ("types", "_tmin"):
+        field = path.split(".")[0]
         plan = setup.mongo.multikey.blocks.find(
-            {field: "x", "span": 0}).sort("tmax").explain()
+            {path: "x", "span": 0}).sort("tmax").explain()
         stage = plan["queryPlanner"]["winningPlan"]
         while "inputStage" in stage:
             stage = stage["inputStage"]
         assert stage["indexName"] == f"{field}_span_tmax{more}"
-        assert stage["multiKeyPaths"].pop(field) == [field]
-        assert not any(stage["multiKeyPaths"].values())
+        assert {key for key, paths in stage["multiKeyPaths"].items()
+                if paths == [field]} == (
+            {"who.u", "who.t"} if field == "who" else {"types"})
+        assert all(paths in ([], [field])
+                   for paths in stage["multiKeyPaths"].values())
 
 
 def test_all_collections_and_indexes_are_stored_small(setup):
@@ -161,6 +169,14 @@ def test_all_collections_and_indexes_are_stored_small(setup):
             assert "allocation_size=512B" in text, (name, what)
             # A page of documents is of the size that mongod gives it.
             assert ("leaf_page_max=32KB" in text) == (what == ""), (name, what)
+
+
+def named(said):
+    """The indexes that earlier versions have made and nobody needs."""
+
+    return {one[1] for one in (re.fullmatch(
+        r"index blocks\.(\w+): of an earlier version; drop it when no query "
+        "daemon of that version runs", line) for line in said) if one}
 
 
 @pytest.mark.parametrize("name, blocks, index", [
@@ -196,6 +212,11 @@ def test_what_was_made_otherwise_stays(setup, name, blocks, index):
             earlier["_".join(keys)] = [(key, 1) for key in keys]
     for index_name, keys in earlier.items():
         database.blocks.create_index(keys, name=index_name)
+    block = [{"event_id": "e", "user_id": "u", "event_type": "t", "metadata": {},
+              "timestamp": 1_760_000_000_000, "offset": 0}]
+    database.blocks.insert_many([
+        storage.block(block, 1, 0, i, 0, form)
+        for i, form in enumerate((storage.WHO, storage.LIST, storage.USERS))])
     before = made()
     for text, config in zip(before, (blocks, index)):
         assert all(one in text for one in config.split(","))
@@ -204,11 +225,19 @@ def test_what_was_made_otherwise_stays(setup, name, blocks, index):
         status, said, complained = setup.run(name)
         assert (status, complained) == (0, "")
         assert "index blocks.users_span_tmax: created" not in said
-        assert ("index blocks.span_tmax_tmin: created" in said) != again
+        # By this one the blocks that are there are found.
+        for one in "span_tmax_tmin", "who_span_tmax", "users_span_tmin_tmax":
+            assert (f"index blocks.{one}: created" in said) != again
         # Those that are not needed any more are left, and named.
-        assert {line for line in said if "earlier version" in line} == {
-            f"index blocks.{one}: of an earlier version; drop it when no "
-            "query daemon of that version runs" for one in earlier}
+        assert named(said) == set(earlier)
+
+    assert database.blocks.index_information()["users_span_tmin_tmax"][
+        "partialFilterExpression"] == {"span": {"$gte": 2, "$lte": 4}}
+    for layout, more in (False, set()), (True, set(storage.EARLIER_INDEXES)):
+        assert database.blocks.delete_one({
+            "users": {"$exists": True}, "layout": {"$exists": layout}
+        }).deleted_count == 1
+        assert named(setup.run(name)[1]) == {*earlier, *more}
 
     assert made() == before
 

@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from harness import storage
 from harness.audit import OTHER
 from harness.killer import Killer
 from harness.pipeline import Pipeline
@@ -98,6 +99,30 @@ def check_types(one, most):
     assert len(known) == most
     assert set(counts(one)) <= {*known, OTHER, ""}
     return shot
+
+
+def test_blocks_say_which_types_a_user_has(rig):
+    """By seven bits, and all of them for a type that is not registered."""
+
+    one = rig(most=9)
+    one.start()
+    for number in range(9):
+        one.produce([event(f"t{number}", number)])
+        one.settle()
+    one.produce([event(f"t{number}", user) for user in range(50)
+                 for number in {user % 9, user % 7 + 2, 0}])
+    one.produce([event(name, 7) for name in ("t0", "other")])
+    check_types(one, 9)
+    assert registry(one) == [f"t{number}" for number in range(9)]
+
+    numbers = {name: number for number, name in enumerate(registry(one))}
+    sets = set()
+    for block in one.database.blocks.find():
+        right = storage.who_of(storage.events_of(block), numbers)
+        assert block["who"] == right
+        sets |= {who["t"] for who in right}
+    assert storage.ALL_TYPES in sets and len(sets) > 9
+    one.stop()
 
 
 def test_the_first_types_have_windows_of_their_own(rig):

@@ -253,6 +253,29 @@ mr_mongo_ping(mr_mongo_t *mongo, int64_t timeout, mr_error_t *err)
 }
 
 
+mongoc_cursor_t *
+mr_mongo_earlier(mongoc_collection_t *blocks, bson_t *opts)
+{
+    bson_t filter, fields;
+    mongoc_cursor_t *cursor;
+
+    /* What has no such field stands in the index under null. */
+    bson_init(&filter);
+    BSON_APPEND_NULL(&filter, "who.u");
+
+    BSON_APPEND_DOCUMENT_BEGIN(opts, "projection", &fields);
+    BSON_APPEND_INT32(&fields, "_id", 1);
+    bson_append_document_end(opts, &fields);
+    BSON_APPEND_UTF8(opts, "hint", MR_MONGO_WHO_TMAX);
+    BSON_APPEND_INT64(opts, "limit", 1);
+
+    cursor = mongoc_collection_find_with_opts(blocks, &filter, opts, NULL);
+    bson_destroy(&filter);
+
+    return cursor;
+}
+
+
 int
 mr_mongo_error(mr_error_t *err, const char *what, const bson_error_t *error)
 {

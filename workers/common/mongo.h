@@ -21,6 +21,9 @@
 #define MR_MONGO_STATE "state"
 #define MR_MONGO_TYPES "types"
 
+/* The index by users that all blocks are in. */
+#define MR_MONGO_WHO_TMAX "who_span_tmax"
+
 
 typedef struct mr_mongo_s mr_mongo_t;
 
@@ -53,6 +56,13 @@ mongoc_collection_t *mr_mongo_collection(
 
 /* { ping: 1 } on the primary within `timeout` ms. */
 int mr_mongo_ping(mr_mongo_t *mongo, int64_t timeout, mr_error_t *err);
+
+/*
+ * A cursor with at most one block, of an earlier version: one whose users are a
+ * list of strings.  What it takes is appended to `opts`.  The caller destroys
+ * it.
+ */
+mongoc_cursor_t *mr_mongo_earlier(mongoc_collection_t *blocks, bson_t *opts);
 
 /* Fill *err with MR_ERROR_MONGODB from a bson_error_t; returns -1. */
 int mr_mongo_error(

@@ -27,7 +27,8 @@ enum {
     N,
     LAYOUT, /* absent: MR_LAYOUT_LIST */
     TYPES,
-    USERS,
+    WHO,
+    USERS, /* instead of WHO in blocks of earlier versions */
     TIMES,
     KINDS,
     ENDS,
@@ -39,8 +40,9 @@ enum {
 typedef struct {
     const bson_t *source;
     int layout;
+    int users; /* WHO or USERS: which it has */
     uint32_t n;
-    uint32_t user;  /* its place in users */
+    uint32_t user;  /* its place in who or users */
     uint32_t first; /* its rows: first to end - 1 */
     uint32_t end;
     column_t times;
@@ -51,7 +53,11 @@ typedef struct {
 
 
 static int rewrite_read(rewrite_t *work, const bson_t *source);
+static int rewrite_fields(rewrite_t *work);
 static int rewrite_user(rewrite_t *work, mr_str_t user, int *ret_found);
+static int rewrite_name(
+    const rewrite_t *work, const bson_iter_t *item, mr_str_t *ret_name);
+static int rewrite_who(const bson_iter_t *item, bson_iter_t *ret_user);
 static int rewrite_bounds(rewrite_t *work, bson_t *block);
 static int rewrite_types(rewrite_t *work, bson_t *block);
 static int rewrite_users(rewrite_t *work, bson_t *block);
@@ -79,6 +85,7 @@ static const char *const names[FIELDS] = {
     [N] = "n",
     [LAYOUT] = "layout",
     [TYPES] = "types",
+    [WHO] = "who",
     [USERS] = "users",
     [TIMES] = "times",
     [KINDS] = "kinds",
@@ -135,43 +142,15 @@ damaged:
 }
 
 
-/* Every field is there once, and no other. */
 static int
 rewrite_read(rewrite_t *work, const bson_t *source)
 {
-    int field;
     bson_iter_t iter;
 
     work->source = source;
 
-    if (!bson_iter_init(&iter, source)) {
-        return -1;
-    }
-
-    work->layout = MR_LAYOUT_LIST;
-
-    for (field = 0; bson_iter_next(&iter); field++) {
-
-        if (field == LAYOUT && strcmp(bson_iter_key(&iter), names[LAYOUT]) != 0)
-        {
-            field++;
-        }
-
-        if (field == FIELDS || strcmp(bson_iter_key(&iter), names[field]) != 0)
-        {
-            return -1;
-        }
-
-        if (field == LAYOUT) {
-            work->layout = (int) bson_iter_as_int64(&iter);
-
-            if (work->layout != MR_LAYOUT_USERS) {
-                return -1;
-            }
-        }
-    }
-
-    if (field != FIELDS || !bson_iter_init_find(&iter, source, names[N])
+    if (rewrite_fields(work) != 0
+        || !bson_iter_init_find(&iter, source, names[N])
         || !BSON_ITER_HOLDS_INT32(&iter) || bson_iter_int32(&iter) < 1
         || bson_iter_int32(&iter) > ROWS_MAX
         || rewrite_column(work, TIMES, &work->times) != 0
@@ -190,15 +169,63 @@ rewrite_read(rewrite_t *work, const bson_t *source)
 }
 
 
+/* Every field is there once, and no other; of WHO and USERS, one is. */
+static int
+rewrite_fields(rewrite_t *work)
+{
+    int field;
+    const char *key;
+    bson_iter_t iter;
+
+    if (!bson_iter_init(&iter, work->source)) {
+        return -1;
+    }
+
+    work->layout = MR_LAYOUT_LIST;
+    work->users = WHO;
+
+    for (field = 0; bson_iter_next(&iter); field++) {
+        key = bson_iter_key(&iter);
+
+        if (field == LAYOUT && strcmp(key, names[LAYOUT]) != 0) {
+            field++;
+        }
+
+        if (field == WHO && strcmp(key, names[WHO]) != 0) {
+            work->users = USERS;
+            field++;
+        }
+
+        if (field == FIELDS || strcmp(key, names[field]) != 0) {
+            return -1;
+        }
+
+        if (field == LAYOUT) {
+            work->layout = (int) bson_iter_as_int64(&iter);
+
+            if (work->layout != MR_LAYOUT_USERS) {
+                return -1;
+            }
+        }
+
+        if (field == WHO) {
+            field++;
+        }
+    }
+
+    return field == FIELDS ? 0 : -1;
+}
+
+
 /* Where the user's rows are; users and ends belong together. */
 static int
 rewrite_user(rewrite_t *work, mr_str_t user, int *ret_found)
 {
-    uint32_t i, len, first, end;
-    const char *name;
+    uint32_t i, first, end;
+    mr_str_t name;
     bson_iter_t users;
 
-    if (rewrite_list(work, USERS, &users) != 0) {
+    if (rewrite_list(work, work->users, &users) != 0) {
         return -1;
     }
 
@@ -206,19 +233,19 @@ rewrite_user(rewrite_t *work, mr_str_t user, int *ret_found)
 
     for (i = 0; bson_iter_next(&users); i++) {
 
-        if (!BSON_ITER_HOLDS_UTF8(&users)
-            || (i + 1) * END_SIZE > work->ends.len) {
+        if (rewrite_name(work, &users, &name) != 0
+            || (i + 1) * END_SIZE > work->ends.len)
+        {
             return -1;
         }
 
-        name = bson_iter_utf8(&users, &len);
         end = rewrite_get(work->ends.data + i * END_SIZE, END_SIZE);
 
         if (end <= first || end > work->n) {
             return -1;
         }
 
-        if (mr_str_eq(user, (mr_str_t){name, len})) {
+        if (mr_str_eq(user, name)) {
             *ret_found = 1;
             work->user = i;
             work->first = first;
@@ -229,6 +256,56 @@ rewrite_user(rewrite_t *work, mr_str_t user, int *ret_found)
     }
 
     return i * END_SIZE == work->ends.len && first == work->n ? 0 : -1;
+}
+
+
+/* Of an element of who or users; lives in the source. */
+static int
+rewrite_name(const rewrite_t *work, const bson_iter_t *item, mr_str_t *ret_name)
+{
+    uint32_t len;
+    const char *name;
+    bson_iter_t user;
+
+    user = *item;
+
+    if ((work->users == WHO && rewrite_who(item, &user) != 0)
+        || !BSON_ITER_HOLDS_UTF8(&user))
+    {
+        return -1;
+    }
+
+    name = bson_iter_utf8(&user, &len);
+    *ret_name = (mr_str_t){name, len};
+
+    return 0;
+}
+
+
+/* { u, t }, and no other field. */
+static int
+rewrite_who(const bson_iter_t *item, bson_iter_t *ret_user)
+{
+    bson_iter_t iter, user;
+
+    if (!BSON_ITER_HOLDS_DOCUMENT(item) || !bson_iter_recurse(item, &iter)
+        || !bson_iter_next(&iter) || strcmp(bson_iter_key(&iter), "u") != 0)
+    {
+        return -1;
+    }
+
+    user = iter;
+
+    if (!bson_iter_next(&iter) || strcmp(bson_iter_key(&iter), "t") != 0
+        || !BSON_ITER_HOLDS_INT32(&iter) || bson_iter_int32(&iter) < 1
+        || bson_iter_int32(&iter) > MR_LAYOUT_ALL_BITS || bson_iter_next(&iter))
+    {
+        return -1;
+    }
+
+    *ret_user = user;
+
+    return 0;
 }
 
 
@@ -322,11 +399,11 @@ rewrite_users(rewrite_t *work, bson_t *block)
     const char *key;
     bson_iter_t iter;
 
-    if (rewrite_list(work, USERS, &iter) != 0) {
+    if (rewrite_list(work, work->users, &iter) != 0) {
         return -1;
     }
 
-    BSON_APPEND_ARRAY_BEGIN(block, names[USERS], &users);
+    BSON_APPEND_ARRAY_BEGIN(block, names[work->users], &users);
 
     for (i = 0, k = 0; bson_iter_next(&iter); i++) {
 

@@ -1,6 +1,6 @@
 /*
- * A block of docs/data-model.md without one user's events.  Pure: BSON in,
- * BSON out.
+ * A block of docs/data-model.md, of any version, without one user's events.
+ * Pure: BSON in, BSON out.
  */
 #ifndef MILLRACE_ERASE_REWRITE_H
 #define MILLRACE_ERASE_REWRITE_H

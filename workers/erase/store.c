@@ -29,6 +29,7 @@ typedef struct {
 
 
 static int store_pass(store_t *store, int64_t *ret_blocks, mr_error_t *err);
+static void store_filter(mr_str_t user, bson_t *filter);
 static int store_block(store_t *store, mongoc_client_session_t *session,
     const bson_t *found, int *ret_changed, mr_error_t *err);
 static int store_change(store_t *store, mongoc_client_session_t *session,
@@ -111,8 +112,7 @@ store_pass(store_t *store, int64_t *ret_blocks, mr_error_t *err)
     blocks = 0;
 
     bson_init(&filter);
-    bson_append_utf8(
-        &filter, "users", -1, store->user.data, (int) store->user.len);
+    store_filter(store->user, &filter);
 
     cursor =
         mongoc_collection_find_with_opts(store->blocks, &filter, NULL, NULL);
@@ -141,6 +141,34 @@ store_pass(store_t *store, int64_t *ret_blocks, mr_error_t *err)
     *ret_blocks = blocks;
 
     return rc;
+}
+
+
+/*
+ * Blocks of earlier versions have `users` instead of `who`, for which there
+ * need not be an index.  The index of `who.u` has those blocks under null: so
+ * at worst all of them are read, and where there are none, nothing is.
+ */
+static void
+store_filter(mr_str_t user, bson_t *filter)
+{
+    int len;
+    bson_t forms, form;
+
+    len = (int) user.len;
+
+    BSON_APPEND_ARRAY_BEGIN(filter, "$or", &forms);
+
+    BSON_APPEND_DOCUMENT_BEGIN(&forms, "0", &form);
+    bson_append_utf8(&form, "who.u", -1, user.data, len);
+    bson_append_document_end(&forms, &form);
+
+    BSON_APPEND_DOCUMENT_BEGIN(&forms, "1", &form);
+    BSON_APPEND_NULL(&form, "who.u");
+    bson_append_utf8(&form, "users", -1, user.data, len);
+    bson_append_document_end(&forms, &form);
+
+    bson_append_array_end(filter, &forms);
 }
 
 

@@ -465,7 +465,8 @@ mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err)
         reader->cap = cap;
     }
 
-    copy = malloc(row->data.len + row->type.len + key->user_id.len + 1);
+    copy = malloc(row->data.len + row->type.len + key->user_id.len
+                  + key->event_id.len + 1);
 
     if (copy == NULL) {
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
@@ -476,7 +477,6 @@ mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err)
 
     memcpy(copy, row->data.data, row->data.len);
     rows->data.data = copy;
-    rows->key.event_id.data = copy + (key->event_id.data - row->data.data);
 
     copy += row->data.len;
     memcpy(copy, row->type.data, row->type.len);
@@ -485,6 +485,10 @@ mr_reader_row(void *ctx, const mr_row_t *row, mr_error_t *err)
     copy += row->type.len;
     memcpy(copy, key->user_id.data, key->user_id.len);
     rows->key.user_id.data = copy;
+
+    copy += key->user_id.len;
+    memcpy(copy, key->event_id.data, key->event_id.len);
+    rows->key.event_id.data = copy;
 
     /* Rows may be larger than those before led to expect. */
     reader->kept += mr_reader_size(row);

@@ -151,9 +151,11 @@ mr_plan_range(const mr_plan_t *plan, int span)
 size_t
 mr_plan_courses(const mr_plan_t *plan)
 {
-    return plan->order == MR_ORDER_ASC && plan->user_id.data != NULL
-               ? MR_COURSES
-               : 1;
+    if (plan->user_id.data == NULL) {
+        return 1;
+    }
+
+    return plan->order == MR_ORDER_ASC ? MR_COURSES : 2;
 }
 
 
@@ -161,16 +163,22 @@ mr_plan_courses(const mr_plan_t *plan)
 const mr_course_t *
 mr_plan_course(const mr_plan_t *plan, size_t i)
 {
-    static const mr_course_t desc = {MR_SPANS, {0, 5, 1, 2, 3, 4}, 0, 0};
-    static const mr_course_t asc = {MR_SPANS, {0, 5, 1, 2, 3, 4}, 1, 0};
+    static const mr_course_t desc[] = {
+        {MR_SPANS, {0, 5, 1, 2, 3, 4}, 0, 0, 0},
+        {MR_SPANS, {0, 5, 1, 2, 3, 4}, 0, 0, 1},
+    };
+    static const mr_course_t asc = {MR_SPANS, {0, 5, 1, 2, 3, 4}, 1, 0, 0};
     static const mr_course_t user_asc[MR_COURSES] = {
-        {1, {0}, 0, INT64_C(10) * 1000},
-        {2, {5, 1}, 0, INT64_C(600) * 1000},
-        {3, {2, 3, 4}, 1, 0},
+        {1, {0}, 0, INT64_C(10) * 1000, 0},
+        {2, {5, 1}, 0, INT64_C(600) * 1000, 0},
+        {3, {2, 3, 4}, 1, 0, 0},
+        {1, {0}, 0, INT64_C(10) * 1000, 1},
+        {2, {5, 1}, 0, INT64_C(600) * 1000, 1},
+        {3, {2, 3, 4}, 1, 0, 1},
     };
 
     if (plan->order == MR_ORDER_DESC) {
-        return &desc;
+        return &desc[i];
     }
 
     return plan->user_id.data != NULL ? &user_asc[i] : &asc;

@@ -45,9 +45,10 @@ typedef struct {
     int spans[MR_SPANS];
     int by_tmin;   /* in order of tmin, else of tmax */
     int64_t width; /* by tmax ascending: of the widest, ms */
+    int earlier;   /* of a user, in blocks of earlier versions */
 } mr_course_t;
 
-#define MR_COURSES 3
+#define MR_COURSES 6
 
 /* The blocks of one class that can hold events in [from, to), all in ms. */
 typedef struct {
@@ -78,7 +79,9 @@ void mr_plan_times(const mr_plan_t *plan, int64_t *ret_from, int64_t *ret_to);
  * How the blocks are walked: 1 to MR_COURSES courses, beside each other, which
  * share out the classes.  By tmax ascending, an event may lie before its
  * block's tmax by the width of the class, so that classes of very different
- * widths are not walked together; where they are wide, it is by tmin.
+ * widths are not walked together; where they are wide, it is by tmin.  Blocks
+ * of earlier versions have their users in an index of their own, and so the
+ * same courses once more; most databases have none.
  */
 size_t mr_plan_courses(const mr_plan_t *plan);
 const mr_course_t *mr_plan_course(const mr_plan_t *plan, size_t i);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <millrace/error.h>
+#include <millrace/uuid.h>
 
 #include "key.h"
 #include "plan.h"
@@ -82,14 +83,15 @@ typedef struct {
 
 /*
  * A fetched row; views are valid only during the call.  `data` is the event
- * as stored, opaque to all but the renderer; the key's event_id lies in it,
- * its user_id may, the event type does not.  A non-zero return ends the fetch,
- * which then fails; the observer has filled *err.
+ * as stored, opaque to all but the renderer; the key's strings may lie in it,
+ * the event type does not.  A non-zero return ends the fetch, which then fails;
+ * the observer has filled *err.
  */
 typedef struct {
     mr_key_t key;
     mr_str_t type;
     mr_str_t data;
+    char uuid[MR_UUID_TEXT]; /* an event_id that is stored as one */
 } mr_row_t;
 
 typedef int(mr_row_observer_t)(void *ctx, const mr_row_t *row, mr_error_t *err);

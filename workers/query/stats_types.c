@@ -27,7 +27,7 @@ static int mr_stats_type_late(
 static int mr_stats_type_unknown(mr_session_t *session,
     const mr_stats_check_t *check, mr_str_t type, mr_error_t *err);
 static int mr_stats_type_partial(
-    void *ctx, mr_str_t type, int64_t max, mr_error_t *err);
+    void *ctx, const mr_type_t *type, mr_error_t *err);
 
 
 int
@@ -204,21 +204,21 @@ mr_stats_type_unknown(mr_session_t *session, const mr_stats_check_t *check,
 
 
 static int
-mr_stats_type_partial(void *ctx, mr_str_t type, int64_t max, mr_error_t *err)
+mr_stats_type_partial(void *ctx, const mr_type_t *type, mr_error_t *err)
 {
     int64_t last;
     const mr_stats_check_t *check;
 
     check = ctx;
 
-    if (!mr_others_may_hold(check->others, check->n, max, check->plan->from,
-            check->plan->to, &last))
+    if (!mr_others_may_hold(check->others, check->n, type->max,
+            check->plan->from, check->plan->to, &last))
     {
         return 0;
     }
 
     if ((check->partial->len > 0 && mr_buf_append(check->partial, ",", 1) == -1)
-        || mr_json_string(check->partial, type) == -1)
+        || mr_json_string(check->partial, type->name) == -1)
     {
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }

@@ -74,6 +74,7 @@ mr_store_close(mr_store_t *store)
     if (store != NULL) {
         mr_store_tidy(store);
         mr_mongo_close(store->mongo);
+        mr_known_free(store);
         pthread_mutex_destroy(&store->mutex);
         free(store);
     }

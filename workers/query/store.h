@@ -107,9 +107,16 @@ int mr_session_others(mr_session_t *session, const char *topic,
 int mr_session_type(
     mr_session_t *session, mr_str_t type, int64_t *ret_max, mr_error_t *err);
 
-/* Called for each type that has; -1, with *err filled, ends the reading. */
+/* A type that has, and how many might have them when it came. */
+typedef struct {
+    mr_str_t name;
+    int64_t number; /* in the registry */
+    int64_t max;
+} mr_type_t;
+
+/* Called for each of them; -1, with *err filled, ends the reading. */
 typedef int(mr_type_observer_t)(
-    void *ctx, mr_str_t type, int64_t max, mr_error_t *err);
+    void *ctx, const mr_type_t *type, mr_error_t *err);
 
 /* They are given in bytewise order. */
 int mr_session_types(mr_session_t *session, mr_type_observer_t *observer,

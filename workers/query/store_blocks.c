@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include <millrace/limits.h>
+#include <millrace/uuid.h>
 
 #include "../common/layout.h"
 #include "store_session.h"
@@ -18,6 +19,7 @@
 typedef struct {
     const mr_plan_t *plan;
     const mr_course_t *course;
+    int bits;      /* as in mr_known_t */
     mr_str_t path; /* to the events of the plan's user, if it has one */
 } mr_ask_t;
 
@@ -30,7 +32,10 @@ static mr_range_t mr_blocks_range(
     const mr_ask_t *ask, int span, const mr_stretch_t *stretch);
 static void mr_blocks_filter(
     const mr_ask_t *ask, const mr_range_t *range, bson_t *filter);
+static void mr_blocks_user(const mr_ask_t *ask, bson_t *filter);
 static void mr_blocks_event(const mr_ask_t *ask, bson_t *filter);
+static void mr_blocks_event_id(
+    const mr_ask_t *ask, bson_t *bson, const char *key);
 static void mr_blocks_projection(const mr_ask_t *ask, bson_t *opts);
 static void mr_blocks_order(const mr_ask_t *ask, bson_t *opts);
 
@@ -65,6 +70,7 @@ mr_blocks_find(mr_session_t *session, size_t course, mr_stretch_t *stretch,
 
     ask.plan = session->plan;
     ask.course = mr_plan_course(session->plan, course);
+    ask.bits = session->known.bits;
 
     if (ask.plan->user_id.data != NULL
         && mr_layout_path(&path, ask.plan->user_id) == -1)
@@ -197,7 +203,7 @@ mr_blocks_filter(const mr_ask_t *ask, const mr_range_t *range, bson_t *filter)
     plan = ask->plan;
 
     if (plan->user_id.data != NULL) {
-        mr_bson_append_text(filter, "users", plan->user_id);
+        mr_blocks_user(ask, filter);
     }
 
     if (plan->n_types == 1) {
@@ -242,6 +248,55 @@ mr_blocks_filter(const mr_ask_t *ask, const mr_range_t *range, bson_t *filter)
 
 
 /*
+ * The user is in the block, with one of the types that are asked for:
+ *
+ *   who: { $elemMatch: { u: user, t: { $in: [ sets with one of them ] } } }
+ *
+ * The index has both, so that other blocks need not be looked at.
+ */
+static void
+mr_blocks_user(const mr_ask_t *ask, bson_t *filter)
+{
+    int set;
+    char digits[16];
+    bson_t who, match, types, list;
+    uint32_t n;
+    const char *key;
+    const mr_plan_t *plan;
+
+    plan = ask->plan;
+
+    if (ask->course->earlier) {
+        mr_bson_append_text(filter, "users", plan->user_id);
+        return;
+    }
+
+    if (ask->bits == MR_LAYOUT_ALL_BITS) {
+        mr_bson_append_text(filter, "who.u", plan->user_id);
+        return;
+    }
+
+    BSON_APPEND_DOCUMENT_BEGIN(filter, "who", &who);
+    BSON_APPEND_DOCUMENT_BEGIN(&who, "$elemMatch", &match);
+    mr_bson_append_text(&match, "u", plan->user_id);
+    BSON_APPEND_DOCUMENT_BEGIN(&match, "t", &types);
+    BSON_APPEND_ARRAY_BEGIN(&types, "$in", &list);
+
+    for (set = 1, n = 0; set <= MR_LAYOUT_ALL_BITS; set++) {
+        if ((set & ask->bits) != 0) {
+            bson_uint32_to_string(n++, &key, digits, sizeof(digits));
+            BSON_APPEND_INT32(&list, key, set);
+        }
+    }
+
+    bson_append_array_end(&types, &list);
+    bson_append_document_end(&match, &types);
+    bson_append_document_end(&who, &match);
+    bson_append_document_end(filter, &who);
+}
+
+
+/*
  * The block holds the plan's event:
  *
  *   $or: [ { events: { $elemMatch: { user_id, event_id } } },
@@ -266,7 +321,7 @@ mr_blocks_event(const mr_ask_t *ask, bson_t *filter)
     mr_bson_append_text(match, "event_id", ask->plan->event_id);
 
     name = bson_new();
-    mr_bson_append_text(name, "$literal", ask->plan->event_id);
+    mr_blocks_event_id(ask, name, "$literal");
 
     field = bson_new();
     mr_bson_append_text(field, "$literal", key);
@@ -285,6 +340,24 @@ mr_blocks_event(const mr_ask_t *ask, bson_t *filter)
     bson_destroy(name);
     bson_destroy(field);
     bson_destroy(events);
+}
+
+
+/* As an event of these blocks has it. */
+static void
+mr_blocks_event_id(const mr_ask_t *ask, bson_t *bson, const char *key)
+{
+    uint8_t uuid[MR_UUID_SIZE];
+    mr_str_t event_id;
+
+    event_id = ask->plan->event_id;
+
+    if (!ask->course->earlier && mr_uuid_parse(event_id, uuid) == 0) {
+        BSON_APPEND_BINARY(bson, key, BSON_SUBTYPE_UUID, uuid, MR_UUID_SIZE);
+
+    } else {
+        mr_bson_append_text(bson, key, event_id);
+    }
 }
 
 
@@ -312,6 +385,7 @@ mr_blocks_projection(const mr_ask_t *ask, bson_t *opts)
         bson_append_int32(&fields, ask->path.data, (int) ask->path.len, 1);
 
     } else {
+        BSON_APPEND_INT32(&fields, "who", 1);
         BSON_APPEND_INT32(&fields, "users", 1);
         BSON_APPEND_INT32(&fields, "ends", 1);
     }
@@ -343,7 +417,7 @@ mr_blocks_order(const mr_ask_t *ask, bson_t *opts)
     BSON_APPEND_DOCUMENT_BEGIN(opts, "hint", &fields);
 
     if (plan->user_id.data != NULL) {
-        BSON_APPEND_INT32(&fields, "users", 1);
+        BSON_APPEND_INT32(&fields, ask->course->earlier ? "users" : "who.u", 1);
 
     } else if (plan->n_types > 0 && plan->n_types <= MR_TYPES_SCANNED) {
         BSON_APPEND_INT32(&fields, "types", 1);
@@ -358,6 +432,10 @@ mr_blocks_order(const mr_ask_t *ask, bson_t *opts)
 
     } else if (plan->user_id.data == NULL) {
         BSON_APPEND_INT32(&fields, "tmin", 1);
+    }
+
+    if (plan->user_id.data != NULL && !ask->course->earlier) {
+        BSON_APPEND_INT32(&fields, "who.t", 1);
     }
 
     bson_append_document_end(opts, &fields);

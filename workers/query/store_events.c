@@ -1,6 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <millrace/uuid.h>
+
 #include "../common/layout.h"
 #include "store_session.h"
 
@@ -12,6 +14,7 @@ static int mr_events_types(
 static int mr_events_place(mr_events_t *events);
 static int mr_events_columns(const mr_events_t *events, mr_row_t *row);
 static int mr_events_key(const bson_iter_t *event, mr_row_t *row);
+static int mr_events_id(const bson_iter_t *field, mr_row_t *row);
 
 
 int
@@ -256,7 +259,7 @@ mr_events_key(const bson_iter_t *event, mr_row_t *row)
 
         case 'e':
             if (strcmp(key, "event_id") == 0) {
-                found += mr_bson_text(&field, &row->key.event_id) == 0;
+                found += mr_events_id(&field, row) == 0;
             }
 
             break;
@@ -281,4 +284,29 @@ mr_events_key(const bson_iter_t *event, mr_row_t *row)
     }
 
     return found == 3 ? 0 : -1;
+}
+
+
+/* A string, or a UUID. */
+static int
+mr_events_id(const bson_iter_t *field, mr_row_t *row)
+{
+    uint32_t len;
+    const uint8_t *uuid;
+    bson_subtype_t subtype;
+
+    if (!BSON_ITER_HOLDS_BINARY(field)) {
+        return mr_bson_text(field, &row->key.event_id);
+    }
+
+    bson_iter_binary(field, &subtype, &len, &uuid);
+
+    if (subtype != BSON_SUBTYPE_UUID || len != MR_UUID_SIZE) {
+        return -1;
+    }
+
+    mr_uuid_format(uuid, row->uuid);
+    row->key.event_id = (mr_str_t){row->uuid, MR_UUID_TEXT};
+
+    return 0;
 }

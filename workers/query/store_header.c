@@ -9,7 +9,7 @@
 typedef struct {
     int64_t n;
     int64_t layout;
-    bson_iter_t users;
+    bson_iter_t users; /* or who */
     uint32_t ends_len; /* bytes, of each: */
     uint32_t kinds_len;
     uint32_t times_len;
@@ -22,6 +22,7 @@ static int mr_header_fields(mr_session_t *session, const bson_t *doc,
     mr_header_fields_t *fields, mr_header_t *header);
 static int mr_header_field(mr_session_t *session, const bson_iter_t *iter,
     mr_header_fields_t *fields, mr_header_t *header);
+static int mr_header_name(const bson_iter_t *user, mr_str_t *ret_name);
 static int mr_header_listed(mr_session_t *session, mr_row_observer_t *observer,
     void *observer_ctx, mr_error_t *err);
 static int mr_header_wanted(mr_session_t *session, const bson_iter_t *types);
@@ -87,12 +88,29 @@ mr_header_user(void *ctx, uint32_t row)
         memcpy(&end, session->ends + (size_t) session->next_user++ * 2, 2);
         session->user_end = BSON_UINT16_FROM_LE(end);
 
-        if (mr_bson_text(&session->users, &session->user) == -1) {
+        if (mr_header_name(&session->users, &session->user) == -1) {
             return (mr_str_t){NULL, 0};
         }
     }
 
     return session->user;
+}
+
+
+/* Of an element of `who`, or of `users` in blocks of earlier versions. */
+static int
+mr_header_name(const bson_iter_t *user, mr_str_t *ret_name)
+{
+    bson_iter_t field;
+
+    if (!BSON_ITER_HOLDS_DOCUMENT(user)) {
+        return mr_bson_text(user, ret_name);
+    }
+
+    return bson_iter_recurse(user, &field) && bson_iter_next(&field)
+                   && strcmp(bson_iter_key(&field), "u") == 0
+               ? mr_bson_text(&field, ret_name)
+               : -1;
 }
 
 
@@ -184,7 +202,7 @@ mr_header_field(mr_session_t *session, const bson_iter_t *iter,
         return mr_bson_int64(iter, &fields->layout);
     }
 
-    if (strcmp(key, "users") == 0) {
+    if (strcmp(key, "who") == 0 || strcmp(key, "users") == 0) {
         fields->has_users = BSON_ITER_HOLDS_ARRAY(iter)
                             && bson_iter_recurse(iter, &fields->users);
         return 0;

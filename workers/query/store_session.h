@@ -9,11 +9,29 @@
 #include "store.h"
 
 
+/* What a user's walk has to know beforehand (store_known.c). */
+typedef struct {
+    int earlier; /* there are blocks of earlier versions */
+    int bits;    /* of ../common/layout.h, any of which a block has to have */
+} mr_known_t;
+
+/* An event type of the registry. */
+typedef struct {
+    char *name;
+    int64_t number;
+} mr_registered_t;
+
 struct mr_store_s {
     mr_mongo_t *mongo;
     mr_crew_t *crew;
-    pthread_mutex_t mutex;
-    mr_session_t *closed; /* put aside; guarded by mutex */
+
+    pthread_mutex_t mutex; /* guards: */
+    mr_session_t *closed;  /* put aside */
+    int64_t read;          /* when what follows was read, monotonic; 0: never */
+    int reading;
+    int earlier;
+    mr_registered_t *types; /* in bytewise order */
+    size_t n_types;
 };
 
 
@@ -22,7 +40,7 @@ struct mr_store_s {
  * into stretches is the only one.
  */
 #define MR_WALK_STRETCHES 4
-#define MR_WALK_ALL MR_WALK_STRETCHES
+#define MR_WALK_ALL MR_COURSES
 
 
 /*
@@ -83,6 +101,8 @@ struct mr_session_s {
     /* The reading of blocks (store_blocks.c). */
     const mr_plan_t *plan;
     int apart; /* walks begin when they are come to, on one connection */
+    int begun; /* and then this is known: */
+    mr_known_t known;
     mongoc_collection_t *blocks;
     mr_walk_t walks[MR_COURSES];
     uint8_t *wanted;
@@ -147,6 +167,14 @@ int mr_walk_next(mr_session_t *session, size_t course, const bson_t **ret_doc,
 /* Has it cursors that MongoDB has to be told of when it ends? */
 int mr_walk_unread(const mr_walk_t *walk);
 void mr_walk_end(mr_session_t *session, mr_walk_t *walk);
+
+/*
+ * What is known for a plan with a user, read again where it is older than some
+ * seconds.  The store's; any thread.
+ */
+int mr_session_known(
+    mr_session_t *session, mr_known_t *ret_known, mr_error_t *err);
+void mr_known_free(mr_store_t *store);
 
 /* What a block's header says; -1: it is damaged. */
 int mr_header_read(

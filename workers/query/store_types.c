@@ -9,8 +9,7 @@ static int mr_types_others(
     const bson_t *doc, mr_other_t **list, size_t *n, mr_error_t *err);
 static int mr_types_other(
     const bson_iter_t *iter, mr_other_t **list, size_t *n, mr_error_t *err);
-static int mr_types_one(
-    const bson_t *doc, mr_str_t *ret_type, int64_t *ret_max);
+static int mr_types_one(const bson_t *doc, mr_type_t *ret_type);
 static int mr_types_damaged(mr_error_t *err);
 
 
@@ -77,7 +76,7 @@ mr_session_type(
 {
     int rc;
     bson_t filter, opts;
-    mr_str_t name;
+    mr_type_t found = {{NULL, 0}, 0, 0};
     const bson_t *doc;
     mongoc_cursor_t *cursor;
 
@@ -95,7 +94,8 @@ mr_session_type(
     }
 
     if (mongoc_cursor_next(cursor, &doc)) {
-        rc = mr_types_one(doc, &name, ret_max) == 0 ? 1 : mr_types_damaged(err);
+        rc = mr_types_one(doc, &found) == 0 ? 1 : mr_types_damaged(err);
+        *ret_max = found.max;
 
     } else {
         rc = mr_session_cursor_end(cursor, "reading the event types", err);
@@ -113,8 +113,7 @@ mr_session_types(mr_session_t *session, mr_type_observer_t *observer, void *ctx,
 {
     int rc;
     bson_t filter, opts, child;
-    int64_t max;
-    mr_str_t type;
+    mr_type_t type;
     const bson_t *doc;
     mongoc_cursor_t *cursor;
 
@@ -136,8 +135,8 @@ mr_session_types(mr_session_t *session, mr_type_observer_t *observer, void *ctx,
     rc = 0;
 
     while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
-        rc = mr_types_one(doc, &type, &max) == 0 ? observer(ctx, type, max, err)
-                                                 : mr_types_damaged(err);
+        rc = mr_types_one(doc, &type) == 0 ? observer(ctx, &type, err)
+                                           : mr_types_damaged(err);
     }
 
     if (rc == 0) {
@@ -308,14 +307,17 @@ mr_types_other(
 
 /* A view of the document. */
 static int
-mr_types_one(const bson_t *doc, mr_str_t *ret_type, int64_t *ret_max)
+mr_types_one(const bson_t *doc, mr_type_t *ret_type)
 {
     bson_iter_t iter;
 
     return bson_iter_init_find(&iter, doc, "_id")
-                   && mr_bson_text(&iter, ret_type) == 0
+                   && mr_bson_text(&iter, &ret_type->name) == 0
+                   && bson_iter_init_find(&iter, doc, "number")
+                   && mr_bson_int64(&iter, &ret_type->number) == 0
+                   && ret_type->number >= 0
                    && bson_iter_init_find(&iter, doc, "max")
-                   && mr_bson_int64(&iter, ret_max) == 0
+                   && mr_bson_int64(&iter, &ret_type->max) == 0
                ? 0
                : -1;
 }

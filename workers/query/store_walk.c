@@ -37,9 +37,12 @@ typedef struct {
 } mr_walk_all_t;
 
 
-_Static_assert(MR_COURSES <= MR_WALK_ALL, "room for all walks");
+_Static_assert(MR_COURSES <= MR_WALK_ALL && MR_WALK_STRETCHES <= MR_WALK_ALL,
+    "room for all walks");
 
 
+static int mr_walk_known(mr_session_t *session, mr_error_t *err);
+static int mr_walk_is_empty(const mr_session_t *session, size_t course);
 static int mr_walk_open(mr_session_t *session, size_t course, mr_error_t *err);
 static void mr_walk_plan(mr_session_t *session, size_t course);
 static void mr_walk_whole(mr_walk_t *walk, const mr_plan_t *plan);
@@ -63,7 +66,15 @@ mr_walk_next(mr_session_t *session, size_t course, const bson_t **ret_doc,
     int rc;
     mr_walk_t *walk;
 
+    if (!session->begun && mr_walk_known(session, err) == -1) {
+        return -1;
+    }
+
     walk = &session->walks[course];
+
+    if (mr_walk_is_empty(session, course)) {
+        return 0;
+    }
 
     if (walk->n == 0 && mr_walk_open(session, course, err) == -1) {
         return -1;
@@ -80,6 +91,26 @@ mr_walk_next(mr_session_t *session, size_t course, const bson_t **ret_doc,
     }
 
     return 0;
+}
+
+
+/* Before the first walk. */
+static int
+mr_walk_known(mr_session_t *session, mr_error_t *err)
+{
+    session->begun = 1;
+
+    return session->plan->user_id.data != NULL
+               ? mr_session_known(session, &session->known, err)
+               : 0;
+}
+
+
+static int
+mr_walk_is_empty(const mr_session_t *session, size_t course)
+{
+    return !session->known.earlier
+           && mr_plan_course(session->plan, course)->earlier;
 }
 
 
@@ -153,6 +184,11 @@ mr_walk_together(mr_session_t *session)
     all.n = 0;
 
     for (course = 0; course < mr_plan_courses(session->plan); course++) {
+
+        if (mr_walk_is_empty(session, course)) {
+            continue;
+        }
+
         walk = &session->walks[course];
         mr_walk_plan(session, course);
 

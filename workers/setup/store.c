@@ -404,8 +404,9 @@ mr_store_multikey(mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err)
     selector = BCON_NEW("_id", BCON_UTF8("setup"));
     doc = BCON_NEW("_id", BCON_UTF8("setup"), "span", BCON_INT32(-1), "tmin",
         BCON_DATE_TIME(0), "tmax", BCON_DATE_TIME(0), "types", "[",
-        BCON_UTF8("a"), BCON_UTF8("b"), "]", "users", "[", BCON_UTF8("a"),
-        BCON_UTF8("b"), "]");
+        BCON_UTF8("a"), BCON_UTF8("b"), "]", "who", "[", "{", "u",
+        BCON_UTF8("a"), "t", BCON_INT32(1), "}", "{", "u", BCON_UTF8("b"), "t",
+        BCON_INT32(1), "}", "]");
 
     /*
      * One may be left of a set-up that was killed, or be there of another

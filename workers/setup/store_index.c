@@ -24,6 +24,10 @@ static bson_t *mr_store_index_command(
     const mr_index_t *index, const char *engine, mr_error_t *err);
 static int mr_store_earlier(
     mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err);
+static int mr_store_earlier_blocks(
+    mongoc_collection_t *blocks, int *ret_any, mr_error_t *err);
+static int mr_store_earlier_say(
+    mongoc_collection_t *blocks, const char *name, mr_error_t *err);
 static int mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client,
     int64_t retention, mr_error_t *err);
 static int mr_store_index_find(mongoc_collection_t *blocks, const char *name,
@@ -37,8 +41,8 @@ static const char *const mr_index_engines[] = {
     MR_STORE_ENGINE, MR_STORE_ENGINE_OLD, NULL};
 
 static const mr_index_t mr_indexes[] = {
-    {MR_MONGO_BLOCKS, "users_span_tmax",
-        "{\"users\": 1, \"span\": 1, \"tmax\": 1}", "{}"},
+    {MR_MONGO_BLOCKS, MR_MONGO_WHO_TMAX,
+        "{\"who.u\": 1, \"span\": 1, \"tmax\": 1, \"who.t\": 1}", "{}"},
     {MR_MONGO_BLOCKS, "types_span_tmax_tmin",
         "{\"types\": 1, \"span\": 1, \"tmax\": 1, \"tmin\": 1}", "{}"},
     {MR_MONGO_BLOCKS, "span_tmax_tmin",
@@ -49,8 +53,9 @@ static const mr_index_t mr_indexes[] = {
         "{\"span\": 1, \"tmin\": 1, \"tmax\": 1}", "{}"},
 
     /* The classes of a day and more, in which few blocks are. */
-    {MR_MONGO_BLOCKS, "users_span_tmin_tmax",
-        "{\"users\": 1, \"span\": 1, \"tmin\": 1, \"tmax\": 1}", MR_INDEX_WIDE},
+    {MR_MONGO_BLOCKS, "who_span_tmin_tmax",
+        "{\"who.u\": 1, \"span\": 1, \"tmin\": 1, \"tmax\": 1, \"who.t\": 1}",
+        MR_INDEX_WIDE},
 
     {MR_MONGO_PARTIALS, "partition_flush",
         "{\"_id.partition\": 1, \"flush\": 1}", "{}"},
@@ -76,6 +81,15 @@ static const mr_index_t mr_indexes[] = {
 /* Of the blocks, by earlier versions, whose query daemons may still run. */
 static const char *const mr_indexes_earlier[] = {"types_span_tmax", "span_tmax",
     "users_span_tmin", "types_span_tmin", "span_tmin", NULL};
+
+/* Those that blocks of earlier versions are found by, where there are any. */
+static const mr_index_t mr_indexes_users[] = {
+    {MR_MONGO_BLOCKS, "users_span_tmax",
+        "{\"users\": 1, \"span\": 1, \"tmax\": 1}", "{}"},
+    {MR_MONGO_BLOCKS, "users_span_tmin_tmax",
+        "{\"users\": 1, \"span\": 1, \"tmin\": 1, \"tmax\": 1}", MR_INDEX_WIDE},
+
+    {NULL, NULL, NULL, NULL}};
 
 
 int
@@ -227,25 +241,69 @@ mr_store_index_command(
 static int
 mr_store_earlier(mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err)
 {
-    int rc;
+    int rc, any, created;
     size_t i;
-    int64_t seconds;
+    const mr_index_t *index;
     mongoc_collection_t *blocks;
 
-    rc = 0;
     blocks = mr_mongo_collection(mongo, client, MR_MONGO_BLOCKS);
+    rc = mr_store_earlier_blocks(blocks, &any, err);
 
-    for (i = 0; rc != -1 && mr_indexes_earlier[i] != NULL; i++) {
-        rc = mr_store_index_find(blocks, mr_indexes_earlier[i], &seconds, err);
+    for (index = mr_indexes_users; rc == 0 && index->name != NULL; index++) {
+        rc = any ? mr_store_index(mongo, client, index, &created, err)
+                 : mr_store_earlier_say(blocks, index->name, err);
+    }
 
-        if (rc == 1) {
-            mr_setup_say("index %s.%s: of an earlier version; drop it when no "
-                         "query daemon of that version runs",
-                MR_MONGO_BLOCKS, mr_indexes_earlier[i]);
-        }
+    for (i = 0; rc == 0 && mr_indexes_earlier[i] != NULL; i++) {
+        rc = mr_store_earlier_say(blocks, mr_indexes_earlier[i], err);
     }
 
     mongoc_collection_destroy(blocks);
+
+    return rc;
+}
+
+
+/* Is there a block of an earlier version? */
+static int
+mr_store_earlier_blocks(
+    mongoc_collection_t *blocks, int *ret_any, mr_error_t *err)
+{
+    int rc;
+    bson_t opts;
+    const bson_t *doc;
+    bson_error_t error;
+    mongoc_cursor_t *cursor;
+
+    bson_init(&opts);
+    cursor = mr_mongo_earlier(blocks, &opts);
+    *ret_any = mongoc_cursor_next(cursor, &doc);
+
+    rc = mongoc_cursor_error(cursor, &error)
+             ? mr_mongo_error(err, "cannot look for earlier blocks", &error)
+             : 0;
+
+    mongoc_cursor_destroy(cursor);
+    bson_destroy(&opts);
+
+    return rc;
+}
+
+
+static int
+mr_store_earlier_say(
+    mongoc_collection_t *blocks, const char *name, mr_error_t *err)
+{
+    int rc;
+    int64_t seconds;
+
+    rc = mr_store_index_find(blocks, name, &seconds, err);
+
+    if (rc == 1) {
+        mr_setup_say("index %s.%s: of an earlier version; drop it when no "
+                     "query daemon of that version runs",
+            MR_MONGO_BLOCKS, name);
+    }
 
     return rc == -1 ? -1 : 0;
 }

@@ -22,7 +22,7 @@ typedef struct {
 typedef struct {
     const mr_entry_t *entries;
     const uint32_t *order;
-    const mr_str_t *types;
+    const mr_block_types_t *types;
     size_t n;
 } block_input_t;
 
@@ -33,8 +33,11 @@ static size_t block_find_type(
 static int block_id(mr_buf_t *buf, const mr_block_id_t *id);
 static int block_header(
     mr_buf_t *buf, const block_input_t *in, const block_summary_t *summary);
-static int block_strings(
+static int block_types(
     mr_buf_t *buf, const block_input_t *in, const block_summary_t *summary);
+static int block_who(mr_buf_t *buf, const block_input_t *in);
+static int block_one(
+    mr_buf_t *buf, unsigned place, mr_str_t user, int32_t bits);
 static int block_columns(
     mr_buf_t *buf, const block_input_t *in, const block_summary_t *summary);
 static int block_events(mr_buf_t *buf, const block_input_t *in);
@@ -57,7 +60,8 @@ block_user(const block_input_t *in, size_t i)
 
 int
 mr_block_build(mr_buf_t *buf, const mr_plan_t *plan, size_t i,
-    const mr_entry_t *entries, const mr_str_t *types, const mr_block_id_t *id)
+    const mr_entry_t *entries, const mr_block_types_t *types,
+    const mr_block_id_t *id)
 {
     size_t at;
     block_input_t in;
@@ -72,7 +76,7 @@ mr_block_build(mr_buf_t *buf, const mr_plan_t *plan, size_t i,
 
     if (mr_bson_begin(buf, &at) != 0 || block_id(buf, id) != 0
         || block_header(buf, &in, &summary) != 0
-        || block_strings(buf, &in, &summary) != 0
+        || block_types(buf, &in, &summary) != 0 || block_who(buf, &in) != 0
         || block_columns(buf, &in, &summary) != 0
         || block_events(buf, &in) != 0)
     {
@@ -146,7 +150,8 @@ block_find_type(
             return middle;
         }
 
-        order = mr_str_cmp(in->types[summary->types[middle]], in->types[type]);
+        order = mr_str_cmp(
+            in->types->names[summary->types[middle]], in->types->names[type]);
 
         if (order < 0) {
             low = middle + 1;
@@ -203,12 +208,11 @@ block_header(
 
 
 static int
-block_strings(
+block_types(
     mr_buf_t *buf, const block_input_t *in, const block_summary_t *summary)
 {
     char space[12];
     size_t i, at;
-    unsigned users;
 
     if (mr_bson_begin_member(buf, mr_str("types"), 1, &at) != 0) {
         return -1;
@@ -216,32 +220,62 @@ block_strings(
 
     for (i = 0; i < summary->n_types; i++) {
         if (mr_bson_string(buf, mr_bson_index((unsigned) i, space),
-                in->types[summary->types[i]])
+                in->types->names[summary->types[i]])
             != 0)
         {
             return -1;
         }
     }
 
-    if (mr_bson_end(buf, at) != 0
-        || mr_bson_begin_member(buf, mr_str("users"), 1, &at) != 0)
-    {
+    return mr_bson_end(buf, at);
+}
+
+
+/* The users, and which types each has. */
+static int
+block_who(mr_buf_t *buf, const block_input_t *in)
+{
+    size_t i, at;
+    int32_t bits;
+    unsigned users;
+
+    if (mr_bson_begin_member(buf, mr_str("who"), 1, &at) != 0) {
         return -1;
     }
 
     users = 0;
+    bits = 0;
 
     for (i = 0; i < in->n; i++) {
+        bits |= in->types->bits[block_entry(in, i)->type];
 
-        if (i != 0 && mr_str_eq(block_user(in, i), block_user(in, i - 1))) {
+        if (i + 1 < in->n
+            && mr_str_eq(block_user(in, i), block_user(in, i + 1))) {
             continue;
         }
 
-        if (mr_bson_string(
-                buf, mr_bson_index(users++, space), block_user(in, i))
-            != 0) {
+        if (block_one(buf, users++, block_user(in, i), bits) != 0) {
             return -1;
         }
+
+        bits = 0;
+    }
+
+    return mr_bson_end(buf, at);
+}
+
+
+static int
+block_one(mr_buf_t *buf, unsigned place, mr_str_t user, int32_t bits)
+{
+    char space[12];
+    size_t at;
+
+    if (mr_bson_begin_member(buf, mr_bson_index(place, space), 0, &at) != 0
+        || mr_bson_string(buf, mr_str("u"), user) != 0
+        || mr_bson_int32(buf, mr_str("t"), bits) != 0)
+    {
+        return -1;
     }
 
     return mr_bson_end(buf, at);

@@ -74,6 +74,12 @@ typedef struct {
 } mr_plan_t;
 
 
+/* The event types of a flush, by number. */
+typedef struct {
+    const mr_str_t *names;
+    const uint8_t *bits; /* of ../common/layout.h */
+} mr_block_types_t;
+
 typedef struct {
     int64_t epoch;
     int32_t partition;
@@ -95,6 +101,7 @@ void mr_plan_free(mr_plan_t *plan);
  * memory, and then leaves half a document in `buf`.
  */
 int mr_block_build(mr_buf_t *buf, const mr_plan_t *plan, size_t i,
-    const mr_entry_t *entries, const mr_str_t *types, const mr_block_id_t *id);
+    const mr_entry_t *entries, const mr_block_types_t *types,
+    const mr_block_id_t *id);
 
 #endif /* MR_WRITER_BLOCK_H */

@@ -3,6 +3,8 @@
 #include <endian.h>
 #include <string.h>
 
+#include <millrace/uuid.h>
+
 
 #define BSON_DOUBLE 0x01
 #define BSON_STRING 0x02
@@ -15,8 +17,13 @@
 #define BSON_INT32 0x10
 #define BSON_INT64 0x12
 
+#define BSON_GENERIC 0x00
+#define BSON_UUID 0x04
+
 
 static char *bson_member(mr_buf_t *buf, char type, mr_str_t key, size_t room);
+static unsigned char *bson_bytes(
+    mr_buf_t *buf, mr_str_t key, size_t len, char subtype);
 static char *bson_put_int32(char *p, uint32_t value);
 static char *bson_put_int64(char *p, uint64_t value);
 
@@ -187,18 +194,23 @@ int
 mr_bson_binary(
     mr_buf_t *buf, mr_str_t key, size_t len, unsigned char **ret_data)
 {
-    char *p;
+    *ret_data = bson_bytes(buf, key, len, BSON_GENERIC);
 
-    p = bson_member(buf, BSON_BINARY, key, len + 5);
+    return *ret_data == NULL ? -1 : 0;
+}
+
+
+int
+mr_bson_uuid(mr_buf_t *buf, mr_str_t key, const uint8_t *uuid)
+{
+    unsigned char *p;
+
+    p = bson_bytes(buf, key, MR_UUID_SIZE, BSON_UUID);
     if (p == NULL) {
         return -1;
     }
 
-    p = bson_put_int32(p, (uint32_t) len);
-    *p++ = 0; /* the generic subtype */
-
-    *ret_data = (unsigned char *) p;
-    buf->len += len + 5;
+    memcpy(p, uuid, MR_UUID_SIZE);
 
     return 0;
 }
@@ -234,6 +246,25 @@ mr_bson_index(unsigned index, char space[12])
     } while (index != 0);
 
     return (mr_str_t){p, (size_t) (space + 12 - p)};
+}
+
+
+/* A binary member, whose bytes are still to be written. */
+static unsigned char *
+bson_bytes(mr_buf_t *buf, mr_str_t key, size_t len, char subtype)
+{
+    char *p;
+
+    p = bson_member(buf, BSON_BINARY, key, len + 5);
+    if (p == NULL) {
+        return NULL;
+    }
+
+    p = bson_put_int32(p, (uint32_t) len);
+    *p++ = subtype;
+    buf->len += len + 5;
+
+    return (unsigned char *) p;
 }
 
 

@@ -43,6 +43,9 @@ int mr_bson_date(mr_buf_t *buf, mr_str_t key, int64_t ms);
 int mr_bson_binary(
     mr_buf_t *buf, mr_str_t key, size_t len, unsigned char **ret_data);
 
+/* A UUID (subtype 4); `uuid` are its 16 bytes. */
+int mr_bson_uuid(mr_buf_t *buf, mr_str_t key, const uint8_t *uuid);
+
 /* A member that is a whole BSON document already. */
 int mr_bson_document(mr_buf_t *buf, mr_str_t key, mr_str_t document);
 

@@ -3,6 +3,8 @@
  *
  *   { event_id, metadata: {}, offset: Long }
  *
+ * where an event_id that is a UUID as uuid.h writes it is stored as one.
+ *
  * Its user is the name that it has there, and its type and time are in the
  * block's columns alone (block.h).
  */

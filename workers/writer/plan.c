@@ -11,7 +11,7 @@
  * strings of its user, which are two, and type: their lengths, keys and packed
  * columns.
  */
-#define PLAN_EVENT_OVERHEAD 72
+#define PLAN_EVENT_OVERHEAD 88
 #define PLAN_BLOCK_OVERHEAD 512
 
 /* Of an event of a frequent user: added to the number of its section. */

@@ -5,6 +5,8 @@
 
 #include <millrace/limits.h>
 
+#include "../common/layout.h"
+
 
 void
 mr_registry_free(mr_registry_t *registry)
@@ -71,6 +73,30 @@ mr_registry_admit(mr_registry_t *registry, mr_flush_t *flush)
         }
 
         flush->other[i] = 0;
+    }
+
+    return 0;
+}
+
+
+int
+mr_registry_bits(
+    const mr_registry_t *registry, const mr_types_t *types, mr_buf_t *bits)
+{
+    size_t i;
+    char bit;
+    uint32_t number;
+
+    mr_buf_reset(bits);
+
+    for (i = 0; i < types->n; i++) {
+        bit = mr_types_known(&registry->known, types->names[i], &number)
+                  ? (char) mr_layout_bit(number)
+                  : MR_LAYOUT_ALL_BITS;
+
+        if (mr_buf_append(bits, &bit, 1) != 0) {
+            return -1;
+        }
     }
 
     return 0;

@@ -48,4 +48,11 @@ int mr_registry_mark(
  */
 int mr_registry_admit(mr_registry_t *registry, mr_flush_t *flush);
 
+/*
+ * The types' bits (../common/layout.h), one byte each, by their number there,
+ * in `bits`, which is emptied first.  -1 on out of memory.
+ */
+int mr_registry_bits(
+    const mr_registry_t *registry, const mr_types_t *types, mr_buf_t *bits);
+
 #endif /* MR_WRITER_REGISTRY_H */

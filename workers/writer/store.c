@@ -64,6 +64,7 @@ mr_store_close(mr_store_t *store)
     mr_registry_free(&store->registry);
     mr_sketches_destroy(store->sketches);
     mr_buf_free(&store->sketch);
+    mr_buf_free(&store->bits);
     mr_buf_free(&store->chunk);
     free(store->documents);
     free(store);

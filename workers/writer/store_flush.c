@@ -199,15 +199,25 @@ store_blocks(mr_store_t *store, const mr_work_t *work, const bson_t *opts,
     int rc;
     size_t i, n, *ends;
     mr_block_id_t id;
+    mr_block_types_t types;
+    const mr_flush_t *flush;
 
     if (work->plan->n == 0) {
         return 0;
     }
 
+    flush = work->flush;
     ends = malloc(work->plan->n * sizeof(size_t));
-    if (ends == NULL) {
+
+    if (ends == NULL
+        || mr_registry_bits(&store->registry, &flush->types, &store->bits) != 0)
+    {
+        free(ends);
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
+
+    types.names = flush->types.names;
+    types.bits = (const uint8_t *) store->bits.data;
 
     id.epoch = work->before->epoch;
     id.partition = work->partition;
@@ -225,8 +235,8 @@ store_blocks(mr_store_t *store, const mr_work_t *work, const bson_t *opts,
         id.number += (int32_t) (getpid() & 0x3fff) << 16;
 #endif
 
-        if (mr_block_build(&store->chunk, work->plan, i, work->flush->entries,
-                work->flush->types.names, &id)
+        if (mr_block_build(
+                &store->chunk, work->plan, i, flush->entries, &types, &id)
             != 0)
         {
             rc = mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");

@@ -26,6 +26,7 @@ struct mr_store_s {
     mr_registry_t registry;
     size_t registered; /* of it, known by a transaction that was committed */
 
+    mr_buf_t bits;     /* of the flush's types */
     mr_buf_t chunk;    /* blocks on their way */
     bson_t *documents; /* views of them */
     size_t documents_cap;

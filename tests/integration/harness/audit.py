@@ -9,7 +9,7 @@ import struct
 from collections import Counter, defaultdict
 from functools import cached_property
 
-from . import values
+from . import ids, values
 from .bsondoc import Date, Long
 from .partition import partition_of
 
@@ -19,6 +19,7 @@ SPANS = {0: 10_000, 5: 300_000, 1: 600_000, 2: 86_400_000,
          3: 30 * 86_400_000, 4: float("inf")}                        # ms
 BLOCK_EVENTS, BLOCK_SIZE = 1024, 4 * 1024 * 1024
 BLOCK_FIELDS = ["event_id", "metadata", "offset"]  # of an event
+TYPE_BITS = 7  # by which a block says the types of a user
 FADING = 120_000  # ms that taking a snapshot may last
 EXACT = 256  # users up to which a window counts exactly
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -130,7 +131,7 @@ class Case:
 
     @cached_property
     def known(self):
-        return {doc["_id"] for doc in self.shot.types}
+        return {doc["_id"]: doc["number"] for doc in self.shot.types}
 
     def counted(self, event_type):
         """The name that events of a type are counted under."""
@@ -314,11 +315,11 @@ def check_blocks(shot):
     for doc, size in shot.blocks:
         name = "block {epoch}/{partition}/{offset}/{number}".format(
             **doc["_id"])
-        for problem in _block_problems(doc, size, log):
+        for problem in _block_problems(doc, size, log, shot.known):
             yield f"{name}: {problem}"
 
 
-def _block_problems(doc, size, log):
+def _block_problems(doc, size, log, known):
     placed = [(place, event) for mine in doc["events"].values()
               for place, event in mine.items()]
     events = [event for _, event in placed]
@@ -331,8 +332,12 @@ def _block_problems(doc, size, log):
     if [place for place, _ in placed] != [str(i) for i in range(n)]:
         yield f"the events are not in their places: {placed}"[:1000]
 
+    if "who" not in doc or "users" in doc:
+        yield f"the fields are {order}"
+        return
+
     if order.index("events") < max(map(order.index, ("times", "kinds", "ends",
-                                                     "users", "types"))):
+                                                     "who", "types"))):
         yield f"events do not stand behind the columns: {order}"
 
     if doc["n"] != n or not 1 <= n <= BLOCK_EVENTS:
@@ -363,16 +368,21 @@ def _block_problems(doc, size, log):
     if extent > SPANS.get(doc["span"], -1):
         yield f"a span of class {doc['span']} that is {extent} ms long"
 
+    if any(list(one) != ["u", "t"] for one in doc["who"]):
+        yield f"who has other fields: {doc['who']}"[:1000]
+        return
+
+    names = [one["u"] for one in doc["who"]]
     keys = [user.replace("%", "%25").replace(".", "%2E").replace("$", "%24")
-            for user in doc["users"]]
+            for user in names]
     if list(doc["events"]) != keys:
-        yield "users are not those that have events, in order"
+        yield "who are not those that have events, in order"
         return
     users = [user.encode() for user, mine in zip(
-        doc["users"], doc["events"].values()) for _ in mine]
+        names, doc["events"].values()) for _ in mine]
     types = [t.encode() for t in doc["types"]]
-    if [u.encode() for u in doc["users"]] != sorted(set(users)):
-        yield "users are not the events' users in order"
+    if [user.encode() for user in names] != sorted(set(users)):
+        yield "who are not the events' users in order"
         return
     if types != sorted(set(types)) or set(kinds) != set(range(len(types))):
         yield "types are not the events' types in order"
@@ -386,6 +396,8 @@ def _block_problems(doc, size, log):
     if doc["ends"] != struct.pack(f"<{len(ends)}H", *ends):
         yield "the column ends does not agree with the events"
 
+    yield from _who_problems(doc, users, kinds, known)
+
     received = 0
     for user, event, time, kind in zip(users, events, times, kinds):
         where = doc["_id"]["partition"], event["offset"]
@@ -395,8 +407,12 @@ def _block_problems(doc, size, log):
         right, taken = log[where]
         received = max(received, taken)
         stored = {k: v for k, v in event.items() if k != "offset"}
-        stored |= {"user_id": user.decode(), "timestamp": time,
+        stored |= {"event_id": ids.text(event["event_id"]),
+                   "user_id": user.decode(), "timestamp": time,
                    "event_type": doc["types"][kind]}
+        if isinstance(event["event_id"], str) and ids.is_uuid(
+                event["event_id"]):
+            yield f"offset {where}: the UUID is stored as text"
         if not values.same(stored, right):
             yield f"offset {where} is {right!r}, stored {stored!r}"[:1000]
         for bad in _wide_integers(stored["metadata"]):
@@ -404,6 +420,26 @@ def _block_problems(doc, size, log):
 
     if doc["received"] != received:
         yield f"received is {doc['received']}, the records say {received}"
+
+
+def _who_problems(doc, users, kinds, known):
+    """
+    Do the bits of each user say which types it has?  Where one was not
+    registered yet when the block was written, they are all set.
+    """
+
+    right = defaultdict(int)
+    for user, kind in zip(users, kinds):
+        number = known.get(doc["types"][kind])
+        right[user] |= (2**TYPE_BITS - 1 if number is None
+                        else 1 << number % TYPE_BITS)
+
+    for one in doc["who"]:
+        bits = right[one["u"].encode()]
+        if one["t"] not in (bits, 2**TYPE_BITS - 1):
+            yield f"{one['u']!r} has the types {one['t']}, should be {bits}"
+        elif type(one["t"]) is not int:
+            yield f"the types of {one['u']!r} are no 32-bit integer"
 
 
 def _wide_integers(value):
@@ -519,7 +555,7 @@ def check_types(shot):
         yield f"{n} types have windows, {most} may"
 
     found = {doc["_id"]["event_type"] for doc in shot.partials + shot.windows}
-    for name in found - shot.known - {"", OTHER}:
+    for name in found - shot.known.keys() - {"", OTHER}:
         yield f"there are windows of {name!r}, which is not registered"
 
     others = Counter()

@@ -1,9 +1,11 @@
 """
 A BSON reader of our own, for blocks: pymongo's turns {"$ref", "$id"} into a
-DBRef and does not say whether an integer was stored in 32 or 64 bits.
+DBRef and does not say whether an integer was stored in 32 or 64 bits.  A
+UUID is a uuid.UUID, other binary data are bytes.
 """
 
 import struct
+import uuid
 
 
 class Long(int):
@@ -50,9 +52,13 @@ def _document(data, pos, is_array):
         elif kind in (0x03, 0x04):
             value, pos = _document(data, pos, kind == 0x04)
         elif kind == 0x05:
-            (n,) = struct.unpack_from("<i", data, pos)
+            n, subtype = struct.unpack_from("<iB", data, pos)
             value = data[pos + 5:pos + 5 + n]
             pos += 5 + n
+            if subtype == 0x04:
+                value = uuid.UUID(bytes=value)
+            elif subtype != 0x00:
+                raise ValueError(f"binary of subtype {subtype:#x}")
         elif kind == 0x08:
             value, pos = bool(data[pos]), pos + 1
         elif kind == 0x09:

@@ -11,7 +11,7 @@ import struct
 import pymongo
 from bson import Binary, Int64
 
-from . import sketches
+from . import ids, sketches
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
@@ -21,15 +21,31 @@ SPANS = {0: 10_000, 5: 300_000, 1: 600_000, 2: 86_400_000,
          3: 30 * 86_400_000}
 ANY = 4
 
-BLOCK_INDEXES = [
-    ([("users", 1), ("span", 1), ("tmax", 1)], {}),
-    ([("users", 1), ("span", 1), ("tmin", 1), ("tmax", 1)],
-     {"partialFilterExpression": {"span": {"$gte": 2, "$lte": 4}}}),
-] + [
-    (lead + [("span", 1), (time, 1), (other, 1)], {})
-    for time, other in (("tmax", "tmin"), ("tmin", "tmax"))
-    for lead in ([("types", 1)], [])
-]
+# How a block may be made: as it is now, and as by earlier versions, which named
+# users alone, and before that had a list of events that say everything.
+WHO, USERS, LIST = FORMS = "who", "users", "list"
+
+NARROW = [("span", 1), ("tmax", 1)]
+BLOCK_INDEXES = {
+    "who_span_tmax": [("who.u", 1), *NARROW, ("who.t", 1)],
+    "who_span_tmin_tmax": [("who.u", 1), ("span", 1), ("tmin", 1),
+                           ("tmax", 1), ("who.t", 1)],
+    "types_span_tmax_tmin": [("types", 1), *NARROW, ("tmin", 1)],
+    "types_span_tmin_tmax": [("types", 1), ("span", 1), ("tmin", 1),
+                             ("tmax", 1)],
+    "span_tmax_tmin": [*NARROW, ("tmin", 1)],
+    "span_tmin_tmax": [("span", 1), ("tmin", 1), ("tmax", 1)],
+}
+EARLIER_INDEXES = {
+    "users_span_tmax": [("users", 1), *NARROW],
+    "users_span_tmin_tmax": [("users", 1), ("span", 1), ("tmin", 1),
+                             ("tmax", 1)],
+}
+# These are of the wide classes alone.
+WIDE = ("who_span_tmin_tmax", "users_span_tmin_tmax")
+
+TYPE_BITS = 7
+ALL_TYPES = 2**TYPE_BITS - 1
 
 WIDTHS = (1, 60, 3600, 86400)
 
@@ -39,14 +55,50 @@ def date(ms):
 
 
 def create(database):
-    """Drop what there is; create the collections with their indexes."""
+    """
+    Drop what there is but for the registry of types, of which nothing is ever
+    removed; create the collections with their indexes.
+    """
 
     for name in ("blocks", "windows", "state"):
         database.drop_collection(name)
         database.create_collection(name)
 
-    for keys, options in BLOCK_INDEXES:
-        database.blocks.create_index(keys, **options)
+    index(database, BLOCK_INDEXES)
+    database.types.create_index([("number", 1)], name="number", unique=True)
+
+
+def index(database, indexes):
+    for name, keys in indexes.items():
+        database.blocks.create_index(keys, name=name, **({
+            "partialFilterExpression": {"span": {"$gte": 2, "$lte": 4}}}
+            if name in WIDE else {}))
+
+
+def register(database, types):
+    """Give each of the types its number; {type: number} of all that have."""
+
+    numbers = {doc["_id"]: doc["number"] for doc in database.types.find()}
+    for name in types:
+        if name not in numbers:
+            numbers[name] = len(numbers)
+            database.types.insert_one({"_id": name, "max": Int64(2000),
+                                       "number": Int64(numbers[name])})
+    return numbers
+
+
+def insert(database, blocks):
+    """
+    As many versions have, one after the other: where there is one of an
+    earlier version, so are its indexes.  The query daemon looks for such at
+    its start, and then only now and then.
+    """
+
+    if any("users" in block for block in blocks):
+        index(database, EARLIER_INDEXES)
+
+    database.blocks.with_options(
+        write_concern=pymongo.WriteConcern("majority")).insert_many(blocks)
 
 
 def span_of(width):
@@ -58,11 +110,11 @@ def ordered(events):
                                          e["timestamp"], e["offset"]))
 
 
-def block(events, epoch, partition, first, number, earlier=False):
+def block(events, epoch, partition, first, number, form=WHO, numbers=None):
     """
     The block of at most 1,024 stored events: dicts with event_id, user_id,
-    event_type, timestamp (ms), metadata and offset.  `earlier`: as earlier
-    versions made it, with a list of events that say everything themselves.
+    event_type, timestamp (ms), metadata and offset.  `numbers`: of the types
+    that were registered when it was made.
     """
 
     events = ordered(events)
@@ -84,9 +136,10 @@ def block(events, epoch, partition, first, number, earlier=False):
         "tmax": date(max(times)),
         "received": date(max(times)),
         "n": len(events),
-        **({} if earlier else {"layout": 1}),
+        **({} if form == LIST else {"layout": 1}),
         "types": types,
-        "users": users,
+        **({"who": who_of(events, numbers or {})} if form == WHO
+           else {"users": users}),
         "times": Binary(struct.pack(f"<{len(times)}q", *times)),
         "kinds": Binary(struct.pack(
             f"<{len(times)}H", *[types.index(e["event_type"])
@@ -99,14 +152,26 @@ def block(events, epoch, partition, first, number, earlier=False):
             "timestamp": date(e["timestamp"]),
             "metadata": e["metadata"],
             "offset": Int64(e["offset"]),
-        } for e in events] if earlier else {
+        } for e in events] if form == LIST else {
             key_of(user): {str(i): {
-                "event_id": e["event_id"],
+                "event_id": (ids.stored(e["event_id"]) if form == WHO
+                             else e["event_id"]),
                 "metadata": e["metadata"],
                 "offset": Int64(e["offset"]),
             } for i, e in enumerate(events) if e["user_id"] == user}
             for user in users},
     }
+
+
+def who_of(events, numbers):
+    """The block's `who`: each user, and which event types it has."""
+
+    found = {}
+    for event in events:
+        number = numbers.get(event["event_type"])
+        found[event["user_id"]] = found.get(event["user_id"], 0) | (
+            ALL_TYPES if number is None else 1 << number % TYPE_BITS)
+    return [{"u": user, "t": bits} for user, bits in found.items()]
 
 
 def key_of(user):
@@ -115,15 +180,22 @@ def key_of(user):
     return re.sub("[%.$]", lambda found: f"%{ord(found[0]):02X}", user)
 
 
+def users_of(block):
+    return [one["u"] for one in block["who"]] if "who" in block else block[
+        "users"]
+
+
 def rows_of(block):
-    """The events as they are stored, and their user, in order."""
+    """The events as they are stored, their user, and their id as text."""
 
     if "layout" not in block:
         return block["events"]
 
-    assert list(block["events"]) == [key_of(user) for user in block["users"]]
-    rows = [(int(place), {**event, "user_id": user})
-            for user, mine in zip(block["users"], block["events"].values())
+    users = users_of(block)
+    assert list(block["events"]) == [key_of(user) for user in users]
+    rows = [(int(place), {**event, "event_id": ids.text(event["event_id"]),
+                          "user_id": user})
+            for user, mine in zip(users, block["events"].values())
             for place, event in mine.items()]
     assert [place for place, _ in rows] == list(range(block["n"]))
 
@@ -141,29 +213,32 @@ def events_of(block):
                                      strict=True)]
 
 
-def is_earlier(block):
-    """Of which layout the block is; all of its events have to agree."""
+def form_of(block):
+    """How the block is made; all of its events have to agree."""
 
     (fields,) = {tuple(e) for e in rows_of(block)}
 
     if block.get("layout") == 1:
         assert fields == ("event_id", "metadata", "offset", "user_id")
-        return False
+        return WHO if "who" in block else USERS
 
-    assert "layout" not in block
+    assert "layout" not in block and "who" not in block
     assert fields == ("event_id", "user_id", "event_type", "timestamp",
                       "metadata", "offset")
-    return True
+    return LIST
 
 
 def store(database, rng, events, partitions=4, largest=60):
     """
     Give events their partition and offset, and store them in blocks that are
     cut at random: most by time, some across it; half of the blocks are as
-    earlier versions made them.  Returns what was stored.
+    earlier versions made them, of some others no type was registered then,
+    and one type never is.  Returns what was stored.
     """
 
     placed, blocks = [], []
+    types = sorted({e["event_type"] for e in events})
+    numbers = register(database, types[1:])
 
     for partition in range(partitions):
         mine = [dict(e) for e in events
@@ -187,13 +262,14 @@ def store(database, rng, events, partitions=4, largest=60):
                 while (n < min(len(flush), most) and
                        spread(flush[:n + 1]) <= width):
                     n += 1
-                blocks.append(block(flush[:n], 1, partition, first, number,
-                                    earlier=rng.random() < 0.5))
+                blocks.append(block(
+                    flush[:n], 1, partition, first, number,
+                    rng.choice((WHO, WHO, USERS, LIST)),
+                    rng.choice((numbers, numbers, {}))))
                 flush = flush[n:]
                 number += 1
 
-    database.blocks.with_options(
-        write_concern=pymongo.WriteConcern("majority")).insert_many(blocks)
+    insert(database, blocks)
     return placed
 
 

@@ -85,6 +85,7 @@ main(void)
     runner = srunner_create(mr_suite_error());
 
     srunner_add_suite(runner, mr_suite_str());
+    srunner_add_suite(runner, mr_suite_uuid());
     srunner_add_suite(runner, mr_suite_time());
     srunner_add_suite(runner, mr_suite_json());
     srunner_add_suite(runner, mr_suite_event());

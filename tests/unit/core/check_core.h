@@ -20,6 +20,7 @@ Suite *mr_suite_scan(void);
 Suite *mr_suite_sketch(void);
 Suite *mr_suite_str(void);
 Suite *mr_suite_time(void);
+Suite *mr_suite_uuid(void);
 Suite *mr_suite_value(void);
 
 

@@ -517,6 +517,14 @@ fake_walk(fake_t *fake, size_t course)
     n = 0;
 
     for (i = 0; i < fake->n_blocks; i++) {
+
+        /* Of a user's, some are of an earlier version. */
+        if (fake->plan->user_id.data != NULL
+            && about->earlier != (fake->blocks[i].layout == MR_LAYOUT_LIST))
+        {
+            continue;
+        }
+
         for (k = 0; k < about->n; k++) {
             if (fake->blocks[i].span == about->spans[k]) {
                 fake->walks[course][n++] = &fake->blocks[i];

@@ -59,11 +59,11 @@ START_TEST(ranges_of_the_classes)
 END_TEST
 
 
-/* Whatever the filters, each class is in one course. */
+/* Whatever the filters, each class is in one course, of a user's in two. */
 START_TEST(courses_share_out_the_classes)
 {
     size_t i, k;
-    int all, user_asc;
+    int all[2], user, user_asc;
     mr_plan_t plan;
     mr_params_t params;
     const mr_course_t *course;
@@ -71,18 +71,23 @@ START_TEST(courses_share_out_the_classes)
         "user_id=u&order=desc", "user_id=u&order=asc"};
 
     test_plan(queries[_i], &params, &plan);
+    user = _i >= 2;
     user_asc = _i == 3;
-    all = 0;
+    memset(all, 0, sizeof(all));
 
-    ck_assert_uint_eq(mr_plan_courses(&plan), user_asc ? MR_COURSES : 1);
+    ck_assert_uint_eq(mr_plan_courses(&plan), user_asc ? MR_COURSES
+                                              : user   ? 2
+                                                       : 1);
 
     for (i = 0; i < mr_plan_courses(&plan); i++) {
         course = mr_plan_course(&plan, i);
-        ck_assert_int_eq(course->by_tmin, _i == 1 || (user_asc && i == 2));
+        ck_assert_int_eq(course->by_tmin, _i == 1 || (user_asc && i % 3 == 2));
+        ck_assert_int_eq(
+            course->earlier, user && i >= mr_plan_courses(&plan) / 2);
 
         for (k = 0; k < course->n; k++) {
-            ck_assert_int_eq(all & 1 << course->spans[k], 0);
-            all |= 1 << course->spans[k];
+            ck_assert_int_eq(all[course->earlier] & 1 << course->spans[k], 0);
+            all[course->earlier] |= 1 << course->spans[k];
 
             if (plan.order == MR_ORDER_ASC && !course->by_tmin) {
                 ck_assert_int_ne(course->spans[k], MR_SPAN_ANY);
@@ -92,7 +97,8 @@ START_TEST(courses_share_out_the_classes)
         }
     }
 
-    ck_assert_int_eq(all, (1 << MR_SPANS) - 1);
+    ck_assert_int_eq(all[0], (1 << MR_SPANS) - 1);
+    ck_assert_int_eq(all[1], user ? (1 << MR_SPANS) - 1 : 0);
 
     mr_plan_free(&plan);
     mr_params_free(&params);

@@ -139,6 +139,48 @@ check_fields(const bson_t *event)
 }
 
 
+/* The bits that the tests give a type. */
+static uint8_t
+bits_of(const char *type)
+{
+    return (uint8_t) (1 + (unsigned char) type[0] % 7 * 18);
+}
+
+
+/* The users, in order, and what is said of their types. */
+static size_t
+members(const bson_t *block, const char **ret, int32_t *ret_bits, size_t max)
+{
+    size_t n;
+    bson_iter_t iter, child, field;
+
+    ck_assert(bson_iter_init_find(&iter, block, "who"));
+    ck_assert(BSON_ITER_HOLDS_ARRAY(&iter));
+    ck_assert(bson_iter_recurse(&iter, &child));
+
+    for (n = 0; bson_iter_next(&child); n++) {
+        ck_assert_uint_lt(n, max);
+        ck_assert(bson_iter_recurse(&child, &field));
+
+        ck_assert(bson_iter_next(&field));
+        ck_assert_str_eq(bson_iter_key(&field), "u");
+        ret[n] = bson_iter_utf8(&field, NULL);
+
+        ck_assert(bson_iter_next(&field));
+        ck_assert_str_eq(bson_iter_key(&field), "t");
+        ck_assert(BSON_ITER_HOLDS_INT32(&field));
+        ret_bits[n] = bson_iter_int32(&field);
+        ck_assert(!bson_iter_next(&field));
+
+        if (n > 0) {
+            ck_assert_int_lt(strcmp(ret[n - 1], ret[n]), 0);
+        }
+    }
+
+    return n;
+}
+
+
 static size_t
 strings(const bson_t *document, const char *key, const char **ret, size_t max)
 {
@@ -177,6 +219,7 @@ look(const bson_t *block, int32_t number)
     const uint8_t *data, *times, *kinds, *ends;
     static const char *users[MR_BLOCK_EVENTS], *types[MR_BLOCK_EVENTS];
     static unsigned char used[MR_BLOCK_EVENTS];
+    static int32_t bits[MR_BLOCK_EVENTS], found;
 
     ck_assert(bson_iter_init_find(&iter, block, "_id"));
     bson_iter_document(&iter, &len, &data);
@@ -195,7 +238,7 @@ look(const bson_t *block, int32_t number)
     tmax = INT64_MIN;
     received = INT64_MIN;
 
-    n_users = strings(block, "users", users, MR_BLOCK_EVENTS);
+    n_users = members(block, users, bits, MR_BLOCK_EVENTS);
     n_types = strings(block, "types", types, MR_BLOCK_EVENTS);
     times = column(block, "times", (uint32_t) n * 8);
     kinds = column(block, "kinds", (uint32_t) n * 2);
@@ -221,6 +264,7 @@ look(const bson_t *block, int32_t number)
             memcpy(&end, ends + 2 * user++, 2);
             ck_assert_uint_gt(end, i);
             last_time = INT64_MIN;
+            found = 0;
         }
 
         (void) snprintf(key, sizeof(key), "%zu", i);
@@ -241,6 +285,7 @@ look(const bson_t *block, int32_t number)
         ck_assert_uint_lt(kind, n_types);
         ck_assert_str_eq(types[kind], one->type);
         used[kind] = 1;
+        found |= bits_of(one->type);
 
         memcpy(&time, times + 8 * i, 8);
         ck_assert_int_eq(time, one->time);
@@ -255,6 +300,7 @@ look(const bson_t *block, int32_t number)
 
         if (i + 1 == end) {
             ck_assert(!bson_iter_next(&child));
+            ck_assert_int_eq(found, bits[user - 1]);
         }
     }
 
@@ -279,7 +325,19 @@ check_all(void)
     size_t i, sum;
     bson_t block;
     bson_error_t error;
+    uint8_t *bits;
     mr_block_id_t id = {EPOCH, PARTITION, FIRST, 0};
+    mr_block_types_t types;
+
+    bits = malloc(flush->types.n + 1);
+    ck_assert_ptr_nonnull(bits);
+
+    for (i = 0; i < flush->types.n; i++) {
+        bits[i] = bits_of(flush->types.names[i].data);
+    }
+
+    types.names = flush->types.names;
+    types.bits = bits;
 
     ck_assert_int_eq(
         mr_plan_make(&plan, flush->entries, flush->n, flush->types.names), 0);
@@ -290,9 +348,8 @@ check_all(void)
         id.number = (int32_t) i;
         mr_buf_reset(&buf);
 
-        ck_assert_int_eq(mr_block_build(&buf, &plan, i, flush->entries,
-                             flush->types.names, &id),
-            0);
+        ck_assert_int_eq(
+            mr_block_build(&buf, &plan, i, flush->entries, &types, &id), 0);
         ck_assert(
             bson_init_static(&block, (const uint8_t *) buf.data, buf.len));
         ck_assert_msg(bson_validate_with_error(
@@ -303,6 +360,7 @@ check_all(void)
     }
 
     ck_assert_uint_eq(sum, flush->n);
+    free(bits);
 }
 
 

@@ -1,5 +1,6 @@
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <bson/bson.h>
@@ -79,6 +80,54 @@ START_TEST(fields_stand_in_their_order)
     ck_assert_int_eq(bson_iter_int64(&iter), 77);
 
     ck_assert(!bson_iter_next(&iter));
+}
+END_TEST
+
+
+/* Only what is had back as it was. */
+static const struct {
+    const char *id;
+    int is_uuid;
+} ids[] = {
+    {"01234567-89ab-4def-8123-456789abcdef", 1},
+    {"01234567-89AB-4def-8123-456789abcdef", 0},
+    {"01234567-89ab-4def-8123-456789abcde", 0},
+    {"0123456789ab4def8123456789abcdef", 0},
+    {"id-1", 0},
+};
+
+
+START_TEST(a_uuid_is_stored_as_one)
+{
+    char *json;
+    uint32_t len;
+    bson_iter_t iter;
+    const uint8_t *uuid;
+    bson_subtype_t subtype;
+    static const uint8_t bytes[] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0x4d,
+        0xef, 0x81, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef};
+
+    ck_assert_int_ge(
+        asprintf(&json,
+            "{\"event_id\":\"%s\",\"user_id\":\"u\",\"event_type\":\"t\","
+            "\"timestamp\":1}",
+            ids[_i].id),
+        0);
+    encode(json, 1);
+    free(json);
+
+    ck_assert(bson_iter_init_find(&iter, &document, "event_id"));
+
+    if (!ids[_i].is_uuid) {
+        ck_assert_str_eq(bson_iter_utf8(&iter, NULL), ids[_i].id);
+        return;
+    }
+
+    ck_assert(BSON_ITER_HOLDS_BINARY(&iter));
+    bson_iter_binary(&iter, &subtype, &len, &uuid);
+    ck_assert_int_eq(subtype, BSON_SUBTYPE_UUID);
+    ck_assert_uint_eq(len, sizeof(bytes));
+    ck_assert_int_eq(memcmp(uuid, bytes, len), 0);
 }
 END_TEST
 
@@ -232,6 +281,8 @@ suite_encode(void)
     tcase_add_checked_fixture(tc, setup, teardown);
 
     tcase_add_test(tc, fields_stand_in_their_order);
+    tcase_add_loop_test(
+        tc, a_uuid_is_stored_as_one, 0, sizeof(ids) / sizeof(ids[0]));
     tcase_add_test(tc, metadata_is_always_there);
     tcase_add_test(tc, numbers_keep_their_value);
     tcase_add_test(tc, awkward_keys_and_values_pass);

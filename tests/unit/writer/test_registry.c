@@ -159,6 +159,32 @@ START_TEST(many_types)
 END_TEST
 
 
+/* The eighth shares its bit with the first; unknown ones have all. */
+START_TEST(bits_go_by_the_number)
+{
+    mr_buf_t bits = MR_BUF_INIT;
+    static const uint8_t expected[] = {64, 1, 127, 1, 2, 127};
+
+    add(&registry.known, "a b c d e f g h");
+    add(&flush->types, "g a x h b (other)");
+
+    ck_assert_int_eq(mr_registry_bits(&registry, &flush->types, &bits), 0);
+    ck_assert_uint_eq(bits.len, sizeof(expected));
+    ck_assert_int_eq(memcmp(bits.data, expected, bits.len), 0);
+
+    /* Of the next flush, which has fewer. */
+    mr_types_reset(&flush->types);
+    add(&flush->types, "c");
+
+    ck_assert_int_eq(mr_registry_bits(&registry, &flush->types, &bits), 0);
+    ck_assert_uint_eq(bits.len, 1);
+    ck_assert_int_eq(bits.data[0], 4);
+
+    mr_buf_free(&bits);
+}
+END_TEST
+
+
 Suite *
 suite_registry(void)
 {
@@ -172,6 +198,7 @@ suite_registry(void)
     tcase_add_loop_test(
         tc, places_table, 0, (int) (sizeof(cases) / sizeof(cases[0])));
     tcase_add_test(tc, many_types);
+    tcase_add_test(tc, bits_go_by_the_number);
     suite_add_tcase(suite, tc);
 
     return suite;
