@@ -10,9 +10,12 @@
 /*
  * For so long, in ms, what was read holds.  An event type keeps its number for
  * ever, and one that is not among those read is looked for in all blocks;
- * blocks of earlier versions come only from writers of these.
+ * blocks of earlier versions come only from writers of these.  While it is
+ * being read anew others go on with it for some time, but not for ever: the
+ * database may have been restored meanwhile.
  */
 #define MR_KNOWN_INTERVAL 10000
+#define MR_KNOWN_MOST 20000
 
 
 /* What is read, before others see it. */
@@ -74,18 +77,19 @@ mr_known_free(mr_store_t *store)
 
 /*
  * Is it to be read?  One reads, while the others go on with what was read last;
- * without that each does.
+ * without that, or if it is too old, each does.
  */
 static int
 mr_known_begin(mr_store_t *store)
 {
     int begin;
+    int64_t age;
 
     pthread_mutex_lock(&store->mutex);
 
-    begin = store->read == 0
-            || (!store->reading
-                && mr_time_monotonic() - store->read >= MR_KNOWN_INTERVAL);
+    age = mr_time_monotonic() - store->read;
+    begin = store->read == 0 || age >= MR_KNOWN_MOST
+            || (!store->reading && age >= MR_KNOWN_INTERVAL);
     store->reading |= begin;
 
     pthread_mutex_unlock(&store->mutex);

@@ -98,11 +98,15 @@ mr_walk_next(mr_session_t *session, size_t course, const bson_t **ret_doc,
 static int
 mr_walk_known(mr_session_t *session, mr_error_t *err)
 {
+    if (session->plan->user_id.data != NULL
+        && mr_session_known(session, &session->known, err) == -1)
+    {
+        return -1;
+    }
+
     session->begun = 1;
 
-    return session->plan->user_id.data != NULL
-               ? mr_session_known(session, &session->known, err)
-               : 0;
+    return 0;
 }
 
 

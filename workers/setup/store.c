@@ -388,7 +388,8 @@ mr_store_topic(mongoc_collection_t *state, const char *topic, mr_error_t *err)
  * An index becomes multikey with the first array in it.  Where that is
  * inside a transaction that aborts, members of the set may disagree on it
  * (SERVER-113189), so the first array comes in a plain insert.  Its span is
- * none that a query asks for.
+ * one that all of these indexes are of, its times are none that a query asks
+ * for.
  */
 static int
 mr_store_multikey(mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err)
@@ -402,8 +403,8 @@ mr_store_multikey(mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err)
     blocks = mr_mongo_collection(mongo, client, MR_MONGO_BLOCKS);
 
     selector = BCON_NEW("_id", BCON_UTF8("setup"));
-    doc = BCON_NEW("_id", BCON_UTF8("setup"), "span", BCON_INT32(-1), "tmin",
-        BCON_DATE_TIME(0), "tmax", BCON_DATE_TIME(0), "types", "[",
+    doc = BCON_NEW("_id", BCON_UTF8("setup"), "span", BCON_INT32(2), "tmin",
+        BCON_DATE_TIME(-1), "tmax", BCON_DATE_TIME(-1), "types", "[",
         BCON_UTF8("a"), BCON_UTF8("b"), "]", "who", "[", "{", "u",
         BCON_UTF8("a"), "t", BCON_INT32(1), "}", "{", "u", BCON_UTF8("b"), "t",
         BCON_INT32(1), "}", "]");

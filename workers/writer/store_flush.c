@@ -31,7 +31,7 @@ static mr_store_result_t store_settle(
 mr_store_result_t
 mr_store_flush(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
 {
-    int rc, matched, begun;
+    int rc, matched, begun, committed;
     bson_t opts;
     mr_store_result_t result;
     mongoc_client_session_t *session;
@@ -64,10 +64,11 @@ mr_store_flush(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
         rc = mr_store_accounts(store, work, &opts, err);
     }
 
-    if (rc == 0 && matched && store_commit(session, err) == 0) {
+    committed = rc == 0 && matched && store_commit(session, err) == 0;
+
+    if (committed) {
         mr_sketches_commit(
             store->sketches, work->partition, work->after->flush);
-        mr_store_types_end(store, 1);
         result = MR_STORE_DONE;
 
     } else if (rc == 0) {
@@ -84,9 +85,8 @@ mr_store_flush(mr_store_t *store, const mr_work_t *work, mr_error_t *err)
         result = begun ? MR_STORE_ABORTED : MR_STORE_RETRY;
     }
 
-    if (result != MR_STORE_DONE) {
-        mr_store_types_end(store, 0);
-    }
+    /* Another may have stored the same, with other numbers for new types. */
+    mr_store_types_end(store, committed);
 
     mongoc_client_session_destroy(session);
     bson_destroy(&opts);

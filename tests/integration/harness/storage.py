@@ -216,11 +216,19 @@ def events_of(block):
 def form_of(block):
     """How the block is made; all of its events have to agree."""
 
-    (fields,) = {tuple(e) for e in rows_of(block)}
-
     if block.get("layout") == 1:
-        assert fields == ("event_id", "metadata", "offset", "user_id")
-        return WHO if "who" in block else USERS
+        events = [event for mine in block["events"].values()
+                  for event in mine.values()]
+        (fields,) = {tuple(e) for e in events}
+        assert fields == ("event_id", "metadata", "offset")
+        if "who" not in block:
+            assert all(isinstance(e["event_id"], str) for e in events)
+            return USERS
+        assert all(e["event_id"] == ids.stored(ids.text(e["event_id"]))
+                   for e in events)
+        return WHO
+
+    (fields,) = {tuple(e) for e in rows_of(block)}
 
     assert "layout" not in block and "who" not in block
     assert fields == ("event_id", "user_id", "event_type", "timestamp",
