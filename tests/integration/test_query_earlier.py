@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from harness import storage
-from harness.model import model
+from harness.model import model, seconds
 from harness.pipeline import query_alone
 from harness.snapshot import read_pages
 from harness.waiting import wait_until
@@ -102,8 +102,8 @@ def test_a_users_pages_between_two_times(client, stored, order):
         start, end = sorted(e["timestamp"] for e in rng.sample(stored, 2))
         user, types = rng.choice(USERS), rng.sample(TYPES, 4)
         assert found(client, user_id=user, event_type=types, order=order,
-                     limit=100, **{"from": f"{start / 1000:.3f}",
-                                   "to": f"{end / 1000:.3f}"}) == wanted(
+                     limit=100, **{"from": seconds(start),
+                                   "to": seconds(end)}) == wanted(
             stored, user_id=user, event_type=types, order=order, start=start,
             end=end)
 

@@ -21,7 +21,7 @@
 /* What is read, before others see it. */
 typedef struct {
     int earlier;
-    mr_registered_t *types;
+    mr_type_t *types;
     size_t n;
     size_t cap;
 } mr_reading_t;
@@ -35,9 +35,8 @@ static int mr_known_earlier(
     mr_session_t *session, int *ret_earlier, mr_error_t *err);
 static int mr_known_type(void *ctx, const mr_type_t *type, mr_error_t *err);
 static int mr_known_bits(const mr_store_t *store, const mr_plan_t *plan);
-static const mr_registered_t *mr_known_find(
-    const mr_store_t *store, mr_str_t type);
-static void mr_known_types_free(mr_registered_t *types, size_t n);
+static int mr_known_cmp(const void *a, const void *b);
+static void mr_known_types_free(mr_type_t *types, size_t n);
 
 
 int
@@ -102,7 +101,7 @@ static void
 mr_known_end(mr_store_t *store, mr_reading_t *reading, int rc)
 {
     size_t n;
-    mr_registered_t *types;
+    mr_type_t *types;
 
     pthread_mutex_lock(&store->mutex);
 
@@ -167,14 +166,15 @@ static int
 mr_known_type(void *ctx, const mr_type_t *type, mr_error_t *err)
 {
     size_t cap;
+    char *name;
+    mr_type_t *types;
     mr_reading_t *reading;
-    mr_registered_t *types;
 
     reading = ctx;
 
     if (reading->n == reading->cap) {
         cap = reading->cap == 0 ? 16 : 2 * reading->cap;
-        types = realloc(reading->types, cap * sizeof(mr_registered_t));
+        types = realloc(reading->types, cap * sizeof(mr_type_t));
 
         if (types == NULL) {
             return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
@@ -184,15 +184,15 @@ mr_known_type(void *ctx, const mr_type_t *type, mr_error_t *err)
         reading->cap = cap;
     }
 
-    types = &reading->types[reading->n];
-    types->number = type->number;
-    types->name = strndup(type->name.data, type->name.len);
+    name = strndup(type->name.data, type->name.len);
 
-    if (types->name == NULL) {
+    if (name == NULL) {
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    reading->n++;
+    types = &reading->types[reading->n++];
+    *types = *type;
+    types->name = (mr_str_t){name, strlen(name)};
 
     return 0;
 }
@@ -204,12 +204,17 @@ mr_known_bits(const mr_store_t *store, const mr_plan_t *plan)
 {
     int bits;
     size_t i;
-    const mr_registered_t *type;
+    mr_type_t wanted;
+    const mr_type_t *type;
 
     bits = plan->n_types == 0 ? MR_LAYOUT_ALL_BITS : 0;
 
     for (i = 0; i < plan->n_types; i++) {
-        type = mr_known_find(store, plan->types[i]);
+        wanted.name = plan->types[i];
+        type = store->n_types == 0
+                   ? NULL
+                   : bsearch(&wanted, store->types, store->n_types,
+                       sizeof(mr_type_t), mr_known_cmp);
         bits |= type == NULL ? MR_LAYOUT_ALL_BITS : mr_layout_bit(type->number);
     }
 
@@ -217,42 +222,23 @@ mr_known_bits(const mr_store_t *store, const mr_plan_t *plan)
 }
 
 
-static const mr_registered_t *
-mr_known_find(const mr_store_t *store, mr_str_t type)
+static int
+mr_known_cmp(const void *a, const void *b)
 {
-    int rc;
-    char *name;
-    size_t low, high, middle;
+    const mr_type_t *left, *right;
 
-    low = 0;
-    high = store->n_types;
+    left = a;
+    right = b;
 
-    while (low < high) {
-        middle = low + (high - low) / 2;
-        name = store->types[middle].name;
-        rc = mr_str_cmp((mr_str_t){name, strlen(name)}, type);
-
-        if (rc == 0) {
-            return &store->types[middle];
-        }
-
-        if (rc < 0) {
-            low = middle + 1;
-
-        } else {
-            high = middle;
-        }
-    }
-
-    return NULL;
+    return mr_str_cmp(left->name, right->name);
 }
 
 
 static void
-mr_known_types_free(mr_registered_t *types, size_t n)
+mr_known_types_free(mr_type_t *types, size_t n)
 {
     while (n > 0) {
-        free(types[--n].name);
+        free((char *) types[--n].name.data);
     }
 
     free(types);

@@ -15,12 +15,6 @@ typedef struct {
     int bits;    /* of ../common/layout.h, any of which a block has to have */
 } mr_known_t;
 
-/* An event type of the registry. */
-typedef struct {
-    char *name;
-    int64_t number;
-} mr_registered_t;
-
 struct mr_store_s {
     mr_mongo_t *mongo;
     mr_crew_t *crew;
@@ -30,7 +24,7 @@ struct mr_store_s {
     int64_t read;          /* when what follows was read, monotonic; 0: never */
     int reading;
     int earlier;
-    mr_registered_t *types; /* in bytewise order */
+    mr_type_t *types; /* in bytewise order; names are owned */
     size_t n_types;
 };
 
