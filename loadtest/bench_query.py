@@ -28,6 +28,7 @@ import time
 
 import cpu
 import results
+from bench_pipeline import add_machine, nginx_changes
 from storage import (
     DAY, ConfError, StackError, Storage, StorageError, end_by_signals, wait_for)
 
@@ -186,7 +187,7 @@ class Inflow:
     def __enter__(self):
         self.process = subprocess.Popen(
             [self.storage.program('millrace-load'), '-q', '--json', self.path,
-             '-k', '100', '-c', '16', '-s', str(random.randrange(2**31)),
+             '-k', '100', '-c', '64', '-s', str(random.randrange(2**31)),
              '-r', str(self.rate // 100), '-d', '900',
              self.storage.stack.url + '/events'])
         return self
@@ -290,7 +291,9 @@ def measure(storage, args, first, last):
             # weight than all others.
             settle(storage, args.inflow)
             if args.weigh:
-                cpu.weigh(storage.stack)
+                cpu.weigh(storage.stack, cpu.NICE_READS)
+                # What waits for a core is to be what is measured.
+                cpu.set_group_nice('self', cpu.NICE_CLIENT)
                 time.sleep(10)  # until what it changes has had its effect
                 settle(storage, args.inflow)
             with inflow.watched():
@@ -324,9 +327,7 @@ def arguments():
     add_every(parser)
     parser.add_argument('--only', default='', metavar='TEXT',
                         help='kinds with this in their name')
-    cpu.add_weigh(parser)
-    parser.add_argument('--cache', type=float, default=8,
-                        help='of mongod, GB')
+    add_machine(parser)
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--keep', metavar='DIRECTORY',
                         help='leave the data there')
@@ -348,6 +349,8 @@ def main():
     directory = args.use or args.keep or tempfile.mkdtemp(
         prefix='millrace-bench-')
     storage = Storage(directory, args.build, cache=args.cache)
+    # As bench_pipeline has it, and docs/operations.md advises.
+    storage.stack.nginx_changes = nginx_changes(1, args.linger)
     try:
         storage.start()
         if not args.use:

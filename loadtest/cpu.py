@@ -18,15 +18,27 @@ def add_weigh(parser):
                         help='as docs/operations.md advises; needs root')
 
 
-def weigh(stack):
+# And where answers to reads have to be quick: all of them pass through it.
+NICE_READS = {**NICE, 'nginx': -5}
+
+# A client that measures stands for one on another machine.
+NICE_CLIENT = -10
+
+
+def weigh(stack, levels=None):
     """Give the parts of a stack that run their weights; needs root.
 
     Each part is a session of its own, and so a group of the scheduler's.
     """
-    for part, nice in NICE.items():
+    for part, nice in (levels or NICE).items():
         for pid in stack.group(part):
-            with open(f'/proc/{pid}/autogroup', 'w', encoding='ascii') as f:
-                f.write(str(nice))
+            set_group_nice(pid, nice)
+
+
+def set_group_nice(pid, nice):
+    """The nice level of a process's session among all sessions."""
+    with open(f'/proc/{pid}/autogroup', 'w', encoding='ascii') as f:
+        f.write(str(nice))
 
 
 def process_seconds(pid):
