@@ -11,6 +11,13 @@ TICK = os.sysconf('SC_CLK_TCK')
 NICE = {'mongod': -10, 'millrace-writer': -5, 'millrace-stats': -5,
         'millrace-query': -5}
 
+# And where answers to reads have to be quick: all of them pass through it.
+NICE_READS = {**NICE, 'nginx': -5}
+
+# A client that measures, with what it has started to send events, stands for
+# others' machines.
+NICE_CLIENT = -10
+
 
 def add_weigh(parser):
     """--weigh: whether weigh() is called."""
@@ -18,19 +25,12 @@ def add_weigh(parser):
                         help='as docs/operations.md advises; needs root')
 
 
-# And where answers to reads have to be quick: all of them pass through it.
-NICE_READS = {**NICE, 'nginx': -5}
-
-# A client that measures stands for one on another machine.
-NICE_CLIENT = -10
-
-
-def weigh(stack, levels=None):
+def weigh(stack, levels=NICE):
     """Give the parts of a stack that run their weights; needs root.
 
     Each part is a session of its own, and so a group of the scheduler's.
     """
-    for part, nice in (levels or NICE).items():
+    for part, nice in levels.items():
         for pid in stack.group(part):
             set_group_nice(pid, nice)
 
