@@ -294,6 +294,8 @@ def measure(storage, args, first, last):
                 cpu.weigh(storage.stack, cpu.NICE_READS)
                 # What waits for a core is to be what is measured.
                 cpu.set_group_nice('self', cpu.NICE_CLIENT)
+                cpu.cut_slices(storage.stack)
+                cpu.set_slice('self', cpu.SLICE_CLIENT)
                 time.sleep(10)  # until what it changes has had its effect
                 settle(storage, args.inflow)
             with inflow.watched():
