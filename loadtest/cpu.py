@@ -23,13 +23,9 @@ NICE_READS = {**NICE, 'nginx': -5}
 # others' machines.
 NICE_CLIENT = -10
 
-# How long a thread runs before others have their turn, ns: what is on the way
-# of a read is not to wait for what has more time.  0.1 and 100 ms are the
-# limits of the kernel.
-SLICES_READS = {'mongod': 100_000, 'millrace-query': 100_000,
-                'nginx': 100_000, 'kafka': 10_000_000,
-                'millrace-writer': 10_000_000}
-SLICE_CLIENT = 100_000
+# How long a thread runs before others have their turn, ns, 3,000,000 unless
+# said otherwise: who asks for little is served sooner.  The kernel's least.
+SLICE_READS = 100_000
 
 # sched_getattr(2), sched_setattr(2): not in the C library of Debian 12.
 SCHED_CALLS = {'x86_64': (315, 314), 'aarch64': (275, 274)}
@@ -60,17 +56,16 @@ def set_group_nice(pid, nice):
         f.write(str(nice))
 
 
-def cut_slices(stack, slices=SLICES_READS):
-    """Give all threads of a stack's parts their slices, those that they start
-    later as well: Linux 6.12, see docs/operations.md."""
-    for part, slice_ in slices.items():
+def cut_slices(stack, parts=('mongod', 'millrace-query', 'nginx')):
+    """Short slices for what a read passes through; docs/operations.md."""
+    for part in parts:
         for pid in stack.group(part):
-            set_slice(pid, slice_)
+            set_slice(pid)
 
 
-def set_slice(pid, slice_):
-    """The slice (ns) of all threads of a process; an older kernel ignores
-    it."""
+def set_slice(pid, slice_=SLICE_READS):
+    """The slice (ns) of all threads of a process, and of those that they
+    start later.  Linux 6.12; an older one ignores it."""
     for task in os.listdir(f'/proc/{pid}/task'):
         try:
             _set_slice_of_thread(int(task), slice_)
