@@ -311,7 +311,7 @@ def measure(storage, args, first, last):
                 # What waits for a core is to be what is measured.
                 cpu.set_group_nice('self', cpu.NICE_CLIENT)
                 cpu.cut_slices(storage.stack)
-                cpu.set_slice('self')
+                cpu.cut_slice('self')
                 time.sleep(10)  # until what it changes has had its effect
                 settle(storage, args.inflow)
             with inflow.watched():

@@ -2,7 +2,6 @@
 comes first."""
 
 import ctypes
-import errno
 import os
 import platform
 import resource
@@ -56,29 +55,29 @@ def set_group_nice(pid, nice):
         f.write(str(nice))
 
 
-def cut_slices(stack, parts=('mongod', 'millrace-query', 'nginx')):
+def cut_slices(stack):
     """Short slices for what a read passes through; docs/operations.md."""
-    for part in parts:
+    for part in ('mongod', 'millrace-query', 'nginx'):
         for pid in stack.group(part):
-            set_slice(pid)
+            cut_slice(pid)
 
 
-def set_slice(pid, slice_=SLICE_READS):
-    """The slice (ns) of all threads of a process, and of those that they
+def cut_slice(pid):
+    """A short slice for all threads of a process, and for those that they
     start later.  Linux 6.12; an older one ignores it."""
     for task in os.listdir(f'/proc/{pid}/task'):
         try:
-            _set_slice_of_thread(int(task), slice_)
+            _cut_slice_of_thread(int(task))
         except ProcessLookupError:
             pass
 
 
-def _set_slice_of_thread(task, slice_):
+def _cut_slice_of_thread(task):
     get, change = SCHED_CALLS[platform.machine()]
     attr = ctypes.create_string_buffer(SCHED_ATTR.size)
     _system_call(get, task, attr, SCHED_ATTR.size, 0)
     fields = list(SCHED_ATTR.unpack(attr))
-    fields[5] = slice_
+    fields[5] = SLICE_READS
     _system_call(change, task, SCHED_ATTR.pack(*fields), 0)
 
 
@@ -86,8 +85,6 @@ def _system_call(number, *args):
     library = ctypes.CDLL(None, use_errno=True)
     if library.syscall(ctypes.c_long(number), *args) < 0:
         code = ctypes.get_errno()
-        if code == errno.ESRCH:
-            raise ProcessLookupError(code, os.strerror(code))
         raise OSError(code, os.strerror(code))
 
 

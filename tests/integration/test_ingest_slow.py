@@ -41,15 +41,17 @@ def brake(pid, logs, size):
     def written():
         return sum(log.stat().st_size for log in logs.glob("events-*/*.log"))
 
+    parent = os.getppid()
     slot = time.monotonic()
-    while True:
+    while os.getppid() == parent:
         allowed = written() + RATE * SLOT * size
         os.kill(pid, signal.SIGCONT)
-        while written() < allowed:
+        while written() < allowed and os.getppid() == parent:
             time.sleep(0.002)
         os.kill(pid, signal.SIGSTOP)
-        slot = max(slot + SLOT, time.monotonic())
-        time.sleep(max(slot - time.monotonic(), 0))
+        now = time.monotonic()
+        slot = max(slot + SLOT, now)
+        time.sleep(slot - now)
 
 
 @contextlib.contextmanager
