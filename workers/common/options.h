@@ -86,6 +86,7 @@ typedef struct {
         int64_t queue;            /* 256: queries waiting, then 503 */
         int64_t timeout;          /* 10s: a query's deadline */
         int64_t scan_blocks;      /* 8000: blocks a page may read */
+        int64_t slow_block;       /* 80 us: then walks are divided */
         int64_t exports;          /* 2: long NDJSON answers at once */
         int64_t export_patience;  /* 5m to take 24 MiB of one of them */
         int64_t stream_listeners; /* 2000 of GET /stats/stream, then 503 */

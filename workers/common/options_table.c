@@ -148,6 +148,11 @@ const mr_option_t mr_option_table[] = {
         "8000", "1", "1000000", NULL,
         "blocks that one page may read before it is answered short"},
 
+    {"query", "slow_block", MR_OPTION_COUNT, MR_OFFSET(query.slow_block), "80",
+        "1", "1000000", "always so",
+        "microseconds; where the blocks of a user have lately taken longer "
+        "each to come from MongoDB, they are read on four connections"},
+
     {"query", "stream_listeners", MR_OPTION_COUNT,
         MR_OFFSET(query.stream_listeners), "2000", "1", "100000", NULL,
         "listeners of GET /stats/stream at once; beyond that 503"},

@@ -104,8 +104,12 @@ mr_crew_run(mr_crew_t *crew, mr_crew_task_t *task, void *ctx, size_t n)
     size_t i, part;
     mr_crew_work_t work;
 
-    if (n == 1) {
-        task(ctx, 0);
+    if (n <= 1) {
+
+        if (n == 1) {
+            task(ctx, 0);
+        }
+
         return;
     }
 

@@ -60,6 +60,7 @@ mr_store_open(const mr_options_t *options, mr_crew_t *crew,
     }
 
     store->crew = crew;
+    store->slow_block = options->query.slow_block;
     pthread_mutex_init(&store->mutex, NULL);
 
     *ret_store = store;

@@ -19,11 +19,14 @@
 typedef struct {
     const mr_plan_t *plan;
     const mr_course_t *course;
+    int keys;      /* those of the index, and no blocks */
     int bits;      /* as in mr_known_t */
     mr_str_t path; /* to the events of the plan's user, if it has one */
 } mr_ask_t;
 
 
+static int mr_blocks_ask(mr_session_t *session, size_t course, int keys,
+    mr_stretch_t *stretch, mr_error_t *err);
 static int mr_blocks_next(void *ctx, size_t course, size_t lacking,
     mr_header_t *ret_header, mr_error_t *err);
 static void mr_blocks_any(
@@ -32,6 +35,7 @@ static mr_range_t mr_blocks_range(
     const mr_ask_t *ask, int span, const mr_stretch_t *stretch);
 static void mr_blocks_filter(
     const mr_ask_t *ask, const mr_range_t *range, bson_t *filter);
+static void mr_blocks_types(const mr_plan_t *plan, bson_t *filter);
 static void mr_blocks_user(const mr_ask_t *ask, bson_t *filter);
 static void mr_blocks_event(const mr_ask_t *ask, bson_t *filter);
 static void mr_blocks_event_id(
@@ -63,6 +67,22 @@ int
 mr_blocks_find(mr_session_t *session, size_t course, mr_stretch_t *stretch,
     mr_error_t *err)
 {
+    return mr_blocks_ask(session, course, 0, stretch, err);
+}
+
+
+int
+mr_blocks_keys(mr_session_t *session, size_t course, mr_stretch_t *stretch,
+    mr_error_t *err)
+{
+    return mr_blocks_ask(session, course, 1, stretch, err);
+}
+
+
+static int
+mr_blocks_ask(mr_session_t *session, size_t course, int keys,
+    mr_stretch_t *stretch, mr_error_t *err)
+{
     int rc;
     bson_t filter, opts;
     mr_ask_t ask;
@@ -70,7 +90,8 @@ mr_blocks_find(mr_session_t *session, size_t course, mr_stretch_t *stretch,
 
     ask.plan = session->plan;
     ask.course = mr_plan_course(session->plan, course);
-    ask.bits = session->known.bits;
+    ask.keys = keys;
+    ask.bits = keys ? MR_LAYOUT_ALL_BITS : session->known.bits;
 
     if (ask.plan->user_id.data != NULL
         && mr_layout_path(&path, ask.plan->user_id) == -1)
@@ -84,11 +105,18 @@ mr_blocks_find(mr_session_t *session, size_t course, mr_stretch_t *stretch,
     bson_init(&opts);
 
     mr_blocks_any(&ask, stretch, &filter);
-    mr_blocks_projection(&ask, &opts);
     mr_blocks_order(&ask, &opts);
 
     /* libmongoc changes it later only where it is one of 64 bits. */
     BSON_APPEND_INT64(&opts, "batchSize", stretch->asked);
+
+    if (keys) {
+        BSON_APPEND_BOOL(&opts, "returnKey", true);
+        BSON_APPEND_INT64(&opts, "limit", stretch->asked);
+
+    } else {
+        mr_blocks_projection(&ask, &opts);
+    }
 
     rc = mr_session_limit(session, &opts, err);
 
@@ -126,27 +154,41 @@ mr_blocks_next(void *ctx, size_t course, size_t lacking,
 }
 
 
-/* The blocks of a course's classes, each with its own range. */
+/*
+ * The blocks of a course's classes, or of those that a stretch has, each with
+ * its own range.
+ */
 static void
 mr_blocks_any(const mr_ask_t *ask, const mr_stretch_t *stretch, bson_t *filter)
 {
     int n;
-    size_t i;
+    size_t i, last;
     bson_t list, one;
     mr_range_t range;
     const mr_course_t *course;
     static const char *const keys[MR_SPANS] = {"0", "1", "2", "3", "4", "5"};
 
     course = ask->course;
+    last = course->n - 1;
+
+    while (!mr_stretch_has(stretch, course->spans[last])) {
+        last--;
+    }
+
     BSON_APPEND_ARRAY_BEGIN(filter, "$or", &list);
 
-    for (i = 0, n = 0; i < course->n; i++) {
+    for (i = 0, n = 0; i <= last; i++) {
+
+        if (!mr_stretch_has(stretch, course->spans[i])) {
+            continue;
+        }
+
         range = mr_blocks_range(ask, course->spans[i], stretch);
 
         /* There has to be one; the last, the widest, reaches the farthest. */
         if ((range.tmax_from >= range.tmax_to
                 || range.tmin_from >= range.tmin_to)
-            && (n > 0 || i < course->n - 1))
+            && (n > 0 || i < last))
         {
             continue;
         }
@@ -194,10 +236,7 @@ mr_blocks_range(const mr_ask_t *ask, int span, const mr_stretch_t *stretch)
 static void
 mr_blocks_filter(const mr_ask_t *ask, const mr_range_t *range, bson_t *filter)
 {
-    char digits[16];
-    bson_t child, list;
-    size_t i;
-    const char *key;
+    bson_t child;
     const mr_plan_t *plan;
 
     plan = ask->plan;
@@ -206,28 +245,19 @@ mr_blocks_filter(const mr_ask_t *ask, const mr_range_t *range, bson_t *filter)
         mr_blocks_user(ask, filter);
     }
 
-    if (plan->n_types == 1) {
-        mr_bson_append_text(filter, "types", plan->types[0]);
-
-    } else if (plan->n_types > 1) {
-        BSON_APPEND_DOCUMENT_BEGIN(filter, "types", &child);
-        BSON_APPEND_ARRAY_BEGIN(&child, "$in", &list);
-
-        for (i = 0; i < plan->n_types; i++) {
-            bson_uint32_to_string((uint32_t) i, &key, digits, sizeof(digits));
-            mr_bson_append_text(&list, key, plan->types[i]);
-        }
-
-        bson_append_array_end(&child, &list);
-        bson_append_document_end(filter, &child);
-    }
-
     BSON_APPEND_INT32(filter, "span", range->span);
 
     BSON_APPEND_DOCUMENT_BEGIN(filter, "tmax", &child);
     BSON_APPEND_DATE_TIME(&child, "$gte", range->tmax_from);
     BSON_APPEND_DATE_TIME(&child, "$lt", range->tmax_to);
     bson_append_document_end(filter, &child);
+
+    /* For all else MongoDB would have to read the blocks. */
+    if (ask->keys) {
+        return;
+    }
+
+    mr_blocks_types(plan, filter);
 
     /* Left out where it says nothing: an index without tmin has to fetch. */
     if (ask->course->by_tmin || range->tmin_to <= MR_TIMESTAMP_MAX) {
@@ -244,6 +274,36 @@ mr_blocks_filter(const mr_ask_t *ask, const mr_range_t *range, bson_t *filter)
     if (plan->event_id.data != NULL) {
         mr_blocks_event(ask, filter);
     }
+}
+
+
+static void
+mr_blocks_types(const mr_plan_t *plan, bson_t *filter)
+{
+    char digits[16];
+    bson_t child, list;
+    size_t i;
+    const char *key;
+
+    if (plan->n_types == 1) {
+        mr_bson_append_text(filter, "types", plan->types[0]);
+        return;
+    }
+
+    if (plan->n_types == 0) {
+        return;
+    }
+
+    BSON_APPEND_DOCUMENT_BEGIN(filter, "types", &child);
+    BSON_APPEND_ARRAY_BEGIN(&child, "$in", &list);
+
+    for (i = 0; i < plan->n_types; i++) {
+        bson_uint32_to_string((uint32_t) i, &key, digits, sizeof(digits));
+        mr_bson_append_text(&list, key, plan->types[i]);
+    }
+
+    bson_append_array_end(&child, &list);
+    bson_append_document_end(filter, &child);
 }
 
 

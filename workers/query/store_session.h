@@ -26,15 +26,19 @@ struct mr_store_s {
     int earlier;
     mr_type_t *types; /* in bytewise order; names are owned */
     size_t n_types;
+    int slow; /* of the last walks: how many more were slow than not */
+
+    int64_t slow_block; /* us; 0: every walk is */
 };
 
 
 /*
- * Connections on which walks may begin at the same time.  One that is divided
- * into stretches is the only one.
+ * Stretches of a walk, and connections on which walks may begin at the same
+ * time: a user's walk in blocks of earlier versions is never divided, nor is
+ * one by tmin.
  */
 #define MR_WALK_STRETCHES 4
-#define MR_WALK_ALL MR_COURSES
+#define MR_WALK_ALL (2 * MR_WALK_STRETCHES + MR_COURSES - 2)
 
 
 /*
@@ -44,21 +48,47 @@ struct mr_store_s {
 typedef struct {
     int64_t from;
     int64_t to;
+    unsigned spans;          /* 1 << span of the classes it has; 0: all */
     mongoc_client_t *client; /* NULL: the session's */
     mongoc_collection_t *blocks;
     mongoc_cursor_t *cursor; /* NULL: it could not be made; see err */
     mr_error_t err;
     int begun;           /* `first` was read, or its end was met (NULL), */
     const bson_t *first; /* and was not given yet */
+    int64_t took;        /* us until then; 0 once that was told */
     uint32_t asked;      /* headers, in all batches so far */
     uint32_t left;       /* of the current one */
 } mr_stretch_t;
 
 
+static inline int
+mr_stretch_has(const mr_stretch_t *stretch, int span)
+{
+    return stretch->spans == 0 || (stretch->spans & 1U << span) != 0;
+}
+
+
+/* A block of the plan's user, as the index has it. */
+typedef struct {
+    int64_t tmax;
+    int span;
+} mr_entry_t;
+
+/* The first ones of a walk, in its order. */
+typedef struct {
+    mr_entry_t *list; /* NULL: not read */
+    size_t n;
+    size_t next; /* of no stretch yet */
+    int all;     /* there are no others */
+} mr_entries_t;
+
+
 typedef struct {
     mr_stretch_t stretches[MR_WALK_STRETCHES]; /* in the order of the walk */
-    size_t n;                                  /* 0: not begun */
+    size_t n;
     size_t at;
+    int begun;
+    mr_entries_t entries; /* of a divided walk of a user */
 } mr_walk_t;
 
 
@@ -179,8 +209,38 @@ mr_str_t mr_header_user(void *ctx, uint32_t row);
 int mr_header_rows(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
     mr_error_t *err);
 
-/* Make a stretch's cursor, with `asked` as its batch (store_blocks.c). */
+/*
+ * Have a stretch's first blocks, `asked` of them, read (store_stretch.c).  What
+ * fails is told by the first call of mr_stretch_next().  Any thread.
+ */
+void mr_stretch_begin(
+    mr_session_t *session, size_t course, mr_stretch_t *stretch);
+
+/* Its next block: 1 with *ret_doc set, 0 at the end, or -1. */
+int mr_stretch_next(mr_session_t *session, mr_stretch_t *stretch,
+    const bson_t **ret_doc, mr_error_t *err);
+
+/* Blocks that the page still needs, as many at most as may come at once. */
+size_t mr_stretch_expected(const mr_session_t *session);
+
+/* Do a user's blocks take long to come? */
+int mr_stretch_slow(mr_store_t *store);
+
+/*
+ * Read the first entries of a user's course by `blocks` (store_entries.c): 0,
+ * or -1, which is no more than a reason not to divide the walk.  Any thread.
+ */
+int mr_entries_read(mr_session_t *session, size_t course,
+    mongoc_collection_t *blocks, mr_entries_t *ret_entries, mr_error_t *err);
+void mr_entries_free(mr_entries_t *entries);
+
+/*
+ * Make a stretch's cursor, with `asked` as its batch (store_blocks.c); or one
+ * over the keys of the index, `asked` at most, of a user's walk.
+ */
 int mr_blocks_find(mr_session_t *session, size_t course, mr_stretch_t *stretch,
+    mr_error_t *err);
+int mr_blocks_keys(mr_session_t *session, size_t course, mr_stretch_t *stretch,
     mr_error_t *err);
 
 /* mr_source_t's fetch() of a session (store_fetch.c). */

@@ -1,0 +1,178 @@
+#include <string.h>
+
+#include "store_session.h"
+
+
+/*
+ * Blocks of a batch after the first: as many as before it, or of a user's as
+ * the page is expected to need.
+ */
+#define MR_BATCH_LEAST 16
+#define MR_BATCH_MAX 512
+#define MR_BATCH_BYTES (4 * 1024 * 1024) /* about; of a user's */
+
+/*
+ * Whether blocks take long is told by the first batches that have so many, less
+ * what a command takes without any, us.
+ */
+#define MR_SLOW_BLOCKS 6
+#define MR_SLOW_COMMAND 300
+
+/* Two more slow ones than others will do; four, and it takes as many to end. */
+#define MR_SLOW_FROM 2
+#define MR_SLOW_MOST 4
+
+
+static void mr_stretch_told(mr_session_t *session, mr_stretch_t *stretch);
+
+
+void
+mr_stretch_begin(mr_session_t *session, size_t course, mr_stretch_t *stretch)
+{
+    int64_t start;
+
+    start = bson_get_monotonic_time();
+    stretch->begun = 1;
+    stretch->err = (mr_error_t) MR_ERROR_INIT;
+
+    if (mr_blocks_find(session, course, stretch, &stretch->err) == -1) {
+        return;
+    }
+
+    if (!mongoc_cursor_next(stretch->cursor, &stretch->first)) {
+        stretch->first = NULL;
+    }
+
+    stretch->took = bson_get_monotonic_time() - start;
+}
+
+
+int
+mr_stretch_next(mr_session_t *session, mr_stretch_t *stretch,
+    const bson_t **ret_doc, mr_error_t *err)
+{
+    size_t batch;
+
+    if (stretch->cursor == NULL) {
+        *err = stretch->err;
+        return -1;
+    }
+
+    if (stretch->begun) {
+        stretch->begun = 0;
+
+        if (stretch->first == NULL) {
+            return mr_session_cursor_end(
+                stretch->cursor, "reading blocks", err);
+        }
+
+        stretch->left--;
+        *ret_doc = stretch->first;
+        return 1;
+    }
+
+    /* The size counts from the next getMore on. */
+    if (stretch->left == 0) {
+        mr_stretch_told(session, stretch);
+        batch = mr_stretch_expected(session);
+
+        if (batch > 2 * (size_t) stretch->asked) {
+            batch = 2 * (size_t) stretch->asked;
+        }
+
+        mongoc_cursor_set_batch_size(stretch->cursor, (uint32_t) batch);
+        stretch->left = (uint32_t) batch;
+        stretch->asked += (uint32_t) batch;
+    }
+
+    if (!mongoc_cursor_next(stretch->cursor, ret_doc)) {
+        mr_stretch_told(session, stretch);
+        return mr_session_cursor_end(stretch->cursor, "reading blocks", err);
+    }
+
+    stretch->left--;
+
+    return 1;
+}
+
+
+/*
+ * The rest of a user's will be as large as those before and have as many rows
+ * each.  Some are to spare, and the more the longer the walk already is: a page
+ * that has its rows may have to look at many blocks still, to be sure of their
+ * order.
+ */
+size_t
+mr_stretch_expected(const mr_session_t *session)
+{
+    size_t found, blocks, most;
+
+    if (session->plan->user_id.data == NULL || session->headers == 0) {
+        return MR_BATCH_MAX;
+    }
+
+    most = MR_BATCH_BYTES / (session->bytes / session->headers + 1) + 1;
+
+    if (most > MR_BATCH_MAX) {
+        most = MR_BATCH_MAX;
+    }
+
+    found = session->plan->limit + 1 - session->lacking;
+
+    if (found == 0) {
+        return most;
+    }
+
+    blocks = session->headers * session->lacking / found;
+    blocks += session->headers / 4 + MR_BATCH_LEAST;
+
+    return blocks < most ? blocks : most;
+}
+
+
+int
+mr_stretch_slow(mr_store_t *store)
+{
+    int slow;
+
+    pthread_mutex_lock(&store->mutex);
+    slow = store->slow_block == 0 || store->slow >= MR_SLOW_FROM;
+    pthread_mutex_unlock(&store->mutex);
+
+    return slow;
+}
+
+
+/* The first batch was all read, or the stretch has ended with it. */
+static void
+mr_stretch_told(mr_session_t *session, mr_stretch_t *stretch)
+{
+    int slow;
+    int64_t took, blocks;
+    mr_store_t *store;
+
+    took = stretch->took;
+    blocks = (int64_t) stretch->asked - stretch->left;
+    stretch->took = 0;
+
+    if (took == 0 || blocks < MR_SLOW_BLOCKS
+        || session->plan->user_id.data == NULL
+        || session->plan->event_id.data != NULL)
+    {
+        return;
+    }
+
+    store = session->store;
+    slow = took - MR_SLOW_COMMAND > store->slow_block * blocks;
+
+    pthread_mutex_lock(&store->mutex);
+
+    if (slow && store->slow < MR_SLOW_MOST) {
+        store->slow++;
+
+    } else if (!slow && store->slow > 0) {
+        store->slow--;
+    }
+
+    pthread_mutex_unlock(&store->mutex);
+}
