@@ -227,8 +227,14 @@ size_t mr_stretch_expected(const mr_session_t *session);
 int mr_stretch_slow(mr_store_t *store);
 
 /*
- * Read the first entries of a user's course by `blocks` (store_entries.c): 0,
- * or -1, which is no more than a reason not to divide the walk.  Any thread.
+ * Read the entries of all walks of a user at once (store_entries.c): 1, 0 if
+ * there are too many of them, or -1; then, too, some walks may have theirs.
+ */
+int mr_entries_scan(mr_session_t *session, mr_error_t *err);
+
+/*
+ * The first ones of a course by `blocks`: 0, or -1, which is no more than a
+ * reason not to divide the walk.  Any thread.
  */
 int mr_entries_read(mr_session_t *session, size_t course,
     mongoc_collection_t *blocks, mr_entries_t *ret_entries, mr_error_t *err);

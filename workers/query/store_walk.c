@@ -270,9 +270,14 @@ static void
 mr_walk_keys(mr_session_t *session)
 {
     size_t i, course;
+    mr_error_t err = MR_ERROR_INIT;
     mr_walk_all_t all;
     mr_stretch_t stretches[MR_COURSES];
     const mr_course_t *about;
+
+    if (mr_entries_scan(session, &err) != 0) {
+        return;
+    }
 
     memset(stretches, 0, sizeof(stretches));
     memset(&all, 0, sizeof(all));
