@@ -238,13 +238,10 @@ mr_store_create(
     mongoc_database_t *database, const char *name, bson_error_t *error)
 {
     bson_t *opts;
-    const char *engine;
     mongoc_collection_t *collection;
 
-    engine = strcmp(name, MR_MONGO_BLOCKS) == 0 ? MR_STORE_ENGINE_BLOCKS
-                                                : MR_STORE_ENGINE;
     opts = BCON_NEW("storageEngine", "{", "wiredTiger", "{", "configString",
-        BCON_UTF8(engine), "}", "}");
+        BCON_UTF8(MR_STORE_ENGINE), "}", "}");
 
     collection = mongoc_database_create_collection(database, name, opts, error);
 

@@ -12,13 +12,6 @@
  */
 #define MR_STORE_ENGINE "block_compressor=zstd,allocation_size=512B"
 
-/*
- * The blocks besides, which are large: a page that says where they lie is for
- * some 3,000 of them instead of 200, so that few are to be read of those
- * (docs/decisions/0027).
- */
-#define MR_STORE_ENGINE_BLOCKS MR_STORE_ENGINE ",internal_page_max=64KB"
-
 /* Version 0.1.0's, of the blocks and all indexes. */
 #define MR_STORE_ENGINE_OLD "block_compressor=zstd"
 
