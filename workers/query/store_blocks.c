@@ -25,8 +25,8 @@ typedef struct {
 } mr_ask_t;
 
 
-static int mr_blocks_ask(mr_session_t *session, size_t course, int keys,
-    mr_stretch_t *stretch, mr_error_t *err);
+static int mr_blocks_ask(mr_session_t *session, const mr_course_t *course,
+    int keys, mr_stretch_t *stretch, mr_error_t *err);
 static int mr_blocks_next(void *ctx, size_t course, size_t lacking,
     mr_header_t *ret_header, mr_error_t *err);
 static void mr_blocks_any(
@@ -67,20 +67,21 @@ int
 mr_blocks_find(mr_session_t *session, size_t course, mr_stretch_t *stretch,
     mr_error_t *err)
 {
-    return mr_blocks_ask(session, course, 0, stretch, err);
+    return mr_blocks_ask(
+        session, mr_plan_course(session->plan, course), 0, stretch, err);
 }
 
 
 int
-mr_blocks_keys(mr_session_t *session, size_t course, mr_stretch_t *stretch,
-    mr_error_t *err)
+mr_blocks_keys(mr_session_t *session, const mr_course_t *course,
+    mr_stretch_t *stretch, mr_error_t *err)
 {
     return mr_blocks_ask(session, course, 1, stretch, err);
 }
 
 
 static int
-mr_blocks_ask(mr_session_t *session, size_t course, int keys,
+mr_blocks_ask(mr_session_t *session, const mr_course_t *course, int keys,
     mr_stretch_t *stretch, mr_error_t *err)
 {
     int rc;
@@ -89,7 +90,7 @@ mr_blocks_ask(mr_session_t *session, size_t course, int keys,
     mr_buf_t path = MR_BUF_INIT;
 
     ask.plan = session->plan;
-    ask.course = mr_plan_course(session->plan, course);
+    ask.course = course;
     ask.keys = keys;
     ask.bits = keys ? MR_LAYOUT_ALL_BITS : session->known.bits;
 

@@ -33,12 +33,13 @@ struct mr_store_s {
 
 
 /*
- * Stretches of a walk, and connections on which walks may begin at the same
- * time: a user's walk in blocks of earlier versions is never divided, nor is
- * one by tmin.
+ * Stretches of a walk; what may begin at the same time, walks and the reading
+ * of keys; and connections that all walks of a session may have, of which those
+ * by tmin and in blocks of earlier versions are never divided.
  */
 #define MR_WALK_STRETCHES 4
-#define MR_WALK_ALL (2 * MR_WALK_STRETCHES + MR_COURSES - 2)
+#define MR_WALK_ALL (MR_COURSES + 1)
+#define MR_WALK_CLIENTS (2 * (MR_WALK_STRETCHES + 1) + MR_COURSES - 2)
 
 
 /*
@@ -49,6 +50,8 @@ typedef struct {
     int64_t from;
     int64_t to;
     unsigned spans;          /* 1 << span of the classes it has; 0: all */
+    int ends;                /* where the range does, not with its cursor */
+    uint32_t resume;         /* headers to be asked for when it goes on */
     mongoc_client_t *client; /* NULL: the session's */
     mongoc_collection_t *blocks;
     mongoc_cursor_t *cursor; /* NULL: it could not be made; see err */
@@ -78,7 +81,7 @@ typedef struct {
 typedef struct {
     mr_entry_t *list; /* NULL: not read */
     size_t n;
-    size_t next; /* of no stretch yet */
+    size_t next; /* behind the block that was given last */
     int all;     /* there are no others */
 } mr_entries_t;
 
@@ -88,7 +91,11 @@ typedef struct {
     size_t n;
     size_t at;
     int begun;
-    mr_entries_t entries; /* of a divided walk of a user */
+
+    /* Of a walk that may be divided. */
+    mr_entries_t entries;
+    int64_t last;      /* tmax of the block that was given last */
+    mr_stretch_t past; /* one whose cursor MongoDB has to be told of */
 } mr_walk_t;
 
 
@@ -210,44 +217,49 @@ int mr_header_rows(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
     mr_error_t *err);
 
 /*
- * Have a stretch's first blocks, `asked` of them, read (store_stretch.c).  What
- * fails is told by the first call of mr_stretch_next().  Any thread.
+ * Have a stretch's first blocks, `asked` of them, read (store_stretch.c); or
+ * the next `resume` ones of one whose batch is used up.  What fails is told by the
+ * next call of mr_stretch_next().  Any thread.
  */
 void mr_stretch_begin(
     mr_session_t *session, size_t course, mr_stretch_t *stretch);
+void mr_stretch_resume(mr_stretch_t *stretch);
+
+/* Has it a cursor that MongoDB has to be told of when it ends? */
+int mr_stretch_unread(const mr_stretch_t *stretch);
+
+/* Will its next block be of another batch? */
+int mr_stretch_used_up(mr_session_t *session, mr_stretch_t *stretch);
 
 /* Its next block: 1 with *ret_doc set, 0 at the end, or -1. */
 int mr_stretch_next(mr_session_t *session, mr_stretch_t *stretch,
     const bson_t **ret_doc, mr_error_t *err);
 
-/* Blocks that the page still needs, as many at most as may come at once. */
-size_t mr_stretch_expected(const mr_session_t *session);
+/*
+ * Blocks that the page still needs, `spare` and a quarter of those before more,
+ * and as many at most as may come at once.
+ */
+size_t mr_stretch_expected(const mr_session_t *session, size_t spare);
 
 /* Do a user's blocks take long to come? */
 int mr_stretch_slow(mr_store_t *store);
 
 /*
- * Read the entries of all walks of a user at once (store_entries.c): 1, 0 if
- * there are too many of them, or -1; then, too, some walks may have theirs.
+ * Read which blocks the user has, by `blocks`, into the entries of all walks
+ * that can be divided (store_entries.c).  What fails is no more than a reason
+ * not to divide them.  Any thread.
  */
-int mr_entries_scan(mr_session_t *session, mr_error_t *err);
-
-/*
- * The first ones of a course by `blocks`: 0, or -1, which is no more than a
- * reason not to divide the walk.  Any thread.
- */
-int mr_entries_read(mr_session_t *session, size_t course,
-    mongoc_collection_t *blocks, mr_entries_t *ret_entries, mr_error_t *err);
+void mr_entries_read(mr_session_t *session, mongoc_collection_t *blocks);
 void mr_entries_free(mr_entries_t *entries);
 
 /*
  * Make a stretch's cursor, with `asked` as its batch (store_blocks.c); or one
- * over the keys of the index, `asked` at most, of a user's walk.
+ * over the keys of a user's index, `asked` at most.
  */
 int mr_blocks_find(mr_session_t *session, size_t course, mr_stretch_t *stretch,
     mr_error_t *err);
-int mr_blocks_keys(mr_session_t *session, size_t course, mr_stretch_t *stretch,
-    mr_error_t *err);
+int mr_blocks_keys(mr_session_t *session, const mr_course_t *course,
+    mr_stretch_t *stretch, mr_error_t *err);
 
 /* mr_source_t's fetch() of a session (store_fetch.c). */
 int mr_session_fetch(void *ctx, const mr_ref_t *refs, size_t n,

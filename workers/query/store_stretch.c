@@ -47,6 +47,42 @@ mr_stretch_begin(mr_session_t *session, size_t course, mr_stretch_t *stretch)
 }
 
 
+void
+mr_stretch_resume(mr_stretch_t *stretch)
+{
+    mongoc_cursor_set_batch_size(stretch->cursor, stretch->resume);
+    stretch->left = stretch->resume;
+    stretch->asked += stretch->resume;
+    stretch->resume = 0;
+    stretch->begun = 1;
+
+    if (!mongoc_cursor_next(stretch->cursor, &stretch->first)) {
+        stretch->first = NULL;
+    }
+}
+
+
+int
+mr_stretch_unread(const mr_stretch_t *stretch)
+{
+    return stretch->cursor != NULL
+           && mongoc_cursor_get_id(stretch->cursor) != 0;
+}
+
+
+int
+mr_stretch_used_up(mr_session_t *session, mr_stretch_t *stretch)
+{
+    if (stretch->cursor == NULL || stretch->begun || stretch->left > 0) {
+        return 0;
+    }
+
+    mr_stretch_told(session, stretch);
+
+    return 1;
+}
+
+
 int
 mr_stretch_next(mr_session_t *session, mr_stretch_t *stretch,
     const bson_t **ret_doc, mr_error_t *err)
@@ -74,7 +110,7 @@ mr_stretch_next(mr_session_t *session, mr_stretch_t *stretch,
     /* The size counts from the next getMore on. */
     if (stretch->left == 0) {
         mr_stretch_told(session, stretch);
-        batch = mr_stretch_expected(session);
+        batch = mr_stretch_expected(session, MR_BATCH_LEAST);
 
         if (batch > 2 * (size_t) stretch->asked) {
             batch = 2 * (size_t) stretch->asked;
@@ -103,7 +139,7 @@ mr_stretch_next(mr_session_t *session, mr_stretch_t *stretch,
  * order.
  */
 size_t
-mr_stretch_expected(const mr_session_t *session)
+mr_stretch_expected(const mr_session_t *session, size_t spare)
 {
     size_t found, blocks, most;
 
@@ -124,7 +160,7 @@ mr_stretch_expected(const mr_session_t *session)
     }
 
     blocks = session->headers * session->lacking / found;
-    blocks += session->headers / 4 + MR_BATCH_LEAST;
+    blocks += session->headers / 4 + spare;
 
     return blocks < most ? blocks : most;
 }

@@ -19,8 +19,15 @@
 #define MR_BATCH_LAST 48
 #define MR_BATCH_SPARE 4 /* for a page of less than MR_BATCH_USER rows */
 
-/* A stretch of a user's walk with less would not be worth its command. */
-#define MR_WALK_SHARE 6
+/*
+ * Of a user's whose blocks take long to come: few are read until the keys are
+ * there, then up to so many times as many as before, a few to spare, and no
+ * stretch with fewer, which would not be worth its command.
+ */
+#define MR_BATCH_SLOW 8
+#define MR_WALK_GROWTH 8
+#define MR_WALK_SPARE 4
+#define MR_WALK_SHARE 4
 
 /* The class that most blocks of a backlog are of. */
 #define MR_WALK_SPAN 5
@@ -32,31 +39,38 @@ typedef struct {
     mr_stretch_t *stretches[MR_WALK_ALL];
     size_t courses[MR_WALK_ALL];
     size_t n;
-    int keys; /* of the index, before the stretches */
+    const mr_stretch_t *keys; /* that one is for reading them; may be NULL */
 } mr_walk_all_t;
 
 
 static int mr_walk_known(mr_session_t *session, mr_error_t *err);
 static int mr_walk_is_empty(const mr_session_t *session, size_t course);
 static void mr_walk_open(mr_session_t *session, size_t course);
-static int mr_walk_more(mr_session_t *session, size_t course);
 static int mr_walk_together(mr_session_t *session);
-static void mr_walk_plan(mr_session_t *session, size_t course);
-static void mr_walk_whole(mr_walk_t *walk, const mr_plan_t *plan);
-static uint32_t mr_walk_user(const mr_plan_t *plan);
+static int mr_walk_is_slow(const mr_session_t *session);
+static void mr_walk_plan(mr_session_t *session, size_t course, int slow);
+static void mr_walk_whole(mr_walk_t *walk, uint32_t asked);
+static uint32_t mr_walk_asked(const mr_plan_t *plan);
 static int mr_walk_moment(const mr_session_t *session, int64_t *ret_moment);
 static void mr_walk_divide(
     mr_walk_t *walk, const mr_plan_t *plan, int64_t moment);
-static void mr_walk_keys(mr_session_t *session);
-static void mr_walk_share(
-    const mr_plan_t *plan, mr_walk_t *walk, size_t most, size_t blocks);
+static int mr_walk_gave(
+    const mr_session_t *session, mr_walk_t *walk, const bson_t *doc);
+static void mr_walk_go_on(mr_session_t *session, size_t course);
+static void mr_walk_skip(const mr_plan_t *plan, mr_walk_t *walk);
+static size_t mr_walk_cut(
+    const mr_session_t *session, const mr_walk_t *walk, mr_stretch_t *list);
 static size_t mr_walk_tie(const mr_entries_t *entries, size_t end);
-static void mr_walk_cut(
-    const mr_plan_t *plan, mr_walk_t *walk, size_t first, size_t end);
-static void mr_walk_add(mr_walk_all_t *all, size_t course);
+static void mr_walk_from(const mr_plan_t *plan, const mr_entries_t *entries,
+    size_t first, mr_stretch_t *stretch);
+static void mr_walk_to(const mr_plan_t *plan, const mr_entries_t *entries,
+    size_t end, mr_stretch_t *stretch);
+static void mr_walk_move(
+    mr_session_t *session, mr_walk_t *walk, const mr_stretch_t *list, size_t n);
+static void mr_walk_add(
+    mr_walk_all_t *all, size_t course, mr_stretch_t *stretches, size_t n);
 static int mr_walk_clients(mr_walk_all_t *all);
 static void mr_walk_release(mr_session_t *session, mr_stretch_t *stretch);
-static void mr_walk_clear(mr_session_t *session, mr_walk_t *walk);
 static void mr_walk_begin(void *ctx, size_t number);
 
 
@@ -81,18 +95,22 @@ mr_walk_next(mr_session_t *session, size_t course, const bson_t **ret_doc,
         mr_walk_open(session, course);
     }
 
-    do {
-        while (walk->at < walk->n) {
-            rc = mr_stretch_next(
-                session, &walk->stretches[walk->at], ret_doc, err);
+    while (walk->at < walk->n) {
 
-            if (rc != 0) {
-                return rc;
-            }
-
-            walk->at++;
+        if (walk->entries.list != NULL && walk->at == walk->n - 1
+            && mr_stretch_used_up(session, &walk->stretches[walk->at]))
+        {
+            mr_walk_go_on(session, course);
         }
-    } while (mr_walk_more(session, course));
+
+        rc = mr_stretch_next(session, &walk->stretches[walk->at], ret_doc, err);
+
+        if (rc == -1 || (rc == 1 && mr_walk_gave(session, walk, *ret_doc))) {
+            return rc;
+        }
+
+        walk->at++;
+    }
 
     return 0;
 }
@@ -128,22 +146,27 @@ mr_walk_unread(const mr_walk_t *walk)
     size_t i;
 
     for (i = 0; i < walk->n; i++) {
-        if (walk->stretches[i].cursor != NULL
-            && mongoc_cursor_get_id(walk->stretches[i].cursor) != 0)
-        {
+        if (mr_stretch_unread(&walk->stretches[i])) {
             return 1;
         }
     }
 
-    return 0;
+    return mr_stretch_unread(&walk->past);
 }
 
 
 void
 mr_walk_end(mr_session_t *session, mr_walk_t *walk)
 {
-    mr_walk_clear(session, walk);
+    size_t i;
+
+    for (i = 0; i < walk->n; i++) {
+        mr_walk_release(session, &walk->stretches[i]);
+    }
+
+    mr_walk_release(session, &walk->past);
     mr_entries_free(&walk->entries);
+    walk->n = 0;
 }
 
 
@@ -164,54 +187,9 @@ mr_walk_open(mr_session_t *session, size_t course)
 
     walk = &session->walks[course];
     walk->begun = 1;
-    mr_walk_whole(walk, session->plan);
+    mr_walk_whole(walk, mr_walk_asked(session->plan));
     walk->stretches[0].blocks = session->blocks;
     mr_stretch_begin(session, course, &walk->stretches[0]);
-}
-
-
-/*
- * The next stretches of a walk whose last ones have ended: of the blocks that
- * the page still needs, as far as their keys are known; behind these, of all.
- */
-static int
-mr_walk_more(mr_session_t *session, size_t course)
-{
-    size_t most, next;
-    mr_walk_t *walk;
-    mr_walk_all_t all;
-
-    walk = &session->walks[course];
-    next = walk->entries.next;
-
-    if (walk->entries.list == NULL
-        || (next == walk->entries.n && walk->entries.all))
-    {
-        return 0;
-    }
-
-    mr_walk_clear(session, walk);
-    most = MR_WALK_STRETCHES;
-
-    /* A single one needs no connection but the session's own. */
-    for (;;) {
-        mr_walk_share(session->plan, walk, most, mr_stretch_expected(session));
-
-        memset(&all, 0, sizeof(all));
-        all.session = session;
-        mr_walk_add(&all, course);
-
-        if (mr_walk_clients(&all) == 0) {
-            break;
-        }
-
-        walk->entries.next = next;
-        most = 1;
-    }
-
-    mr_crew_run(session->store->crew, mr_walk_begin, &all, all.n);
-
-    return 1;
 }
 
 
@@ -219,41 +197,46 @@ mr_walk_more(mr_session_t *session, size_t course)
 static int
 mr_walk_together(mr_session_t *session)
 {
+    int slow;
     size_t course;
+    mr_walk_t *walk;
+    mr_stretch_t keys;
     mr_walk_all_t all;
 
     if (session->apart) {
         return -1;
     }
 
-    if (session->plan->user_id.data != NULL
-        && session->plan->event_id.data == NULL
-        && mr_stretch_slow(session->store))
-    {
-        mr_walk_keys(session);
-    }
-
     memset(&all, 0, sizeof(all));
     all.session = session;
+    slow = mr_walk_is_slow(session);
 
     for (course = 0; course < mr_plan_courses(session->plan); course++) {
         if (!mr_walk_is_empty(session, course)) {
-            mr_walk_plan(session, course);
-            mr_walk_add(&all, course);
+            walk = &session->walks[course];
+            mr_walk_plan(session, course, slow);
+            mr_walk_add(&all, course, walk->stretches, walk->n);
         }
+    }
+
+    if (slow) {
+        memset(&keys, 0, sizeof(keys));
+        mr_walk_add(&all, 0, &keys, 1);
+        all.keys = &keys;
     }
 
     if (mr_walk_clients(&all) == 0) {
         mr_crew_run(session->store->crew, mr_walk_begin, &all, all.n);
+
+        if (slow) {
+            mr_walk_release(session, &keys);
+        }
+
         return 0;
     }
 
     for (course = 0; course < MR_COURSES; course++) {
-        memset(&session->walks[course].stretches, 0,
-            sizeof(session->walks[course].stretches));
-        session->walks[course].n = 0;
-        session->walks[course].begun = 0;
-        mr_entries_free(&session->walks[course].entries);
+        memset(&session->walks[course], 0, sizeof(mr_walk_t));
     }
 
     session->apart = 1;
@@ -262,53 +245,20 @@ mr_walk_together(mr_session_t *session)
 }
 
 
-/*
- * Read which blocks there are, of each walk of a user that can be divided.
- * Where that fails the walk is left undivided, and meets itself what it was.
- */
-static void
-mr_walk_keys(mr_session_t *session)
+/* Is it worth to divide the walks of the user? */
+static int
+mr_walk_is_slow(const mr_session_t *session)
 {
-    size_t i, course;
-    mr_error_t err = MR_ERROR_INIT;
-    mr_walk_all_t all;
-    mr_stretch_t stretches[MR_COURSES];
-    const mr_course_t *about;
-
-    if (mr_entries_scan(session, &err) != 0) {
-        return;
-    }
-
-    memset(stretches, 0, sizeof(stretches));
-    memset(&all, 0, sizeof(all));
-    all.session = session;
-    all.keys = 1;
-
-    for (course = 0; course < mr_plan_courses(session->plan); course++) {
-        about = mr_plan_course(session->plan, course);
-
-        if (!about->earlier && !about->by_tmin) {
-            all.courses[all.n] = course;
-            all.stretches[all.n] = &stretches[all.n];
-            all.n++;
-        }
-    }
-
-    if (mr_walk_clients(&all) == -1) {
-        return;
-    }
-
-    mr_crew_run(session->store->crew, mr_walk_begin, &all, all.n);
-
-    for (i = 0; i < all.n; i++) {
-        mr_walk_release(session, all.stretches[i]);
-    }
+    return session->plan->user_id.data != NULL
+           && session->plan->event_id.data == NULL
+           && session->plan->limit > MR_BATCH_SLOW
+           && mr_stretch_slow(session->store);
 }
 
 
 /* A walk's first stretches, of which none has begun. */
 static void
-mr_walk_plan(mr_session_t *session, size_t course)
+mr_walk_plan(mr_session_t *session, size_t course, int slow)
 {
     int64_t moment;
     mr_walk_t *walk;
@@ -316,35 +266,37 @@ mr_walk_plan(mr_session_t *session, size_t course)
     walk = &session->walks[course];
     walk->begun = 1;
 
-    if (walk->entries.list != NULL) {
-        mr_walk_share(session->plan, walk, MR_WALK_STRETCHES,
-            mr_walk_user(session->plan));
-
-    } else if (mr_walk_moment(session, &moment)) {
+    if (mr_walk_moment(session, &moment)) {
         mr_walk_divide(walk, session->plan, moment);
 
     } else {
-        mr_walk_whole(walk, session->plan);
+        mr_walk_whole(
+            walk, slow ? MR_BATCH_SLOW : mr_walk_asked(session->plan));
     }
 }
 
 
 /* One stretch. */
 static void
-mr_walk_whole(mr_walk_t *walk, const mr_plan_t *plan)
+mr_walk_whole(mr_walk_t *walk, uint32_t asked)
 {
+    memset(walk->stretches, 0, sizeof(walk->stretches));
+
     walk->n = 1;
     walk->stretches[0].to = INT64_MAX;
-    walk->stretches[0].asked =
-        plan->user_id.data != NULL ? mr_walk_user(plan) : MR_BATCH_FIRST;
+    walk->stretches[0].asked = asked;
 }
 
 
-/* A page of few rows needs few blocks, where each has some of them. */
+/* A user's page of few rows needs few blocks, where each has some of them. */
 static uint32_t
-mr_walk_user(const mr_plan_t *plan)
+mr_walk_asked(const mr_plan_t *plan)
 {
     size_t blocks;
+
+    if (plan->user_id.data == NULL) {
+        return MR_BATCH_FIRST;
+    }
 
     blocks = plan->limit + MR_BATCH_SPARE;
 
@@ -392,6 +344,8 @@ mr_walk_divide(mr_walk_t *walk, const mr_plan_t *plan, int64_t moment)
     int64_t width, step, base;
     mr_stretch_t *stretch;
 
+    memset(walk->stretches, 0, sizeof(walk->stretches));
+
     asc = plan->order == MR_ORDER_ASC;
     width = mr_span_width(MR_WALK_SPAN);
     step = width / MR_WALK_STRETCHES;
@@ -413,46 +367,154 @@ mr_walk_divide(mr_walk_t *walk, const mr_plan_t *plan, int64_t moment)
 
 
 /*
- * Up to `most` stretches with as many blocks each, of the next ones in a
- * user's walk.  A tmax is in one stretch only, which may have more for it.
+ * A block of a walk is to be given, unless it lies behind the range of its
+ * stretch, and then this is at its end.
+ */
+static int
+mr_walk_gave(const mr_session_t *session, mr_walk_t *walk, const bson_t *doc)
+{
+    int64_t tmax;
+    bson_iter_t iter;
+    const mr_stretch_t *stretch;
+
+    stretch = &walk->stretches[walk->at];
+
+    /* One without is damaged, as whoever reads it will say. */
+    if (walk->entries.list == NULL || !bson_iter_init_find(&iter, doc, "tmax")
+        || mr_bson_date(&iter, &tmax) == -1)
+    {
+        return 1;
+    }
+
+    if (stretch->ends
+        && (session->plan->order == MR_ORDER_ASC ? tmax >= stretch->to
+                                                 : tmax < stretch->from))
+    {
+        return 0;
+    }
+
+    walk->last = tmax;
+
+    return 1;
+}
+
+
+/*
+ * The last stretch of a walk has had its batch.  It goes on up to some block,
+ * and what the page is expected to need behind that is read at the same time,
+ * as far as the keys tell where that is; if they do not, it goes on alone.
  */
 static void
-mr_walk_share(
-    const mr_plan_t *plan, mr_walk_t *walk, size_t most, size_t blocks)
+mr_walk_go_on(mr_session_t *session, size_t course)
 {
-    size_t i, n, first, last, end;
-    mr_entries_t *entries;
+    size_t n;
+    mr_walk_t *walk;
+    mr_stretch_t list[MR_WALK_STRETCHES];
+    mr_walk_all_t all;
 
-    entries = &walk->entries;
-    first = entries->next;
-    last = entries->n - first < blocks ? entries->n : first + blocks;
-    last = mr_walk_tie(entries, last);
-    n = (last - first) / MR_WALK_SHARE;
-    n = n < 1 ? 1 : n < most ? n : most;
-    walk->n = 0;
+    walk = &session->walks[course];
+    mr_walk_skip(session->plan, walk);
+    n = mr_walk_cut(session, walk, list);
 
-    if (first == entries->n) {
-
-        if (!entries->all) {
-            mr_walk_cut(plan, walk, first, first);
-            walk->stretches[0].asked = (uint32_t) blocks;
-            entries->all = 1;
-        }
-
+    if (n < 2) {
         return;
     }
 
-    for (i = 1; i <= n; i++) {
-        end = mr_walk_tie(
-            entries, entries->next + (last - entries->next) * i / n);
+    memset(&all, 0, sizeof(all));
+    all.session = session;
+    mr_walk_add(&all, course, list, n);
 
-        if (end > first) {
-            mr_walk_cut(plan, walk, first, end);
-            first = end;
-        }
+    if (mr_walk_clients(&all) == -1) {
+        return;
     }
 
-    entries->next = last;
+    mr_walk_move(session, walk, list, n);
+
+    all.n = 0;
+    mr_walk_add(&all, course, walk->stretches, n);
+    mr_crew_run(session->store->crew, mr_walk_begin, &all, all.n);
+}
+
+
+/*
+ * To the first entry behind the block that was given last.  Others of its tmax
+ * come from the stretch that goes on.
+ */
+static void
+mr_walk_skip(const mr_plan_t *plan, mr_walk_t *walk)
+{
+    int64_t tmax;
+    mr_entries_t *entries;
+
+    for (entries = &walk->entries; entries->next < entries->n; entries->next++)
+    {
+        tmax = entries->list[entries->next].tmax;
+
+        if (plan->order == MR_ORDER_ASC ? tmax > walk->last : tmax < walk->last)
+        {
+            break;
+        }
+    }
+}
+
+
+/*
+ * The stretches of the next entries, up to MR_WALK_STRETCHES, with as many
+ * each; how many.  The first is the one that is there already, and the last has
+ * what is behind them as well.
+ */
+static size_t
+mr_walk_cut(
+    const mr_session_t *session, const mr_walk_t *walk, mr_stretch_t *list)
+{
+    size_t i, n, blocks, shares, first, end;
+    const mr_entries_t *entries;
+
+    entries = &walk->entries;
+    blocks = mr_stretch_expected(session, MR_WALK_SPARE);
+
+    if (blocks > MR_WALK_GROWTH * session->headers) {
+        blocks = MR_WALK_GROWTH * session->headers;
+    }
+
+    if (blocks > entries->n - entries->next) {
+        blocks = entries->n - entries->next;
+    }
+
+    shares = blocks / MR_WALK_SHARE;
+
+    if (shares > MR_WALK_STRETCHES) {
+        shares = MR_WALK_STRETCHES;
+    }
+
+    first = entries->next;
+
+    for (i = 0, n = 0; i < shares; i++) {
+        end = mr_walk_tie(entries, entries->next + blocks * (i + 1) / shares);
+
+        if (end == first) {
+            continue;
+        }
+
+        memset(&list[n], 0, sizeof(mr_stretch_t));
+
+        if (n == 0) {
+            list[0] = walk->stretches[walk->at];
+            list[0].resume = (uint32_t) (end - first) + 1;
+            list[0].ends = 1;
+
+        } else {
+            mr_walk_from(session->plan, entries, first, &list[n]);
+            /* One more, and MongoDB sees at once that there is none. */
+            list[n].asked = (uint32_t) (end - first) + 1;
+            mr_walk_to(session->plan, entries, first, &list[n - 1]);
+        }
+
+        n++;
+        first = end;
+    }
+
+    return n;
 }
 
 
@@ -470,59 +532,88 @@ mr_walk_tie(const mr_entries_t *entries, size_t end)
 }
 
 
-/*
- * The stretch of the entries from `first` up to `end`, from those before them
- * on; none: of all that is behind the entries.
- */
+/* The stretch has all from an entry on, which is not the first, */
 static void
-mr_walk_cut(const mr_plan_t *plan, mr_walk_t *walk, size_t first, size_t end)
+mr_walk_from(const mr_plan_t *plan, const mr_entries_t *entries, size_t first,
+    mr_stretch_t *stretch)
 {
-    int open;
     size_t i;
-    mr_stretch_t *stretch;
-    const mr_entry_t *list;
 
-    list = walk->entries.list;
-    stretch = &walk->stretches[walk->n++];
-    memset(stretch, 0, sizeof(mr_stretch_t));
-
-    for (i = first; i < end; i++) {
-        stretch->spans |= 1U << list[i].span;
-    }
-
-    /* One more: then MongoDB sees at once that there is none. */
-    stretch->asked = (uint32_t) (end - first) + 1;
-
-    open = first == end || (end == walk->entries.n && walk->entries.all);
+    stretch->from = 0;
+    stretch->to = INT64_MAX;
 
     if (plan->order == MR_ORDER_ASC) {
-        stretch->from = first == 0 ? 0 : list[first - 1].tmax + 1;
-        stretch->to = open ? INT64_MAX : list[end - 1].tmax + 1;
+        stretch->from = entries->list[first - 1].tmax + 1;
 
     } else {
-        stretch->from = open ? 0 : list[end - 1].tmax;
-        stretch->to = first == 0 ? INT64_MAX : list[first - 1].tmax;
+        stretch->to = entries->list[first - 1].tmax;
     }
+
+    if (entries->all) {
+        for (i = first; i < entries->n; i++) {
+            stretch->spans |= 1U << entries->list[i].span;
+        }
+    }
+}
+
+
+/* and all before one. */
+static void
+mr_walk_to(const mr_plan_t *plan, const mr_entries_t *entries, size_t end,
+    mr_stretch_t *stretch)
+{
+    if (plan->order == MR_ORDER_ASC) {
+        stretch->to = entries->list[end - 1].tmax + 1;
+
+    } else {
+        stretch->from = entries->list[end - 1].tmax;
+    }
+}
+
+
+/* New stretches, of which the first is the last one of before. */
+static void
+mr_walk_move(
+    mr_session_t *session, mr_walk_t *walk, const mr_stretch_t *list, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < walk->at; i++) {
+
+        /* To tell MongoDB at once would be a round: one can wait. */
+        if (mr_stretch_unread(&walk->stretches[i])) {
+            mr_walk_release(session, &walk->past);
+            walk->past = walk->stretches[i];
+
+        } else {
+            mr_walk_release(session, &walk->stretches[i]);
+        }
+    }
+
+    memcpy(walk->stretches, list, n * sizeof(mr_stretch_t));
+    walk->n = n;
+    walk->at = 0;
 }
 
 
 /* A walk's stretches to what begins. */
 static void
-mr_walk_add(mr_walk_all_t *all, size_t course)
+mr_walk_add(
+    mr_walk_all_t *all, size_t course, mr_stretch_t *stretches, size_t n)
 {
     size_t i;
-    mr_walk_t *walk;
 
-    walk = &all->session->walks[course];
-
-    for (i = 0; i < walk->n; i++) {
+    for (i = 0; i < n; i++) {
         all->courses[all->n] = course;
-        all->stretches[all->n++] = &walk->stretches[i];
+        all->stretches[all->n++] = &stretches[i];
     }
 }
 
 
-/* A connection for each; -1 if there are not enough now. */
+/*
+ * A connection for each that has none yet; -1 if there are not enough now.  The
+ * first one has the session's own.
+ */
 static int
 mr_walk_clients(mr_walk_all_t *all)
 {
@@ -530,14 +621,15 @@ mr_walk_clients(mr_walk_all_t *all)
     mr_mongo_t *mongo;
     mr_stretch_t *stretch;
 
-    mongo = all->session->store->mongo;
-
     if (all->n == 0) {
         return 0;
     }
 
-    /* The first one has the session's own. */
-    all->stretches[0]->blocks = all->session->blocks;
+    mongo = all->session->store->mongo;
+
+    if (all->stretches[0]->blocks == NULL) {
+        all->stretches[0]->blocks = all->session->blocks;
+    }
 
     for (i = 1; i < all->n; i++) {
         stretch = all->stretches[i];
@@ -566,27 +658,14 @@ mr_walk_clients(mr_walk_all_t *all)
 static void
 mr_walk_release(mr_session_t *session, mr_stretch_t *stretch)
 {
+    mongoc_cursor_destroy(stretch->cursor);
+
     if (stretch->client != NULL) {
         mongoc_collection_destroy(stretch->blocks);
         mr_mongo_push(session->store->mongo, stretch->client);
-        stretch->client = NULL;
-    }
-}
-
-
-static void
-mr_walk_clear(mr_session_t *session, mr_walk_t *walk)
-{
-    size_t i;
-
-    for (i = 0; i < walk->n; i++) {
-        mongoc_cursor_destroy(walk->stretches[i].cursor);
-        mr_walk_release(session, &walk->stretches[i]);
     }
 
-    memset(walk->stretches, 0, sizeof(walk->stretches));
-    walk->n = 0;
-    walk->at = 0;
+    memset(stretch, 0, sizeof(mr_stretch_t));
 }
 
 
@@ -594,20 +673,19 @@ mr_walk_clear(mr_session_t *session, mr_walk_t *walk)
 static void
 mr_walk_begin(void *ctx, size_t number)
 {
-    size_t course;
-    mr_error_t err = MR_ERROR_INIT;
-    mr_session_t *session;
     mr_walk_all_t *all;
+    mr_stretch_t *stretch;
 
     all = ctx;
-    session = all->session;
-    course = all->courses[number];
+    stretch = all->stretches[number];
 
-    if (all->keys) {
-        (void) mr_entries_read(session, course, all->stretches[number]->blocks,
-            &session->walks[course].entries, &err);
+    if (stretch == all->keys) {
+        mr_entries_read(all->session, stretch->blocks);
+
+    } else if (stretch->resume > 0) {
+        mr_stretch_resume(stretch);
 
     } else {
-        mr_stretch_begin(session, course, all->stretches[number]);
+        mr_stretch_begin(all->session, all->courses[number], stretch);
     }
 }
