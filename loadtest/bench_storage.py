@@ -330,6 +330,7 @@ def arguments():
     parser.add_argument('--queries', type=int, default=300,
                         help='of each kind; 0: measure no queries')
     parser.add_argument('--cold', type=int, default=30)
+    parser.add_argument('--cold-rounds', type=int, default=4)
     parser.add_argument('--inflow', type=int, default=50_000)
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--quick', action='store_true',
@@ -340,7 +341,7 @@ def arguments():
     args.only = ''
     if args.quick:
         args.events, args.rounds, args.connector = 300_000, 1, 4
-        args.queries, args.cold = 20, 3
+        args.queries, args.cold, args.cold_rounds = 20, 3, 1
     return args
 
 

@@ -28,6 +28,7 @@ DAY = 86_400_000
 NOW = 1_760_000_000_000
 TYPES = ["view", "click", "buy", "Kauf", "été"]
 ORDERS = ("asc", "desc")
+NEVER = "1000000"
 
 
 # The database and its events.
@@ -35,7 +36,9 @@ ORDERS = ("asc", "desc")
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    with query_alone(tmp_path_factory.mktemp("query"), BUILD) as stack:
+    # Walks that are divided are test_query_walk.py's.
+    with query_alone(tmp_path_factory.mktemp("query"), BUILD,
+                     {"query": {"slow_block": NEVER}}) as stack:
         yield stack
 
 
@@ -43,7 +46,7 @@ def restart(stack, **query):
     """The query daemon with these options of [query]."""
 
     stack.stop("query")
-    stack.options = {"query": query}
+    stack.options = {"query": {"slow_block": NEVER, **query}}
     stack.start("query")
 
 

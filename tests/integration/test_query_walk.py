@@ -53,9 +53,14 @@ def store(alone, made, form=lambda i: storage.WHO, registered=False):
     alone.restart("query")
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    with query_alone(tmp_path_factory.mktemp("walk"), BUILD) as stack:
+NEVER, ALWAYS, SOON = "1000000", "0", "1"
+
+
+@pytest.fixture(scope="module", params=[NEVER, ALWAYS],
+                ids=["whole", "divided"])
+def alone(tmp_path_factory, request):
+    with query_alone(tmp_path_factory.mktemp("walk"), BUILD,
+                     {"query": {"slow_block": request.param}}) as stack:
         yield stack
 
 
@@ -95,6 +100,10 @@ def test_all_of_it_comes_once_and_in_order(client, stored, order):
         "user_id": "one", "order": order, "limit": 100_000}, headers={
             "Accept": "application/x-ndjson"}).text
     assert len(text.splitlines()) == len(mine) + 1
+
+
+def is_divided(alone):
+    return alone.options["query"]["slow_block"] == ALWAYS
 
 
 class Watch:
@@ -149,7 +158,8 @@ def test_a_page_that_has_its_rows_takes_few_rounds(alone, client, order):
     assert len(answer.json()["events"]) == 10
     examined, rounds = watch.since()
     assert BLOCKS <= examined <= BLOCKS + 5
-    assert rounds <= 16
+    # And the keys.
+    assert rounds <= (18 if is_divided(alone) else 16)
 
 
 def test_large_events_come_a_few_at_a_time(alone, client):
@@ -164,3 +174,61 @@ def test_large_events_come_a_few_at_a_time(alone, client):
         client, user_id="one", order="asc", limit=300)]
     assert found == [e["metadata"]["i"] for e in made
                      if e["user_id"] == "one"]
+
+
+def commands(alone, client, **params):
+    """What mongod is asked about blocks for a page."""
+
+    database = alone.database
+    database.command("profile", 0)
+    database.system.profile.drop()
+    database.command("profile", 2)
+    try:
+        answer = client.get("/events", params={"user_id": "one", **params})
+    finally:
+        database.command("profile", 0)
+    assert len(answer.json()["events"]) == 100
+    return list(database.system.profile.find(
+        {"op": "query", "command.find": "blocks",
+         "command.sort": {"$exists": True}}))
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_stretches_are_told_by_the_index_alone(alone, client, order):
+    store(alone, events("apart"))
+    asked = commands(alone, client, order=order)
+    keys = [one for one in asked if one["command"].get("returnKey")]
+    courses = 3 if order == "asc" else 1
+
+    if not is_divided(alone):
+        assert not keys and len(asked) == courses
+        return
+
+    # Two events a block: the first eight blocks have 16 of the hundred.
+    assert [(one["nreturned"], one["docsExamined"]) for one in keys] == [
+        (101, 0)]
+    parts = [one["nreturned"] for one in asked
+             if one["nreturned"] and one not in keys]
+    assert sorted(parts)[0] == 8 and len(parts) == 4
+    assert 51 <= sum(parts) + parts[1] <= 64
+    # One class is in all of them, and no other is asked for behind the first.
+    assert [len(one["command"]["filter"]["$or"]) for one in asked].count(
+        1) >= 3 if order == "asc" else True
+
+
+def test_who_waited_twice_is_answered_by_divided_walks(alone, client):
+    """Until then nothing is known of how long blocks take."""
+
+    before = alone.options
+    alone.stop("query")
+    alone.options = {"query": {"slow_block": SOON}}
+    try:
+        alone.start("query")
+        store(alone, events("apart"))
+        divided = [any(one["command"].get("returnKey") for one in commands(
+            alone, client)) for _ in range(3)]
+        assert divided == [False, False, True]
+    finally:
+        alone.stop("query")
+        alone.options = before
+        alone.start("query")

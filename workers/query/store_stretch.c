@@ -16,7 +16,7 @@
  * what a command takes without any, us.
  */
 #define MR_SLOW_BLOCKS 6
-#define MR_SLOW_COMMAND 300
+#define MR_SLOW_COMMAND 500
 
 /* Two more slow ones than others will do; four, and it takes as many to end. */
 #define MR_SLOW_FROM 2

@@ -144,6 +144,7 @@ static const struct {
     {"stats", "keep_second = 30d", "keep_second", 30 * 86400000LL},
     {"stats", "max_types = 100000", "max_types", 100000},
     {"query", "scan_blocks = 1000000", "scan_blocks", 1000000},
+    {"query", "slow_block = 0", "slow_block", 0},
 };
 
 
