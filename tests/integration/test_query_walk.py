@@ -216,7 +216,7 @@ def test_stretches_are_told_by_the_index_alone(alone, client, order):
         1) >= 3 if order == "asc" else True
 
 
-def test_who_waited_twice_is_answered_by_divided_walks(alone, client):
+def test_three_slow_pages_and_walks_are_divided(alone, client):
     """Until then nothing is known of how long blocks take."""
 
     before = alone.options
@@ -226,8 +226,8 @@ def test_who_waited_twice_is_answered_by_divided_walks(alone, client):
         alone.start("query")
         store(alone, events("apart"))
         divided = [any(one["command"].get("returnKey") for one in commands(
-            alone, client)) for _ in range(3)]
-        assert divided == [False, False, True]
+            alone, client)) for _ in range(4)]
+        assert divided == [False, False, False, True]
     finally:
         alone.stop("query")
         alone.options = before

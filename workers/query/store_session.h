@@ -26,7 +26,7 @@ struct mr_store_s {
     int earlier;
     mr_type_t *types; /* in bytewise order; names are owned */
     size_t n_types;
-    int slow; /* of the last walks: how many more were slow than not */
+    int slow; /* how sure it is that blocks take long (store_stretch.c) */
 
     int64_t slow_block; /* us; 0: every walk is */
 };
