@@ -48,7 +48,8 @@ mr_store_open(const mr_options_t *options, mr_crew_t *crew,
      * one that was answered but is not tidied up yet; a part of a fetch has
      * one, whoever reads it.
      */
-    clients = (2 + 2 * MR_WALK_CLIENTS) * options->query.threads + MR_STORE_CLIENTS;
+    clients =
+        (2 + 2 * MR_WALK_CLIENTS) * options->query.threads + MR_STORE_CLIENTS;
 
     if (adapted.mongodb.pool < clients) {
         adapted.mongodb.pool = clients;

@@ -217,9 +217,9 @@ int mr_header_rows(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
     mr_error_t *err);
 
 /*
- * Have a stretch's first blocks, `asked` of them, read (store_stretch.c); or
- * the next `resume` ones of one whose batch is used up.  What fails is told by the
- * next call of mr_stretch_next().  Any thread.
+ * Have a stretch's first blocks, `asked` of them, read (store_stretch.c), or
+ * the next `resume` ones of one whose batch is used up.  What fails is told by
+ * the next call of mr_stretch_next().  Any thread.
  */
 void mr_stretch_begin(
     mr_session_t *session, size_t course, mr_stretch_t *stretch);
