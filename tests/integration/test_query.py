@@ -20,6 +20,7 @@ from harness import sketches, storage, values
 from harness.answers import problem
 from harness.model import model, seconds
 from harness.pipeline import query_alone
+from harness.profiler import profiled
 from harness.snapshot import read_pages
 from harness.waiting import wait_until
 
@@ -347,22 +348,6 @@ def stages(plan):
             [plan["inputStage"]] if "inputStage" in plan else []):
         found += stages(child)
     return found
-
-
-def profiled(database, client, **params):
-    """What the finds on blocks were that a request leads to."""
-
-    database.command("profile", 0)
-    database.system.profile.drop()
-    database.command("profile", 2)
-    try:
-        assert client.get("/events", params=params).status_code == 200
-    finally:
-        database.command("profile", 0)
-    # Reading whole blocks has no order.
-    return list(database.system.profile.find(
-        {"op": "query", "command.find": "blocks",
-         "command.sort": {"$exists": True}}))
 
 
 @pytest.mark.parametrize("params,first", [

@@ -28,6 +28,8 @@
 #define MR_SLOW_OTHERS 2
 
 
+static void mr_stretch_first(mr_stretch_t *stretch);
+static void mr_stretch_batch(mr_stretch_t *stretch, size_t n);
 static void mr_stretch_told(mr_session_t *session, mr_stretch_t *stretch);
 
 
@@ -44,10 +46,7 @@ mr_stretch_begin(mr_session_t *session, size_t course, mr_stretch_t *stretch)
         return;
     }
 
-    if (!mongoc_cursor_next(stretch->cursor, &stretch->first)) {
-        stretch->first = NULL;
-    }
-
+    mr_stretch_first(stretch);
     stretch->took = bson_get_monotonic_time() - start;
 }
 
@@ -55,15 +54,30 @@ mr_stretch_begin(mr_session_t *session, size_t course, mr_stretch_t *stretch)
 void
 mr_stretch_resume(mr_stretch_t *stretch)
 {
-    mongoc_cursor_set_batch_size(stretch->cursor, stretch->resume);
-    stretch->left = stretch->resume;
-    stretch->asked += stretch->resume;
+    mr_stretch_batch(stretch, stretch->resume);
     stretch->resume = 0;
     stretch->begun = 1;
+    mr_stretch_first(stretch);
+}
 
+
+/* What is asked for comes with the first of it. */
+static void
+mr_stretch_first(mr_stretch_t *stretch)
+{
     if (!mongoc_cursor_next(stretch->cursor, &stretch->first)) {
         stretch->first = NULL;
     }
+}
+
+
+/* The size counts from the next getMore on. */
+static void
+mr_stretch_batch(mr_stretch_t *stretch, size_t n)
+{
+    mongoc_cursor_set_batch_size(stretch->cursor, (uint32_t) n);
+    stretch->left = (uint32_t) n;
+    stretch->asked += (uint32_t) n;
 }
 
 
@@ -112,7 +126,6 @@ mr_stretch_next(mr_session_t *session, mr_stretch_t *stretch,
         return 1;
     }
 
-    /* The size counts from the next getMore on. */
     if (stretch->left == 0) {
         mr_stretch_told(session, stretch);
         batch = mr_stretch_expected(session, MR_BATCH_LEAST);
@@ -121,9 +134,7 @@ mr_stretch_next(mr_session_t *session, mr_stretch_t *stretch,
             batch = 2 * (size_t) stretch->asked;
         }
 
-        mongoc_cursor_set_batch_size(stretch->cursor, (uint32_t) batch);
-        stretch->left = (uint32_t) batch;
-        stretch->asked += (uint32_t) batch;
+        mr_stretch_batch(stretch, batch);
     }
 
     if (!mongoc_cursor_next(stretch->cursor, ret_doc)) {

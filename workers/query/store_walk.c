@@ -632,10 +632,6 @@ mr_walk_clients(mr_walk_all_t *all)
     mr_mongo_t *mongo;
     mr_stretch_t *stretch;
 
-    if (all->n == 0) {
-        return 0;
-    }
-
     mongo = all->session->store->mongo;
 
     if (all->stretches[0]->blocks == NULL) {
