@@ -133,10 +133,9 @@ def describe(took, rows):
             'rows': sum(rows) / len(rows)}
 
 
-def ask(client, kinds, n, every=0.0):
+def ask(client, kinds, n, took, every=0.0):
     """n queries of each kind, one in `every` seconds at most, in turn: so all
-    of them meet the same checkpoints.  What describe() makes of each."""
-    took = {name: ([], []) for name in kinds}
+    of them meet the same checkpoints.  `took`: answers() for what they take."""
     due = time.monotonic()
     for _ in range(n):
         for name, make in kinds.items():
@@ -146,23 +145,34 @@ def ask(client, kinds, n, every=0.0):
             ms, body = client.get(make())
             took[name][0].append(ms)
             took[name][1].append(len(json.loads(body)['events']))
-    return {name: describe(*one) for name, one in took.items()}
 
 
-def warm(storage, kinds, n, every=0.0):
-    client = Client(storage.stack)
-    ask(client, kinds, min(WARM_UP, n))
-    found = ask(client, kinds, n, every)
+def answers(kinds):
+    """Milliseconds and rows of each kind, none yet."""
+    return {name: ([], []) for name in kinds}
+
+
+def told(took):
+    """What describe() makes of each kind, printed."""
+    found = {name: describe(*one) for name, one in took.items()}
     for name, row in found.items():
         tell(name, row)
     reached(found)
     return found
 
 
+def warm(storage, kinds, n, every=0.0):
+    client = Client(storage.stack)
+    ask(client, kinds, min(WARM_UP, n), answers(kinds))
+    took = answers(kinds)
+    ask(client, kinds, n, took, every)
+    return told(took)
+
+
 def cold(storage, kinds, n, rounds):
     """n of each kind on a mongod that has just been started, nothing cached,
     and that in several rounds."""
-    took = {name: ([], []) for name in kinds}
+    took = answers(kinds)
     for name, make in list(kinds.items()) * rounds:
         storage.drop_caches()
         client = Client(storage.stack)
@@ -176,15 +186,8 @@ def cold(storage, kinds, n, rounds):
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.1)
-        for _ in range(n):
-            ms, body = client.get(make())
-            took[name][0].append(ms)
-            took[name][1].append(len(json.loads(body)['events']))
-    found = {name: describe(*one) for name, one in took.items()}
-    for name, row in found.items():
-        tell(name, row)
-    reached(found)
-    return found
+        ask(client, {name: make}, n, took)
+    return told(took)
 
 
 class Inflow:
