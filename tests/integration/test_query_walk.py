@@ -65,12 +65,17 @@ def alone(tmp_path_factory, request):
         yield stack
 
 
+def is_divided(alone):
+    return alone.options["query"]["slow_block"] == ALWAYS
+
+
 @pytest.fixture(params=["apart", "ties", "the same", "two heaps"])
 def stored(alone, request):
     """What is stored, in order."""
     made = events(request.param)
     store(alone, made, lambda i: {
-        24: storage.USERS, 49: storage.LIST}.get(i % 50, storage.WHO))
+        24: storage.USERS, 49: storage.LIST}.get(i % 50, storage.WHO),
+        registered=is_divided(alone))
     return sorted(made, key=lambda e: (e["timestamp"], e["event_id"]))
 
 
@@ -101,10 +106,6 @@ def test_all_of_it_comes_once_and_in_order(client, stored, order):
         "user_id": "one", "order": order, "limit": 100_000}, headers={
             "Accept": "application/x-ndjson"}).text
     assert len(text.splitlines()) == len(mine) + 1
-
-
-def is_divided(alone):
-    return alone.options["query"]["slow_block"] == ALWAYS
 
 
 class Watch:
@@ -210,6 +211,33 @@ def test_stretches_are_told_by_the_index_alone(alone, client, order):
         "from": f"{times('apart')[-60] / 1000:.3f}"})
     classes = [len(one["command"]["filter"]["$or"]) for one in asked]
     assert classes.count(1) == (4 if order == "asc" else 3), classes
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_what_the_keys_let_expect_begins_at_once(alone, client, order):
+    """Of most blocks they say that they have one of the user's types."""
+
+    store(alone, events("apart"), registered=True)
+    asked = commands(alone, client, order=order)
+    more = alone.database.system.profile.count_documents(
+        {"op": "getmore", "originatingCommand.find": "blocks"})
+    parts = [one["docsExamined"] for one in asked if one["docsExamined"]]
+
+    if is_divided(alone):
+        # A hundred and one keys, the eighth block twice, one to look at the
+        # end.
+        assert len(parts) == 5 and 101 <= sum(parts) <= 103
+        # Nobody waits for a batch to know what to ask for next.
+        assert more == 0
+
+    else:
+        assert len(parts) == 1 and more == 1
+
+    # Where a page has the events of few blocks, none begins.
+    _, asked = answered(alone.database, client, user_id="one", limit=12,
+                        order=order)
+    parts = [one["docsExamined"] for one in asked if one["docsExamined"]]
+    assert len(parts) == 1 and sum(parts) <= 16
 
 
 def test_three_slow_pages_and_walks_are_divided(alone, client):

@@ -11,6 +11,13 @@
  */
 #define MR_ENTRIES_MAX 512
 
+/*
+ * A few more than the page needs by their rows, to be sure of its order; and no
+ * stretch with fewer, which would not be worth its command.
+ */
+#define MR_ENTRIES_SPARE 4
+#define MR_ENTRIES_SHARE 8
+
 
 /* What a key of the index says. */
 typedef struct {
@@ -19,13 +26,20 @@ typedef struct {
 } mr_entries_key_t;
 
 
+static size_t mr_entries_tie(const mr_entries_t *entries, size_t end);
+static void mr_entries_begin(const mr_entries_t *entries, const mr_plan_t *plan,
+    size_t first, mr_stretch_t *stretch);
+static void mr_entries_spans(const mr_entries_t *entries, size_t first,
+    size_t end, mr_stretch_t *stretch);
 static const mr_course_t *mr_entries_course(const mr_plan_t *plan);
 static uint32_t mr_entries_asked(const mr_session_t *session);
-static int mr_entries_keys(
-    mongoc_cursor_t *cursor, mr_entries_key_t *keys, mr_error_t *err);
+static int mr_entries_keys(mongoc_cursor_t *cursor, mr_entries_key_t *keys,
+    size_t cap, mr_error_t *err);
 static int mr_entries_key(const bson_t *doc, mr_entries_key_t *ret_key);
 static void mr_entries_give(
     mr_session_t *session, const mr_entries_key_t *keys, size_t n, int all);
+static int mr_entries_rows(int64_t types, int bits);
+static int mr_entries_count(int64_t types);
 static int mr_entries_has(const mr_course_t *course, int span);
 
 
@@ -52,7 +66,7 @@ mr_entries_read(mr_session_t *session, mongoc_collection_t *blocks)
             session, mr_entries_course(session->plan), &stretch, &err)
         == 0)
     {
-        n = mr_entries_keys(stretch.cursor, keys, &err);
+        n = mr_entries_keys(stretch.cursor, keys, stretch.asked, &err);
         mongoc_cursor_destroy(stretch.cursor);
 
         if (n >= 0) {
@@ -70,6 +84,140 @@ mr_entries_free(mr_entries_t *entries)
 {
     free(entries->list);
     memset(entries, 0, sizeof(mr_entries_t));
+}
+
+
+size_t
+mr_entries_need(const mr_entries_t *entries, size_t rows)
+{
+    size_t i, found;
+
+    for (i = 0, found = 0; i < entries->n && found < rows; i++) {
+        found += (size_t) entries->list[i].rows;
+    }
+
+    i += i / 8 + MR_ENTRIES_SPARE;
+
+    return i < entries->n ? i : entries->n;
+}
+
+
+void
+mr_entries_skip(mr_entries_t *entries, const mr_plan_t *plan, int64_t last)
+{
+    int64_t tmax;
+
+    for (; entries->next < entries->n; entries->next++) {
+        tmax = entries->list[entries->next].tmax;
+
+        if (plan->order == MR_ORDER_ASC ? tmax > last : tmax < last) {
+            break;
+        }
+    }
+}
+
+
+size_t
+mr_entries_cut(const mr_entries_t *entries, const mr_plan_t *plan, size_t first,
+    size_t n, mr_stretch_t *list)
+{
+    size_t i, count, shares, before, begin, end;
+
+    shares = n / MR_ENTRIES_SHARE;
+
+    if (shares > MR_WALK_STRETCHES) {
+        shares = MR_WALK_STRETCHES;
+    }
+
+    before = begin = first;
+
+    for (i = 0, count = 0; i < shares; i++) {
+        end = mr_entries_tie(entries, first + n * (i + 1) / shares);
+
+        if (end == begin) {
+            continue;
+        }
+
+        memset(&list[count], 0, sizeof(mr_stretch_t));
+        /* One more, and MongoDB sees at once that there is none. */
+        list[count].asked = (uint32_t) (end - begin) + 1;
+        mr_entries_begin(entries, plan, begin, &list[count]);
+
+        if (count > 0) {
+            mr_entries_end(entries, plan, before, begin, &list[count - 1]);
+        }
+
+        count++;
+        before = begin;
+        begin = end;
+    }
+
+    return count;
+}
+
+
+/* `end`, or behind it, where the next entry has another tmax. */
+static size_t
+mr_entries_tie(const mr_entries_t *entries, size_t end)
+{
+    while (end > 0 && end < entries->n
+           && entries->list[end].tmax == entries->list[end - 1].tmax)
+    {
+        end++;
+    }
+
+    return end;
+}
+
+
+/* The stretch has all from an entry on, */
+static void
+mr_entries_begin(const mr_entries_t *entries, const mr_plan_t *plan,
+    size_t first, mr_stretch_t *stretch)
+{
+    stretch->from = 0;
+    stretch->to = INT64_MAX;
+
+    if (first > 0 && plan->order == MR_ORDER_ASC) {
+        stretch->from = entries->list[first - 1].tmax + 1;
+
+    } else if (first > 0) {
+        stretch->to = entries->list[first - 1].tmax;
+    }
+
+    if (entries->all) {
+        mr_entries_spans(entries, first, entries->n, stretch);
+    }
+}
+
+
+/* and all before one, whose classes the keys tell then. */
+void
+mr_entries_end(const mr_entries_t *entries, const mr_plan_t *plan, size_t first,
+    size_t end, mr_stretch_t *stretch)
+{
+    if (plan->order == MR_ORDER_ASC) {
+        stretch->to = entries->list[end - 1].tmax + 1;
+
+    } else {
+        stretch->from = entries->list[end - 1].tmax;
+    }
+
+    mr_entries_spans(entries, first, end, stretch);
+}
+
+
+static void
+mr_entries_spans(const mr_entries_t *entries, size_t first, size_t end,
+    mr_stretch_t *stretch)
+{
+    size_t i;
+
+    stretch->spans = 0;
+
+    for (i = first; i < end; i++) {
+        stretch->spans |= 1U << entries->list[i].span;
+    }
 }
 
 
@@ -97,15 +245,15 @@ mr_entries_asked(const mr_session_t *session)
 }
 
 
-/* How many there are, MR_ENTRIES_MAX at most, or -1. */
+/* How many there are, or -1. */
 static int
-mr_entries_keys(
-    mongoc_cursor_t *cursor, mr_entries_key_t *keys, mr_error_t *err)
+mr_entries_keys(mongoc_cursor_t *cursor, mr_entries_key_t *keys, size_t cap,
+    mr_error_t *err)
 {
     int n;
     const bson_t *doc;
 
-    for (n = 0; mongoc_cursor_next(cursor, &doc); n++) {
+    for (n = 0; (size_t) n < cap && mongoc_cursor_next(cursor, &doc); n++) {
         if (mr_entries_key(doc, &keys[n]) == -1) {
             return mr_session_damaged(err);
         }
@@ -166,12 +314,43 @@ mr_entries_give(
             if ((keys[i].types & session->known.bits) != 0
                 && mr_entries_has(about, keys[i].entry.span))
             {
-                entries.list[entries.n++] = keys[i].entry;
+                entries.list[entries.n] = keys[i].entry;
+                entries.list[entries.n++].rows =
+                    mr_entries_rows(keys[i].types, session->known.bits);
             }
         }
 
         session->walks[course].entries = entries;
     }
+}
+
+
+/*
+ * A user who has many events in a block has them of many types.  Rather too
+ * few, of six types that are not equally frequent.
+ */
+static int
+mr_entries_rows(int64_t types, int bits)
+{
+    int n;
+    static const int rows[] = {1, 1, 2, 6, 12, 30, 100, 100};
+
+    n = mr_entries_count(types & MR_LAYOUT_ALL_BITS);
+
+    return n == 0 ? 1 : (rows[n] * mr_entries_count(types & bits) + n - 1) / n;
+}
+
+
+static int
+mr_entries_count(int64_t types)
+{
+    int n;
+
+    for (n = 0; types != 0; types &= types - 1) {
+        n++;
+    }
+
+    return n;
 }
 
 

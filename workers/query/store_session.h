@@ -33,13 +33,15 @@ struct mr_store_s {
 
 
 /*
- * Stretches of a walk; what may begin at the same time, walks and the reading
- * of keys; and connections that all walks of a session may have, of which those
- * by tmin and in blocks of earlier versions are never divided.
+ * Stretches of a walk that begin at the same time, and all that it has then;
+ * what may begin at the same time, walks and the reading of keys; and
+ * connections that all walks of a session may have, of which those by tmin and
+ * in blocks of earlier versions are never divided.
  */
 #define MR_WALK_STRETCHES 4
+#define MR_WALK_LIST (MR_WALK_STRETCHES + 1)
 #define MR_WALK_ALL (MR_COURSES + 1)
-#define MR_WALK_CLIENTS (2 * (MR_WALK_STRETCHES + 1) + MR_COURSES - 2)
+#define MR_WALK_CLIENTS (2 * (MR_WALK_LIST + 1) + MR_COURSES - 2)
 
 
 /*
@@ -75,19 +77,20 @@ mr_stretch_has(const mr_stretch_t *stretch, int span)
 typedef struct {
     int64_t tmax;
     int span;
+    int rows; /* that it has for the page, as its types let expect */
 } mr_entry_t;
 
 /* The first ones of a walk, in its order. */
 typedef struct {
     mr_entry_t *list; /* NULL: not read */
     size_t n;
-    size_t next; /* behind the block that was given last */
+    size_t next; /* mr_entries_skip() */
     int all;     /* there are no others */
 } mr_entries_t;
 
 
 typedef struct {
-    mr_stretch_t stretches[MR_WALK_STRETCHES]; /* in the order of the walk */
+    mr_stretch_t stretches[MR_WALK_LIST]; /* in the order of the walk */
     size_t n;
     size_t at;
     int begun;
@@ -251,6 +254,28 @@ int mr_stretch_slow(mr_store_t *store);
  */
 void mr_entries_read(mr_session_t *session, mongoc_collection_t *blocks);
 void mr_entries_free(mr_entries_t *entries);
+
+/* How many of them a page of so many rows is expected to need. */
+size_t mr_entries_need(const mr_entries_t *entries, size_t rows);
+
+/*
+ * On to the first entry behind a block with this tmax.  Others of its tmax come
+ * from the stretch that goes on.
+ */
+void mr_entries_skip(
+    mr_entries_t *entries, const mr_plan_t *plan, int64_t last);
+
+/*
+ * The stretches of n entries from the first on, MR_WALK_STRETCHES at most, with
+ * about as many each; how many, 0 where they are too few to be divided.  The
+ * last has what is behind them as well.
+ */
+size_t mr_entries_cut(const mr_entries_t *entries, const mr_plan_t *plan,
+    size_t first, size_t n, mr_stretch_t *list);
+
+/* A stretch from the first entry on ends before another, which is not it. */
+void mr_entries_end(const mr_entries_t *entries, const mr_plan_t *plan,
+    size_t first, size_t end, mr_stretch_t *stretch);
 
 /*
  * Make a stretch's cursor, with `asked` as its batch (store_blocks.c); or one

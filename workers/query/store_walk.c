@@ -1,3 +1,4 @@
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,14 +22,13 @@
 #define MR_BATCH_SPARE 4 /* for a page of less than MR_BATCH_USER rows */
 
 /*
- * Of a user's whose blocks take long to come: few are read until the keys are
- * there, then up to so many times as many as before, a few to spare, and no
- * stretch with fewer, which would not be worth its command.
+ * Of a user's whose blocks take long to come: few are asked for before the keys
+ * are there.  Where these told too few, then up to so many times as many as
+ * before, a few to spare.
  */
 #define MR_BATCH_SLOW 8
 #define MR_WALK_GROWTH 8
 #define MR_WALK_SPARE 4
-#define MR_WALK_SHARE 4
 
 /* The class that most blocks of a backlog are of. */
 #define MR_WALK_SPAN 5
@@ -40,7 +40,13 @@ typedef struct {
     mr_stretch_t *stretches[MR_WALK_ALL];
     size_t courses[MR_WALK_ALL];
     size_t n;
-    const mr_stretch_t *keys; /* that one is for reading them; may be NULL */
+
+    /* Of a user's that are divided: */
+    mr_stretch_t *keys; /* that one is for reading them; may be NULL */
+    mr_stretch_t ahead[MR_WALK_STRETCHES]; /* of the first walk, begun then */
+    size_t n_ahead;
+    size_t ahead_from; /* the entry */
+    atomic_int first;  /* the first stretch has its batch */
 } mr_walk_all_t;
 
 
@@ -53,19 +59,15 @@ static void mr_walk_plan(mr_session_t *session, size_t course, int slow);
 static void mr_walk_whole(mr_walk_t *walk, uint32_t asked);
 static uint32_t mr_walk_asked(const mr_plan_t *plan);
 static int mr_walk_moment(const mr_session_t *session, int64_t *ret_moment);
+static void mr_walk_ahead(mr_walk_all_t *all);
+static void mr_walk_join(mr_walk_all_t *all);
 static void mr_walk_divide(
     mr_walk_t *walk, const mr_plan_t *plan, int64_t moment);
 static int mr_walk_gave(
     const mr_session_t *session, mr_walk_t *walk, const bson_t *doc);
 static void mr_walk_go_on(mr_session_t *session, size_t course);
-static void mr_walk_skip(const mr_plan_t *plan, mr_walk_t *walk);
-static size_t mr_walk_cut(
-    const mr_session_t *session, const mr_walk_t *walk, mr_stretch_t *list);
-static size_t mr_walk_tie(const mr_entries_t *entries, size_t end);
-static void mr_walk_from(const mr_plan_t *plan, const mr_entries_t *entries,
-    size_t first, mr_stretch_t *stretch);
-static void mr_walk_to(const mr_plan_t *plan, const mr_entries_t *entries,
-    size_t end, mr_stretch_t *stretch);
+static void mr_walk_same(mr_stretch_t *stretch, const mr_stretch_t *old);
+static size_t mr_walk_rest(const mr_session_t *session, const mr_walk_t *walk);
 static void mr_walk_move(
     mr_session_t *session, mr_walk_t *walk, const mr_stretch_t *list, size_t n);
 static void mr_walk_add(
@@ -230,6 +232,7 @@ mr_walk_together(mr_session_t *session)
         mr_crew_run(session->store->crew, mr_walk_begin, &all, all.n);
 
         if (slow) {
+            mr_walk_join(&all);
             mr_walk_release(session, &keys);
             mr_metric_add(
                 mr_metric(MR_METRIC_COUNTER, "millrace_query_divided_total", "",
@@ -278,6 +281,94 @@ mr_walk_plan(mr_session_t *session, size_t course, int slow)
     } else {
         mr_walk_whole(
             walk, slow ? MR_BATCH_SLOW : mr_walk_asked(session->plan));
+    }
+}
+
+
+/*
+ * The keys are there, and the first blocks, which take long, are not: what the
+ * page is expected to need of the others begins now.  Its first block is the
+ * last one that was asked for already, so that it is clear where the first
+ * stretch ends, whatever has been stored meanwhile.
+ */
+static void
+mr_walk_ahead(mr_walk_all_t *all)
+{
+    size_t from, need;
+    mr_walk_t *walk;
+    mr_walk_all_t ahead;
+    mr_session_t *session;
+
+    session = all->session;
+    walk = &session->walks[0];
+    need = mr_entries_need(&walk->entries, session->plan->limit + 1);
+    from = MR_BATCH_SLOW - 1;
+
+    if (need <= MR_BATCH_SLOW
+        || (atomic_load(&all->first) && session->store->slow_block > 0))
+    {
+        return;
+    }
+
+    while (
+        from > 0
+        && walk->entries.list[from].tmax == walk->entries.list[from - 1].tmax)
+    {
+        from--;
+    }
+
+    if (from == 0) {
+        return;
+    }
+
+    memset(&ahead, 0, sizeof(ahead));
+    ahead.session = session;
+    all->n_ahead = mr_entries_cut(
+        &walk->entries, session->plan, from, need - from, all->ahead);
+    all->ahead_from = from;
+
+    if (all->n_ahead == 0) {
+        return;
+    }
+
+    all->ahead[0].client = all->keys->client;
+    all->ahead[0].blocks = all->keys->blocks;
+    mr_walk_add(&ahead, 0, all->ahead, all->n_ahead);
+
+    if (mr_walk_clients(&ahead) == -1) {
+        all->n_ahead = 0;
+        return;
+    }
+
+    memset(all->keys, 0, sizeof(mr_stretch_t));
+    mr_crew_run(session->store->crew, mr_walk_begin, &ahead, ahead.n);
+}
+
+
+/* What began ahead follows the first stretch, which ends where it begins. */
+static void
+mr_walk_join(mr_walk_all_t *all)
+{
+    size_t i;
+    mr_walk_t *walk;
+
+    if (all->n_ahead == 0) {
+        return;
+    }
+
+    walk = &all->session->walks[0];
+
+    mr_entries_end(&walk->entries, all->session->plan, 0, all->ahead_from,
+        &walk->stretches[0]);
+    walk->stretches[0].ends = 1;
+
+    memcpy(
+        &walk->stretches[1], all->ahead, all->n_ahead * sizeof(mr_stretch_t));
+    walk->n = 1 + all->n_ahead;
+
+    /* What they took of each other's time says nothing of MongoDB's. */
+    for (i = 0; i < walk->n; i++) {
+        walk->stretches[i].took = 0;
     }
 }
 
@@ -419,13 +510,15 @@ mr_walk_go_on(mr_session_t *session, size_t course)
     mr_walk_all_t all;
 
     walk = &session->walks[course];
-    mr_walk_skip(session->plan, walk);
-    n = mr_walk_cut(session, walk, list);
+    mr_entries_skip(&walk->entries, session->plan, walk->last);
+    n = mr_entries_cut(&walk->entries, session->plan, walk->entries.next,
+        mr_walk_rest(session, walk), list);
 
     if (n < 2) {
         return;
     }
 
+    mr_walk_same(&list[0], &walk->stretches[walk->at]);
     memset(&all, 0, sizeof(all));
     all.session = session;
     mr_walk_add(&all, course, list, n);
@@ -447,38 +540,26 @@ mr_walk_go_on(mr_session_t *session, size_t course)
 }
 
 
-/*
- * To the first entry behind the block that was given last.  Others of its tmax
- * come from the stretch that goes on.
- */
+/* A new stretch goes on with the cursor of one that is there already. */
 static void
-mr_walk_skip(const mr_plan_t *plan, mr_walk_t *walk)
+mr_walk_same(mr_stretch_t *stretch, const mr_stretch_t *old)
 {
-    int64_t tmax;
-    mr_entries_t *entries;
+    mr_stretch_t next;
 
-    for (entries = &walk->entries; entries->next < entries->n; entries->next++)
-    {
-        tmax = entries->list[entries->next].tmax;
-
-        if (plan->order == MR_ORDER_ASC ? tmax > walk->last : tmax < walk->last)
-        {
-            break;
-        }
-    }
+    next = *old;
+    next.from = stretch->from;
+    next.to = stretch->to;
+    next.resume = stretch->asked;
+    next.ends = 1;
+    *stretch = next;
 }
 
 
-/*
- * The stretches of the next entries, up to MR_WALK_STRETCHES, with as many
- * each; how many.  The first is the one that is there already, and the last has
- * what is behind them as well.
- */
+/* Of the next entries, how many the page is expected to need. */
 static size_t
-mr_walk_cut(
-    const mr_session_t *session, const mr_walk_t *walk, mr_stretch_t *list)
+mr_walk_rest(const mr_session_t *session, const mr_walk_t *walk)
 {
-    size_t i, n, blocks, shares, first, end;
+    size_t blocks;
     const mr_entries_t *entries;
 
     entries = &walk->entries;
@@ -488,97 +569,8 @@ mr_walk_cut(
         blocks = MR_WALK_GROWTH * session->headers;
     }
 
-    if (blocks > entries->n - entries->next) {
-        blocks = entries->n - entries->next;
-    }
-
-    shares = blocks / MR_WALK_SHARE;
-
-    if (shares > MR_WALK_STRETCHES) {
-        shares = MR_WALK_STRETCHES;
-    }
-
-    first = entries->next;
-
-    for (i = 0, n = 0; i < shares; i++) {
-        end = mr_walk_tie(entries, entries->next + blocks * (i + 1) / shares);
-
-        if (end == first) {
-            continue;
-        }
-
-        memset(&list[n], 0, sizeof(mr_stretch_t));
-
-        if (n == 0) {
-            list[0] = walk->stretches[walk->at];
-            list[0].resume = (uint32_t) (end - first) + 1;
-            list[0].ends = 1;
-
-        } else {
-            mr_walk_from(session->plan, entries, first, &list[n]);
-            /* One more, and MongoDB sees at once that there is none. */
-            list[n].asked = (uint32_t) (end - first) + 1;
-            mr_walk_to(session->plan, entries, first, &list[n - 1]);
-        }
-
-        n++;
-        first = end;
-    }
-
-    return n;
-}
-
-
-/* `end`, or behind it, where the next entry has another tmax. */
-static size_t
-mr_walk_tie(const mr_entries_t *entries, size_t end)
-{
-    while (end > 0 && end < entries->n
-           && entries->list[end].tmax == entries->list[end - 1].tmax)
-    {
-        end++;
-    }
-
-    return end;
-}
-
-
-/* The stretch has all from an entry on, which is not the first, */
-static void
-mr_walk_from(const mr_plan_t *plan, const mr_entries_t *entries, size_t first,
-    mr_stretch_t *stretch)
-{
-    size_t i;
-
-    stretch->from = 0;
-    stretch->to = INT64_MAX;
-
-    if (plan->order == MR_ORDER_ASC) {
-        stretch->from = entries->list[first - 1].tmax + 1;
-
-    } else {
-        stretch->to = entries->list[first - 1].tmax;
-    }
-
-    if (entries->all) {
-        for (i = first; i < entries->n; i++) {
-            stretch->spans |= 1U << entries->list[i].span;
-        }
-    }
-}
-
-
-/* and all before one. */
-static void
-mr_walk_to(const mr_plan_t *plan, const mr_entries_t *entries, size_t end,
-    mr_stretch_t *stretch)
-{
-    if (plan->order == MR_ORDER_ASC) {
-        stretch->to = entries->list[end - 1].tmax + 1;
-
-    } else {
-        stretch->from = entries->list[end - 1].tmax;
-    }
+    return blocks < entries->n - entries->next ? blocks
+                                               : entries->n - entries->next;
 }
 
 
@@ -688,11 +680,16 @@ mr_walk_begin(void *ctx, size_t number)
 
     if (stretch == all->keys) {
         mr_entries_read(all->session, stretch->blocks);
+        mr_walk_ahead(all);
 
     } else if (stretch->resume > 0) {
         mr_stretch_resume(stretch);
 
     } else {
         mr_stretch_begin(all->session, all->courses[number], stretch);
+    }
+
+    if (number == 0) {
+        atomic_store(&all->first, 1);
     }
 }
