@@ -1,5 +1,6 @@
 """A user's walk over many blocks, a batch after the other."""
 
+import contextlib
 import os
 
 import httpx
@@ -54,14 +55,16 @@ def store(alone, made, form=lambda i: storage.WHO, registered=False):
     alone.restart("query")
 
 
-NEVER, ALWAYS, SOON = "1000000", "0", "1"
+NEVER, ALWAYS, SOON, LATER = "1000000", "0", "1", "400"
 
 
 @pytest.fixture(scope="module", params=[NEVER, ALWAYS],
                 ids=["whole", "divided"])
 def alone(tmp_path_factory, request):
     with query_alone(tmp_path_factory.mktemp("walk"), BUILD,
-                     {"query": {"slow_block": request.param}}) as stack:
+                     {"query": {"slow_block": request.param}},
+                     mongod_parameters={"enableTestCommands": "true"},
+                     ) as stack:
         yield stack
 
 
@@ -240,19 +243,44 @@ def test_what_the_keys_let_expect_begins_at_once(alone, client, order):
     assert len(parts) == 1 and sum(parts) <= 16
 
 
-def test_three_slow_pages_and_walks_are_divided(alone, client):
-    """Until then nothing is known of how long blocks take."""
-
+@contextlib.contextmanager
+def another_slow_block(alone, value):
     before = alone.options
     alone.stop("query")
-    alone.options = {"query": {"slow_block": SOON}}
+    alone.options = {"query": {"slow_block": value}}
     try:
         alone.start("query")
-        store(alone, events("apart"))
-        divided = [any(one["command"].get("returnKey") for one in commands(
-            alone, client)) for _ in range(4)]
-        assert divided == [False, False, False, True]
+        yield
     finally:
         alone.stop("query")
         alone.options = before
         alone.start("query")
+
+
+def are_divided(alone, client, n):
+    """Whether each of n pages is."""
+    return [any(one["command"].get("returnKey") for one in commands(
+        alone, client)) for _ in range(n)]
+
+
+def test_three_slow_pages_and_walks_are_divided(alone, client):
+    """Until then nothing is known of how long blocks take."""
+
+    with another_slow_block(alone, SOON):
+        store(alone, events("apart"))
+        assert are_divided(alone, client, 4) == [False, False, False, True]
+
+
+def test_one_very_slow_page_and_walks_are_divided(alone, client):
+    """A page that took so long is not to be followed by two more."""
+
+    with another_slow_block(alone, LATER):
+        store(alone, events("apart"))
+        assert are_divided(alone, client, 2) == [False, False]
+        # What else it reads now and then, it has just read.
+        alone.mongo.admin.command(
+            "configureFailPoint", "failCommand",
+            mode={"times": 1}, data={
+                "failCommands": ["find"], "appName": "millrace-query",
+                "blockConnection": True, "blockTimeMS": 40})
+        assert are_divided(alone, client, 2) == [False, True]

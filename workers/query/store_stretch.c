@@ -21,11 +21,13 @@
 /*
  * Slow ones less twice the others: three will do, six are the most.  Reading
  * makes nearly all of them slow; waiting for a core, where others have it now
- * and then, does not.
+ * and then, does not.  One that is slow and took so long, us, counts as three:
+ * a user's page is not to take much longer.
  */
 #define MR_SLOW_FROM 3
 #define MR_SLOW_MOST 6
 #define MR_SLOW_OTHERS 2
+#define MR_SLOW_LONG 15000
 
 
 static void mr_stretch_first(mr_stretch_t *stretch);
@@ -219,7 +221,9 @@ mr_stretch_told(mr_session_t *session, mr_stretch_t *stretch)
 
     pthread_mutex_lock(&store->mutex);
 
-    store->slow += slow ? 1 : -MR_SLOW_OTHERS;
+    store->slow += !slow                 ? -MR_SLOW_OTHERS
+                   : took > MR_SLOW_LONG ? MR_SLOW_FROM
+                                         : 1;
     store->slow = store->slow < 0              ? 0
                   : store->slow > MR_SLOW_MOST ? MR_SLOW_MOST
                                                : store->slow;
