@@ -72,13 +72,16 @@ def is_divided(alone):
     return alone.options["query"]["slow_block"] == ALWAYS
 
 
-@pytest.fixture(params=["apart", "ties", "the same", "two heaps"])
+@pytest.fixture(params=["apart", "apart, unknown types", "ties", "the same",
+                        "two heaps"])
 def stored(alone, request):
-    """What is stored, in order."""
-    made = events(request.param)
+    """What is stored, in order.  Of unknown types a user may have any number in
+    a block: then a divided walk goes on as it finds out."""
+    how, *unknown = request.param.split(",")
+    made = events(how)
     store(alone, made, lambda i: {
         24: storage.USERS, 49: storage.LIST}.get(i % 50, storage.WHO),
-        registered=is_divided(alone))
+        registered=is_divided(alone) and not unknown)
     return sorted(made, key=lambda e: (e["timestamp"], e["event_id"]))
 
 
@@ -230,6 +233,9 @@ def test_what_the_keys_let_expect_begins_at_once(alone, client, order):
         # A hundred and one keys, the eighth block twice, one to look at the
         # end.
         assert len(parts) == 5 and 101 <= sum(parts) <= 103
+        # Of a class that all have, the oldest first from the beginning.
+        assert [len(one["command"]["filter"]["$or"]) for one in asked
+                if one["docsExamined"] in (23, 24)].count(1) >= 3
         # Nobody waits for a batch to know what to ask for next.
         assert more == 0
 
@@ -266,21 +272,30 @@ def are_divided(alone, client, n):
 def test_three_slow_pages_and_walks_are_divided(alone, client):
     """Until then nothing is known of how long blocks take."""
 
-    with another_slow_block(alone, SOON):
-        store(alone, events("apart"))
-        assert are_divided(alone, client, 4) == [False, False, False, True]
+    store(alone, events("apart"))
+    # A machine that is busy elsewhere may make one of them very slow.
+    for _ in range(3):
+        with another_slow_block(alone, SOON):
+            found = are_divided(alone, client, 4)
+        if found == [False, False, False, True]:
+            break
+    assert found == [False, False, False, True]
 
 
 def test_one_very_slow_page_and_walks_are_divided(alone, client):
     """A page that took so long is not to be followed by two more."""
 
-    with another_slow_block(alone, LATER):
-        store(alone, events("apart"))
-        assert are_divided(alone, client, 2) == [False, False]
-        # What else it reads now and then, it has just read.
-        alone.mongo.admin.command(
-            "configureFailPoint", "failCommand",
-            mode={"times": 1}, data={
-                "failCommands": ["find"], "appName": "millrace-query",
-                "blockConnection": True, "blockTimeMS": 40})
-        assert are_divided(alone, client, 2) == [False, True]
+    store(alone, events("apart"))
+    for _ in range(3):
+        with another_slow_block(alone, LATER):
+            found = are_divided(alone, client, 2)
+            # What else it reads now and then, it has just read.
+            alone.mongo.admin.command(
+                "configureFailPoint", "failCommand",
+                mode={"times": 1}, data={
+                    "failCommands": ["find"], "appName": "millrace-query",
+                    "blockConnection": True, "blockTimeMS": 40})
+            found += are_divided(alone, client, 2)
+        if found == [False, False, False, True]:
+            break
+    assert found == [False, False, False, True]

@@ -29,8 +29,8 @@ typedef struct {
 static size_t mr_entries_tie(const mr_entries_t *entries, size_t end);
 static void mr_entries_begin(const mr_entries_t *entries, const mr_plan_t *plan,
     size_t first, mr_stretch_t *stretch);
-static void mr_entries_spans(const mr_entries_t *entries, size_t first,
-    size_t end, mr_stretch_t *stretch);
+static void mr_entries_spans(
+    const mr_entries_t *entries, size_t end, mr_stretch_t *stretch);
 static const mr_course_t *mr_entries_course(const mr_plan_t *plan);
 static uint32_t mr_entries_asked(const mr_session_t *session);
 static int mr_entries_keys(mongoc_cursor_t *cursor, mr_entries_key_t *keys,
@@ -38,7 +38,9 @@ static int mr_entries_keys(mongoc_cursor_t *cursor, mr_entries_key_t *keys,
 static int mr_entries_key(const bson_t *doc, mr_entries_key_t *ret_key);
 static void mr_entries_give(
     mr_session_t *session, const mr_entries_key_t *keys, size_t n, int all);
-static int mr_entries_rows(int64_t types, int bits);
+static size_t mr_entries_need(
+    const mr_session_t *session, const mr_entries_key_t *keys, size_t n);
+static size_t mr_entries_rows(int64_t types, int bits);
 static int mr_entries_count(int64_t types);
 static int mr_entries_has(const mr_course_t *course, int span);
 
@@ -87,21 +89,6 @@ mr_entries_free(mr_entries_t *entries)
 }
 
 
-size_t
-mr_entries_need(const mr_entries_t *entries, size_t rows)
-{
-    size_t i, found;
-
-    for (i = 0, found = 0; i < entries->n && found < rows; i++) {
-        found += (size_t) entries->list[i].rows;
-    }
-
-    i += i / 8 + MR_ENTRIES_SPARE;
-
-    return i < entries->n ? i : entries->n;
-}
-
-
 void
 mr_entries_skip(mr_entries_t *entries, const mr_plan_t *plan, int64_t last)
 {
@@ -121,7 +108,7 @@ size_t
 mr_entries_cut(const mr_entries_t *entries, const mr_plan_t *plan, size_t first,
     size_t n, mr_stretch_t *list)
 {
-    size_t i, count, shares, before, begin, end;
+    size_t i, count, shares, begin, end;
 
     shares = n / MR_ENTRIES_SHARE;
 
@@ -129,7 +116,7 @@ mr_entries_cut(const mr_entries_t *entries, const mr_plan_t *plan, size_t first,
         shares = MR_WALK_STRETCHES;
     }
 
-    before = begin = first;
+    begin = first;
 
     for (i = 0, count = 0; i < shares; i++) {
         end = mr_entries_tie(entries, first + n * (i + 1) / shares);
@@ -144,11 +131,10 @@ mr_entries_cut(const mr_entries_t *entries, const mr_plan_t *plan, size_t first,
         mr_entries_begin(entries, plan, begin, &list[count]);
 
         if (count > 0) {
-            mr_entries_end(entries, plan, before, begin, &list[count - 1]);
+            mr_entries_end(entries, plan, begin, &list[count - 1]);
         }
 
         count++;
-        before = begin;
         begin = end;
     }
 
@@ -186,36 +172,41 @@ mr_entries_begin(const mr_entries_t *entries, const mr_plan_t *plan,
     }
 
     if (entries->all) {
-        mr_entries_spans(entries, first, entries->n, stretch);
+        mr_entries_spans(entries, entries->n, stretch);
     }
 }
 
 
-/* and all before one, whose classes the keys tell then. */
+/* and all before one. */
 void
-mr_entries_end(const mr_entries_t *entries, const mr_plan_t *plan, size_t first,
-    size_t end, mr_stretch_t *stretch)
+mr_entries_end(const mr_entries_t *entries, const mr_plan_t *plan, size_t end,
+    mr_stretch_t *stretch)
 {
     if (plan->order == MR_ORDER_ASC) {
         stretch->to = entries->list[end - 1].tmax + 1;
 
     } else {
         stretch->from = entries->list[end - 1].tmax;
-    }
 
-    mr_entries_spans(entries, first, end, stretch);
+        if (!entries->all) {
+            mr_entries_spans(entries, end, stretch);
+        }
+    }
 }
 
 
+/*
+ * Only their classes.  Of a block that millrace-erase has rewritten meanwhile
+ * the tmax is less than its key says, so what counts are all before the end.
+ */
 static void
-mr_entries_spans(const mr_entries_t *entries, size_t first, size_t end,
-    mr_stretch_t *stretch)
+mr_entries_spans(const mr_entries_t *entries, size_t end, mr_stretch_t *stretch)
 {
     size_t i;
 
     stretch->spans = 0;
 
-    for (i = first; i < end; i++) {
+    for (i = 0; i < end; i++) {
         stretch->spans |= 1U << entries->list[i].span;
     }
 }
@@ -291,9 +282,11 @@ static void
 mr_entries_give(
     mr_session_t *session, const mr_entries_key_t *keys, size_t n, int all)
 {
-    size_t i, course;
+    size_t i, need, course;
     mr_entries_t entries;
     const mr_course_t *about;
+
+    need = mr_entries_need(session, keys, n);
 
     for (course = 0; course < mr_plan_courses(session->plan); course++) {
         about = mr_plan_course(session->plan, course);
@@ -314,9 +307,8 @@ mr_entries_give(
             if ((keys[i].types & session->known.bits) != 0
                 && mr_entries_has(about, keys[i].entry.span))
             {
-                entries.list[entries.n] = keys[i].entry;
-                entries.list[entries.n++].rows =
-                    mr_entries_rows(keys[i].types, session->known.bits);
+                entries.list[entries.n++] = keys[i].entry;
+                entries.need += i < need;
             }
         }
 
@@ -325,19 +317,37 @@ mr_entries_give(
 }
 
 
+/* So many of the keys have the page's rows. */
+static size_t
+mr_entries_need(
+    const mr_session_t *session, const mr_entries_key_t *keys, size_t n)
+{
+    size_t i, rows;
+
+    for (i = 0, rows = 0; i < n && rows <= session->plan->limit; i++) {
+        rows += mr_entries_rows(keys[i].types, session->known.bits);
+    }
+
+    i += i / 8 + MR_ENTRIES_SPARE;
+
+    return i < n ? i : n;
+}
+
+
 /*
  * A user who has many events in a block has them of many types.  Rather too
  * few, of six types that are not equally frequent.
  */
-static int
+static size_t
 mr_entries_rows(int64_t types, int bits)
 {
-    int n;
+    int n, wanted;
     static const int rows[] = {1, 1, 2, 6, 12, 30, 100, 100};
 
     n = mr_entries_count(types & MR_LAYOUT_ALL_BITS);
+    wanted = mr_entries_count(types & bits);
 
-    return n == 0 ? 1 : (rows[n] * mr_entries_count(types & bits) + n - 1) / n;
+    return wanted == 0 ? 0 : (size_t) ((rows[n] * wanted + n - 1) / n);
 }
 
 

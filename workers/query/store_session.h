@@ -77,7 +77,6 @@ mr_stretch_has(const mr_stretch_t *stretch, int span)
 typedef struct {
     int64_t tmax;
     int span;
-    int rows; /* that it has for the page, as its types let expect */
 } mr_entry_t;
 
 /* The first ones of a walk, in its order. */
@@ -85,6 +84,7 @@ typedef struct {
     mr_entry_t *list; /* NULL: not read */
     size_t n;
     size_t next; /* mr_entries_skip() */
+    size_t need; /* so many of them a page is expected to need */
     int all;     /* there are no others */
 } mr_entries_t;
 
@@ -255,9 +255,6 @@ int mr_stretch_slow(mr_store_t *store);
 void mr_entries_read(mr_session_t *session, mongoc_collection_t *blocks);
 void mr_entries_free(mr_entries_t *entries);
 
-/* How many of them a page of so many rows is expected to need. */
-size_t mr_entries_need(const mr_entries_t *entries, size_t rows);
-
 /*
  * On to the first entry behind a block with this tmax.  Others of its tmax come
  * from the stretch that goes on.
@@ -273,9 +270,9 @@ void mr_entries_skip(
 size_t mr_entries_cut(const mr_entries_t *entries, const mr_plan_t *plan,
     size_t first, size_t n, mr_stretch_t *list);
 
-/* A stretch from the first entry on ends before another, which is not it. */
+/* A stretch ends before an entry, which is not the first. */
 void mr_entries_end(const mr_entries_t *entries, const mr_plan_t *plan,
-    size_t first, size_t end, mr_stretch_t *stretch);
+    size_t end, mr_stretch_t *stretch);
 
 /*
  * Make a stretch's cursor, with `asked` as its batch (store_blocks.c); or one

@@ -43,10 +43,11 @@ typedef struct {
 
     /* Of a user's that are divided: */
     mr_stretch_t *keys; /* that one is for reading them; may be NULL */
-    mr_stretch_t ahead[MR_WALK_STRETCHES]; /* of the first walk, begun then */
+    mr_stretch_t ahead[MR_WALK_STRETCHES]; /* of one walk, begun then */
     size_t n_ahead;
+    size_t ahead_course;
     size_t ahead_from; /* the entry */
-    atomic_int first;  /* the first stretch has its batch */
+    atomic_uint came;  /* 1 << course: its first batch is there */
 } mr_walk_all_t;
 
 
@@ -60,6 +61,7 @@ static void mr_walk_whole(mr_walk_t *walk, uint32_t asked);
 static uint32_t mr_walk_asked(const mr_plan_t *plan);
 static int mr_walk_moment(const mr_session_t *session, int64_t *ret_moment);
 static void mr_walk_ahead(mr_walk_all_t *all);
+static size_t mr_walk_longest(const mr_session_t *session);
 static void mr_walk_join(mr_walk_all_t *all);
 static void mr_walk_divide(
     mr_walk_t *walk, const mr_plan_t *plan, int64_t moment);
@@ -294,25 +296,24 @@ mr_walk_plan(mr_session_t *session, size_t course, int slow)
 static void
 mr_walk_ahead(mr_walk_all_t *all)
 {
-    size_t from, need;
-    mr_walk_t *walk;
+    size_t i, from, course;
     mr_walk_all_t ahead;
     mr_session_t *session;
+    const mr_entries_t *entries;
 
     session = all->session;
-    walk = &session->walks[0];
-    need = mr_entries_need(&walk->entries, session->plan->limit + 1);
+    course = mr_walk_longest(session);
+    entries = &session->walks[course].entries;
     from = MR_BATCH_SLOW - 1;
 
-    if (need <= MR_BATCH_SLOW
-        || (atomic_load(&all->first) && session->store->slow_block > 0))
+    if (entries->need <= MR_BATCH_SLOW
+        || ((atomic_load(&all->came) & 1U << course) != 0
+            && session->store->slow_block > 0))
     {
         return;
     }
 
-    while (
-        from > 0
-        && walk->entries.list[from].tmax == walk->entries.list[from - 1].tmax)
+    while (from > 0 && entries->list[from].tmax == entries->list[from - 1].tmax)
     {
         from--;
     }
@@ -323,17 +324,25 @@ mr_walk_ahead(mr_walk_all_t *all)
 
     memset(&ahead, 0, sizeof(ahead));
     ahead.session = session;
-    all->n_ahead = mr_entries_cut(
-        &walk->entries, session->plan, from, need - from, all->ahead);
+    all->ahead_course = course;
     all->ahead_from = from;
+    all->n_ahead = mr_entries_cut(
+        entries, session->plan, from, entries->need - from, all->ahead);
 
     if (all->n_ahead == 0) {
         return;
     }
 
+    /* How large they are is not known yet. */
+    for (i = 0; i < all->n_ahead; i++) {
+        if (all->ahead[i].asked > MR_BATCH_USER) {
+            all->ahead[i].asked = MR_BATCH_USER;
+        }
+    }
+
     all->ahead[0].client = all->keys->client;
     all->ahead[0].blocks = all->keys->blocks;
-    mr_walk_add(&ahead, 0, all->ahead, all->n_ahead);
+    mr_walk_add(&ahead, course, all->ahead, all->n_ahead);
 
     if (mr_walk_clients(&ahead) == -1) {
         all->n_ahead = 0;
@@ -342,6 +351,23 @@ mr_walk_ahead(mr_walk_all_t *all)
 
     memset(all->keys, 0, sizeof(mr_stretch_t));
     mr_crew_run(session->store->crew, mr_walk_begin, &ahead, ahead.n);
+}
+
+
+/* The walk of which the page is expected to need most blocks. */
+static size_t
+mr_walk_longest(const mr_session_t *session)
+{
+    size_t course, longest;
+
+    for (course = 1, longest = 0; course < MR_COURSES; course++) {
+        if (session->walks[course].entries.need
+            > session->walks[longest].entries.need) {
+            longest = course;
+        }
+    }
+
+    return longest;
 }
 
 
@@ -356,9 +382,9 @@ mr_walk_join(mr_walk_all_t *all)
         return;
     }
 
-    walk = &all->session->walks[0];
+    walk = &all->session->walks[all->ahead_course];
 
-    mr_entries_end(&walk->entries, all->session->plan, 0, all->ahead_from,
+    mr_entries_end(&walk->entries, all->session->plan, all->ahead_from,
         &walk->stretches[0]);
     walk->stretches[0].ends = 1;
 
@@ -689,7 +715,7 @@ mr_walk_begin(void *ctx, size_t number)
         mr_stretch_begin(all->session, all->courses[number], stretch);
     }
 
-    if (number == 0) {
-        atomic_store(&all->first, 1);
+    if (stretch != all->keys) {
+        atomic_fetch_or(&all->came, 1U << all->courses[number]);
     }
 }
