@@ -41,7 +41,6 @@ static void mr_entries_give(
 static size_t mr_entries_need(
     const mr_session_t *session, const mr_entries_key_t *keys, size_t n);
 static size_t mr_entries_rows(int64_t types, int bits);
-static int mr_entries_count(int64_t types);
 static int mr_entries_has(const mr_course_t *course, int span);
 
 
@@ -344,23 +343,10 @@ mr_entries_rows(int64_t types, int bits)
     int n, wanted;
     static const int rows[] = {1, 1, 2, 6, 12, 30, 100, 100};
 
-    n = mr_entries_count(types & MR_LAYOUT_ALL_BITS);
-    wanted = mr_entries_count(types & bits);
+    n = __builtin_popcountll((uint64_t) types & MR_LAYOUT_ALL_BITS);
+    wanted = __builtin_popcountll((uint64_t) (types & bits));
 
     return wanted == 0 ? 0 : (size_t) ((rows[n] * wanted + n - 1) / n);
-}
-
-
-static int
-mr_entries_count(int64_t types)
-{
-    int n;
-
-    for (n = 0; types != 0; types &= types - 1) {
-        n++;
-    }
-
-    return n;
 }
 
 

@@ -63,6 +63,7 @@ static int mr_walk_moment(const mr_session_t *session, int64_t *ret_moment);
 static void mr_walk_ahead(mr_walk_all_t *all);
 static size_t mr_walk_longest(const mr_session_t *session);
 static void mr_walk_join(mr_walk_all_t *all);
+static void mr_walk_untimed(mr_walk_t *walk);
 static void mr_walk_divide(
     mr_walk_t *walk, const mr_plan_t *plan, int64_t moment);
 static int mr_walk_gave(
@@ -375,7 +376,6 @@ mr_walk_longest(const mr_session_t *session)
 static void
 mr_walk_join(mr_walk_all_t *all)
 {
-    size_t i;
     mr_walk_t *walk;
 
     if (all->n_ahead == 0) {
@@ -392,7 +392,19 @@ mr_walk_join(mr_walk_all_t *all)
         &walk->stretches[1], all->ahead, all->n_ahead * sizeof(mr_stretch_t));
     walk->n = 1 + all->n_ahead;
 
-    /* What they took of each other's time says nothing of MongoDB's. */
+    mr_walk_untimed(walk);
+}
+
+
+/*
+ * Its stretches began at the same time: what they took of each other's time
+ * says nothing of MongoDB's.
+ */
+static void
+mr_walk_untimed(mr_walk_t *walk)
+{
+    size_t i;
+
     for (i = 0; i < walk->n; i++) {
         walk->stretches[i].took = 0;
     }
@@ -530,7 +542,7 @@ mr_walk_gave(const mr_session_t *session, mr_walk_t *walk, const bson_t *doc)
 static void
 mr_walk_go_on(mr_session_t *session, size_t course)
 {
-    size_t i, n;
+    size_t n;
     mr_walk_t *walk;
     mr_stretch_t list[MR_WALK_STRETCHES];
     mr_walk_all_t all;
@@ -559,10 +571,7 @@ mr_walk_go_on(mr_session_t *session, size_t course)
     mr_walk_add(&all, course, walk->stretches, n);
     mr_crew_run(session->store->crew, mr_walk_begin, &all, all.n);
 
-    /* What they took of each other's time says nothing of MongoDB's. */
-    for (i = 0; i < n; i++) {
-        walk->stretches[i].took = 0;
-    }
+    mr_walk_untimed(walk);
 }
 
 
