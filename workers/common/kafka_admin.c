@@ -171,6 +171,7 @@ mr_kafka_admin_create(mr_kafka_admin_t *admin, const char *topic,
         }
 
         if (code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
+            admin->refused = (mr_error_t) MR_ERROR_INIT;
             rc = 0;
             break;
         }

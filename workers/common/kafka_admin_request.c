@@ -11,6 +11,7 @@
 
 static int mr_admin_failed(rd_kafka_event_t *event,
     rd_kafka_resp_err_t *ret_code, const char **ret_why);
+static int mr_admin_unanswered(mr_kafka_admin_t *admin, mr_error_t *err);
 
 
 rd_kafka_AdminOptions_t *
@@ -51,20 +52,40 @@ mr_kafka_admin_result(mr_kafka_admin_t *admin, const char *topic,
 
     if (event == NULL) {
         *ret_code = RD_KAFKA_RESP_ERR__TIMED_OUT;
-        return mr_error_set(err, MR_ERROR_TIMEOUT, NULL,
+        (void) mr_error_set(err, MR_ERROR_TIMEOUT, NULL,
             "Kafka did not answer a request on topic %s", topic);
+        return mr_admin_unanswered(admin, err);
     }
 
     if (mr_admin_failed(event, ret_code, &why)) {
         (void) mr_error_set(err, MR_ERROR_KAFKA, NULL, "topic %s: %s", topic,
             why == NULL ? rd_kafka_err2str(*ret_code) : why);
         rd_kafka_event_destroy(event);
+
+        if (*ret_code == RD_KAFKA_RESP_ERR__TIMED_OUT) {
+            return mr_admin_unanswered(admin, err);
+        }
+
+        admin->refused = *err;
         return -1;
     }
 
+    admin->refused = (mr_error_t) MR_ERROR_INIT;
     *ret_event = event;
 
     return 0;
+}
+
+
+/* A reason is of more use than that there was no time for another attempt. */
+static int
+mr_admin_unanswered(mr_kafka_admin_t *admin, mr_error_t *err)
+{
+    if (admin->refused.code != MR_OK) {
+        *err = admin->refused;
+    }
+
+    return -1;
 }
 
 

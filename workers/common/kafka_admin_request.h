@@ -13,6 +13,7 @@ struct mr_kafka_admin_s {
     rd_kafka_t *client;
     rd_kafka_queue_t *queue; /* of results */
     char *brokers;
+    mr_error_t refused; /* what Kafka said to the request before; MR_OK: none */
 };
 
 
@@ -22,7 +23,8 @@ rd_kafka_AdminOptions_t *mr_kafka_admin_options(
 
 /*
  * Wait for the result of the request just made.  On success the caller
- * destroys *ret_event.  *ret_code is always set.
+ * destroys *ret_event.  *ret_code is always set.  Where the last of several
+ * attempts got no answer, *err is what Kafka said to the one before.
  */
 int mr_kafka_admin_result(mr_kafka_admin_t *admin, const char *topic,
     int64_t deadline, rd_kafka_event_t **ret_event,
