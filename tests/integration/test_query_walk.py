@@ -4,12 +4,14 @@ import contextlib
 import os
 
 import httpx
+import pymongo.errors
 import pytest
 
 from harness import storage
 from harness.pipeline import query_alone
 from harness.profiler import answered
 from harness.snapshot import read_pages
+from harness.waiting import wait_until
 
 BUILD = os.environ.get("MILLRACE_BUILD", "build")
 NOW = 1_760_000_000_000
@@ -55,7 +57,7 @@ def store(alone, made, form=lambda i: storage.WHO, registered=False):
     alone.restart("query")
 
 
-NEVER, ALWAYS, SOON, LATER = "1000000", "0", "1", "400"
+NEVER, ALWAYS, SOON, LATER = "1000000", "0", "1", "250"
 
 
 @pytest.fixture(scope="module", params=[NEVER, ALWAYS],
@@ -243,10 +245,46 @@ def test_what_the_keys_let_expect_begins_at_once(alone, client, order):
         assert len(parts) == 1 and more == 1
 
     # Where a page has the events of few blocks, none begins.
-    _, asked = answered(alone.database, client, user_id="one", limit=12,
+    _, asked = answered(alone.database, client, user_id="one", limit=9,
                         order=order)
     parts = [one["docsExamined"] for one in asked if one["docsExamined"]]
     assert len(parts) == 1 and sum(parts) <= 16
+
+
+    # The last five behind the first eight are not worth a command of their own
+    # beside another, but not to be waited for either.
+    page, asked = answered(
+        alone.database, client, user_id="one", order=order,
+        **{"from": f"{times('apart')[-13] / 1000:.3f}"})
+    parts = [one["docsExamined"] for one in asked if one["docsExamined"]]
+    more = alone.database.system.profile.count_documents({"op": "getmore"})
+    assert len(page["events"]) == 26 and more == 0
+    assert parts == [13] or sorted(parts) == [6, 8] and is_divided(alone)
+
+
+def test_wide_blocks_are_asked_for_where_the_keys_say_so(alone, client):
+    """The oldest first they are walked apart, by where they begin."""
+
+    def by_tmin(asked):
+        return [one for one in asked if "tmin" in one["command"]["sort"]]
+
+    made = events("apart")
+    store(alone, made, registered=True)
+    # Not all keys are read, and then they do not say that there are none.
+    assert len(by_tmin(commands(alone, client, order="asc"))) == 1
+    assert len(by_tmin(commands(alone, client, order="asc", **{
+        "from": f"{times('apart')[-60] / 1000:.3f}"}))) == (
+            0 if is_divided(alone) else 1)
+
+    wide = [{**event, "event_id": f"wide.{i}", "offset": len(made) + i,
+             "timestamp": NOW - 1 + i * 70_000_000}
+            for i, event in enumerate(made[:3])]
+    store(alone, made + wide, registered=True)
+    page, asked = answered(
+        alone.database, client, user_id="one", order="asc", limit=100)
+    assert len(by_tmin(asked)) == 1
+    assert [e["event_id"] for e in page["events"][:2]] == ["wide.0", "e0.0"]
+    assert len(page["events"]) == 100
 
 
 @contextlib.contextmanager
@@ -263,39 +301,108 @@ def another_slow_block(alone, value):
         alone.start("query")
 
 
-def are_divided(alone, client, n):
+def are_divided(alone, client, n, **params):
     """Whether each of n pages is."""
-    return [any(one["command"].get("returnKey") for one in commands(
-        alone, client)) for _ in range(n)]
+    return [any(one["command"].get("returnKey") for one in answered(
+        alone.database, client, user_id="one", **params)[1])
+        for _ in range(n)]
 
 
-def test_three_slow_pages_and_walks_are_divided(alone, client):
-    """Until then nothing is known of how long blocks take."""
+def slow_finds(alone, n, ms):
+    alone.mongo.admin.command(
+        "configureFailPoint", "failCommand", mode={"times": n}, data={
+            "failCommands": ["find"], "appName": "millrace-query",
+            "blockConnection": True, "blockTimeMS": ms})
 
-    store(alone, events("apart"))
-    # A machine that is busy elsewhere may make one of them very slow.
+
+@contextlib.contextmanager
+def told_that_blocks_are_fast(alone, client):
+    """And what else it reads now and then, it has just read."""
+    with another_slow_block(alone, LATER):
+        # All that the first batch has, and none begins ahead.
+        assert are_divided(alone, client, 2, limit=16) == [True, False]
+        yield
+
+
+def repeated(attempt, expected):
+    """A machine that is busy elsewhere may make a page slow, or very slow."""
     for _ in range(3):
-        with another_slow_block(alone, SOON):
-            found = are_divided(alone, client, 4)
-        if found == [False, False, False, True]:
+        try:
+            found = attempt()
+        except AssertionError as failed:
+            found = failed
+        if found == expected:
             break
-    assert found == [False, False, False, True]
+    assert found == expected
 
 
-def test_one_very_slow_page_and_walks_are_divided(alone, client):
+@pytest.fixture
+def whole(alone):
+    if is_divided(alone):
+        pytest.skip("sets slow_block itself")
+    return alone
+
+
+def test_until_blocks_have_come_they_are_taken_to_be_slow(whole, client):
+    """A MongoDB that was found just now may have been started just now."""
+
+    alone = whole
+    store(alone, events("apart"))
+
+    def is_found():
+        try:
+            return (alone.mongo.admin.command("hello")["isWritablePrimary"]
+                    and client.get("/events?user_id=nobody&limit=1")
+                    .status_code == 200)
+        except pymongo.errors.AutoReconnect:
+            return False
+
+    def a_start_of_each():
+        with told_that_blocks_are_fast(alone, client):
+            before = are_divided(alone, client, 1)
+            alone.restart("mongod")
+            wait_until(is_found, 30, "MongoDB to be found again")
+            return before + are_divided(alone, client, 3, limit=16)
+
+    repeated(a_start_of_each, [False, True, False, False])
+
+    def slow_from_the_start():
+        with another_slow_block(alone, SOON):
+            return are_divided(alone, client, 4, limit=16)
+
+    repeated(slow_from_the_start, [True, True, True, True])
+
+
+def test_not_for_ever(whole, client):
+    """Pages of few blocks tell nothing of how long many take."""
+
+    alone = whole
+    store(alone, events("apart")[:12])
+    with another_slow_block(alone, LATER):
+        assert are_divided(alone, client, 34) == 32 * [True] + 2 * [False]
+
+
+def test_three_slow_pages_and_walks_are_divided(whole, client):
+    alone = whole
+    store(alone, events("apart"))
+
+    def three():
+        with told_that_blocks_are_fast(alone, client):
+            slow_finds(alone, 3, 10)
+            return are_divided(alone, client, 4, limit=100)
+
+    repeated(three, [False, False, False, True])
+
+
+def test_one_very_slow_page_and_walks_are_divided(whole, client):
     """A page that took so long is not to be followed by two more."""
 
+    alone = whole
     store(alone, events("apart"))
-    for _ in range(3):
-        with another_slow_block(alone, LATER):
-            found = are_divided(alone, client, 2)
-            # What else it reads now and then, it has just read.
-            alone.mongo.admin.command(
-                "configureFailPoint", "failCommand",
-                mode={"times": 1}, data={
-                    "failCommands": ["find"], "appName": "millrace-query",
-                    "blockConnection": True, "blockTimeMS": 40})
-            found += are_divided(alone, client, 2)
-        if found == [False, False, False, True]:
-            break
-    assert found == [False, False, False, True]
+
+    def one():
+        with told_that_blocks_are_fast(alone, client):
+            slow_finds(alone, 1, 40)
+            return are_divided(alone, client, 2)
+
+    repeated(one, [False, True])

@@ -24,6 +24,9 @@ struct mr_mongo_s {
     mongoc_write_concern_t *write_concern;
     mongoc_read_concern_t *read_concern;
 
+    mr_mongo_found_t *found;
+    void *found_ctx;
+
     /* A client of its own for mr_mongo_ping(): short, exact time-outs. */
     pthread_mutex_t ping_mutex;
     mongoc_client_t *ping_client;
@@ -38,6 +41,8 @@ static int mr_mongo_uri_file(
     const mongoc_uri_t *uri, const char *option, mr_error_t *err);
 static mongoc_client_pool_t *mr_mongo_pool(const mr_options_t *options,
     const mongoc_uri_t *uri, const char *appname, mr_error_t *err);
+static void mr_mongo_changed(const mongoc_apm_server_changed_t *event);
+static int mr_mongo_takes_all(const mongoc_server_description_t *server);
 static mongoc_client_t *mr_mongo_ping_client(
     mr_mongo_t *mongo, int64_t timeout, mr_error_t *err);
 static void mr_mongo_log(mongoc_log_level_t level, const char *domain,
@@ -144,6 +149,52 @@ mr_mongo_close(mr_mongo_t *mongo)
     free(mongo);
 
     mongoc_cleanup();
+}
+
+
+void
+mr_mongo_on_found(mr_mongo_t *mongo, mr_mongo_found_t *found, void *ctx)
+{
+    mongoc_apm_callbacks_t *callbacks;
+
+    mongo->found = found;
+    mongo->found_ctx = ctx;
+
+    callbacks = mongoc_apm_callbacks_new();
+    mongoc_apm_set_server_changed_cb(callbacks, mr_mongo_changed);
+
+    /* Fails only where there have been some. */
+    (void) mongoc_client_pool_set_apm_callbacks(mongo->pool, callbacks, mongo);
+    mongoc_apm_callbacks_destroy(callbacks);
+}
+
+
+static void
+mr_mongo_changed(const mongoc_apm_server_changed_t *event)
+{
+    mr_mongo_t *mongo;
+
+    mongo = mongoc_apm_server_changed_get_context(event);
+
+    if (mr_mongo_takes_all(mongoc_apm_server_changed_get_new_description(event))
+        && !mr_mongo_takes_all(
+            mongoc_apm_server_changed_get_previous_description(event)))
+    {
+        mongo->found(mongo->found_ctx);
+    }
+}
+
+
+/* Reads and writes. */
+static int
+mr_mongo_takes_all(const mongoc_server_description_t *server)
+{
+    const char *type;
+
+    type = mongoc_server_description_type(server);
+
+    return strcmp(type, "RSPrimary") == 0 || strcmp(type, "Standalone") == 0
+           || strcmp(type, "Mongos") == 0;
 }
 
 

@@ -37,6 +37,15 @@ int mr_mongo_open(const mr_options_t *options, const char *appname,
 void mr_mongo_close(mr_mongo_t *mongo);
 
 /*
+ * Observe a primary, or a mongos, being found: for the first time or again
+ * after it was away.  Once, before the first mr_mongo_pop().  `found` is called
+ * in any thread until mr_mongo_close() has returned; it may not use MongoDB.
+ */
+typedef void mr_mongo_found_t(void *ctx);
+
+void mr_mongo_on_found(mr_mongo_t *mongo, mr_mongo_found_t *found, void *ctx);
+
+/*
  * Borrow a client (waits while the pool is used up) and give it back.  A
  * client belongs to one thread while borrowed.  Any thread.
  */

@@ -12,11 +12,13 @@
 #define MR_ENTRIES_MAX 512
 
 /*
- * A few more than the page needs by their rows, to be sure of its order; and no
- * stretch with fewer, which would not be worth its command.
+ * A few more than the page needs by their rows, to be sure of its order.  A
+ * stretch with fewer than a share is not worth its command beside another one,
+ * with fewer than the least not even by itself.
  */
 #define MR_ENTRIES_SPARE 4
 #define MR_ENTRIES_SHARE 8
+#define MR_ENTRIES_LEAST 4
 
 
 /* What a key of the index says. */
@@ -111,7 +113,10 @@ mr_entries_cut(const mr_entries_t *entries, const mr_plan_t *plan, size_t first,
 
     shares = n / MR_ENTRIES_SHARE;
 
-    if (shares > MR_WALK_STRETCHES) {
+    if (shares == 0 && n >= MR_ENTRIES_LEAST) {
+        shares = 1;
+
+    } else if (shares > MR_WALK_STRETCHES) {
         shares = MR_WALK_STRETCHES;
     }
 
@@ -211,11 +216,11 @@ mr_entries_spans(const mr_entries_t *entries, size_t end, mr_stretch_t *stretch)
 }
 
 
-/* All classes that are walked by tmax. */
+/* All classes, also those that are walked by tmin. */
 static const mr_course_t *
 mr_entries_course(const mr_plan_t *plan)
 {
-    static const mr_course_t asc = {3, {0, 5, 1}, 0, 0, 0};
+    static const mr_course_t asc = {MR_SPANS, {0, 5, 1, 2, 3, 4}, 0, 0, 0};
 
     return plan->order == MR_ORDER_ASC ? &asc : mr_plan_course(plan, 0);
 }
@@ -276,7 +281,10 @@ mr_entries_key(const bson_t *doc, mr_entries_key_t *ret_key)
 }
 
 
-/* To each course the keys of its classes, which have one of the types. */
+/*
+ * To each course the keys of its classes, which have one of the types.  One by
+ * tmin is not divided: it only learns that it has none.
+ */
 static void
 mr_entries_give(
     mr_session_t *session, const mr_entries_key_t *keys, size_t n, int all)
@@ -290,7 +298,7 @@ mr_entries_give(
     for (course = 0; course < mr_plan_courses(session->plan); course++) {
         about = mr_plan_course(session->plan, course);
 
-        if (about->earlier || about->by_tmin) {
+        if (about->earlier) {
             continue;
         }
 
@@ -311,7 +319,13 @@ mr_entries_give(
             }
         }
 
-        session->walks[course].entries = entries;
+        if (about->by_tmin) {
+            session->walks[course].none = all && entries.n == 0;
+            mr_entries_free(&entries);
+
+        } else {
+            session->walks[course].entries = entries;
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #define MILLRACE_QUERY_STORE_SESSION_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "../common/mongo.h"
 #include "crew.h"
@@ -29,6 +30,7 @@ struct mr_store_s {
     int slow; /* how sure it is that blocks take long (store_stretch.c) */
 
     int64_t slow_block; /* us; 0: every walk is */
+    atomic_int unsure;  /* walks for which they are taken to, unless told */
 };
 
 
@@ -94,6 +96,7 @@ typedef struct {
     size_t n;
     size_t at;
     int begun;
+    int none; /* the keys say that there are no blocks */
 
     /* Of a walk that may be divided. */
     mr_entries_t entries;
@@ -134,7 +137,7 @@ struct mr_session_s {
 
     /* The reading of blocks (store_blocks.c). */
     const mr_plan_t *plan;
-    int apart; /* walks begin when they are come to, on one connection */
+    int apart; /* a walk that is come to begins alone, on its connection */
     int begun; /* and then this is known: */
     mr_known_t known;
     mongoc_collection_t *blocks;
@@ -244,8 +247,12 @@ int mr_stretch_next(mr_session_t *session, mr_stretch_t *stretch,
  */
 size_t mr_stretch_expected(const mr_session_t *session, size_t spare);
 
-/* Do a user's blocks take long to come? */
+/*
+ * Do a user's blocks take long to come?  Once for each walk.  Of a server that
+ * has just been found it is thought that they do, until some have come.
+ */
 int mr_stretch_slow(mr_store_t *store);
+void mr_stretch_unsure(mr_store_t *store); /* in any thread */
 
 /*
  * Read which blocks the user has, by `blocks`, into the entries of all walks

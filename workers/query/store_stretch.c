@@ -29,6 +29,13 @@
 #define MR_SLOW_OTHERS 2
 #define MR_SLOW_LONG 15000
 
+/*
+ * A server that was just found may have been started just now: it is thought to
+ * be slow until a first batch tells, or so many walks had none to tell it.
+ */
+#define MR_SLOW_UNSURE 32
+#define MR_SLOW_NEVER 1000000 /* us */
+
 
 static void mr_stretch_first(mr_stretch_t *stretch);
 static void mr_stretch_batch(mr_stretch_t *stretch, size_t n);
@@ -193,7 +200,21 @@ mr_stretch_slow(mr_store_t *store)
     slow = store->slow_block == 0 || store->slow >= MR_SLOW_FROM;
     pthread_mutex_unlock(&store->mutex);
 
+    if (!slow && atomic_load(&store->unsure) > 0) {
+        atomic_fetch_sub(&store->unsure, 1);
+        slow = 1;
+    }
+
     return slow;
+}
+
+
+void
+mr_stretch_unsure(mr_store_t *store)
+{
+    if (store->slow_block < MR_SLOW_NEVER) {
+        atomic_store(&store->unsure, MR_SLOW_UNSURE);
+    }
 }
 
 
@@ -201,7 +222,7 @@ mr_stretch_slow(mr_store_t *store)
 static void
 mr_stretch_told(mr_session_t *session, mr_stretch_t *stretch)
 {
-    int slow;
+    int slow, unsure;
     int64_t took, blocks;
     mr_store_t *store;
 
@@ -218,12 +239,13 @@ mr_stretch_told(mr_session_t *session, mr_stretch_t *stretch)
 
     store = session->store;
     slow = took - MR_SLOW_COMMAND > store->slow_block * blocks;
+    unsure = atomic_exchange(&store->unsure, 0) > 0;
 
     pthread_mutex_lock(&store->mutex);
 
-    store->slow += !slow                 ? -MR_SLOW_OTHERS
-                   : took > MR_SLOW_LONG ? MR_SLOW_FROM
-                                         : 1;
+    store->slow += !slow                           ? -MR_SLOW_OTHERS
+                   : unsure || took > MR_SLOW_LONG ? MR_SLOW_FROM
+                                                   : 1;
     store->slow = store->slow < 0              ? 0
                   : store->slow > MR_SLOW_MOST ? MR_SLOW_MOST
                                                : store->slow;

@@ -56,11 +56,13 @@ static int mr_walk_is_empty(const mr_session_t *session, size_t course);
 static void mr_walk_open(mr_session_t *session, size_t course);
 static int mr_walk_together(mr_session_t *session);
 static int mr_walk_is_slow(const mr_session_t *session);
+static int mr_walk_may_wait(const mr_session_t *session, size_t course);
 static void mr_walk_plan(mr_session_t *session, size_t course, int slow);
 static void mr_walk_whole(mr_walk_t *walk, uint32_t asked);
 static uint32_t mr_walk_asked(const mr_plan_t *plan);
 static int mr_walk_moment(const mr_session_t *session, int64_t *ret_moment);
 static void mr_walk_ahead(mr_walk_all_t *all);
+static void mr_walk_ahead_cut(mr_walk_all_t *all);
 static size_t mr_walk_longest(const mr_session_t *session);
 static void mr_walk_join(mr_walk_all_t *all);
 static void mr_walk_untimed(mr_walk_t *walk);
@@ -141,8 +143,9 @@ mr_walk_known(mr_session_t *session, mr_error_t *err)
 static int
 mr_walk_is_empty(const mr_session_t *session, size_t course)
 {
-    return !session->known.earlier
-           && mr_plan_course(session->plan, course)->earlier;
+    return session->walks[course].none
+           || (!session->known.earlier
+               && mr_plan_course(session->plan, course)->earlier);
 }
 
 
@@ -218,7 +221,9 @@ mr_walk_together(mr_session_t *session)
     slow = mr_walk_is_slow(session);
 
     for (course = 0; course < mr_plan_courses(session->plan); course++) {
-        if (!mr_walk_is_empty(session, course)) {
+        if (!mr_walk_is_empty(session, course)
+            && !(slow && mr_walk_may_wait(session, course)))
+        {
             walk = &session->walks[course];
             mr_walk_plan(session, course, slow);
             mr_walk_add(&all, course, walk->stretches, walk->n);
@@ -233,6 +238,7 @@ mr_walk_together(mr_session_t *session)
 
     if (mr_walk_clients(&all) == 0) {
         mr_crew_run(session->store->crew, mr_walk_begin, &all, all.n);
+        session->apart = 1;
 
         if (slow) {
             mr_walk_join(&all);
@@ -268,6 +274,21 @@ mr_walk_is_slow(const mr_session_t *session)
 }
 
 
+/*
+ * Of the classes that are walked by tmin, wide ones, few users have any blocks:
+ * the keys will tell.
+ */
+static int
+mr_walk_may_wait(const mr_session_t *session, size_t course)
+{
+    const mr_course_t *about;
+
+    about = mr_plan_course(session->plan, course);
+
+    return about->by_tmin && !about->earlier;
+}
+
+
 /* A walk's first stretches, of which none has begun. */
 static void
 mr_walk_plan(mr_session_t *session, size_t course, int slow)
@@ -289,17 +310,63 @@ mr_walk_plan(mr_session_t *session, size_t course, int slow)
 
 
 /*
- * The keys are there, and the first blocks, which take long, are not: what the
- * page is expected to need of the others begins now.  Its first block is the
- * last one that was asked for already, so that it is clear where the first
- * stretch ends, whatever has been stored meanwhile.
+ * The keys are there.  Walks that have waited for them begin, and what else the
+ * page is expected to need, on their connection and others.
  */
 static void
 mr_walk_ahead(mr_walk_all_t *all)
 {
-    size_t i, from, course;
-    mr_walk_all_t ahead;
+    size_t i, course;
     mr_session_t *session;
+    mr_walk_all_t ahead;
+
+    session = all->session;
+    memset(&ahead, 0, sizeof(ahead));
+    ahead.session = session;
+
+    for (course = 0; course < mr_plan_courses(session->plan); course++) {
+        if (!session->walks[course].begun && !mr_walk_is_empty(session, course))
+        {
+            mr_walk_plan(session, course, 1);
+            mr_walk_add(&ahead, course, session->walks[course].stretches, 1);
+        }
+    }
+
+    i = ahead.n;
+    mr_walk_ahead_cut(all);
+    mr_walk_add(&ahead, all->ahead_course, all->ahead, all->n_ahead);
+
+    if (ahead.n == 0) {
+        return;
+    }
+
+    ahead.stretches[0]->client = all->keys->client;
+    ahead.stretches[0]->blocks = all->keys->blocks;
+
+    if (mr_walk_clients(&ahead) == 0) {
+        memset(all->keys, 0, sizeof(mr_stretch_t));
+        mr_crew_run(session->store->crew, mr_walk_begin, &ahead, ahead.n);
+        return;
+    }
+
+    /* Not enough of them: each walk begins when it is come to. */
+    for (all->n_ahead = 0; i > 0; i--) {
+        memset(&session->walks[ahead.courses[i - 1]], 0, sizeof(mr_walk_t));
+    }
+}
+
+
+/*
+ * The first blocks, which take long, are not there yet: what the page is
+ * expected to need of the others begins now.  Its first block is the last one
+ * that was asked for already, so that it is clear where the first stretch ends,
+ * whatever has been stored meanwhile.
+ */
+static void
+mr_walk_ahead_cut(mr_walk_all_t *all)
+{
+    size_t i, from, course;
+    const mr_session_t *session;
     const mr_entries_t *entries;
 
     session = all->session;
@@ -323,16 +390,10 @@ mr_walk_ahead(mr_walk_all_t *all)
         return;
     }
 
-    memset(&ahead, 0, sizeof(ahead));
-    ahead.session = session;
     all->ahead_course = course;
     all->ahead_from = from;
     all->n_ahead = mr_entries_cut(
         entries, session->plan, from, entries->need - from, all->ahead);
-
-    if (all->n_ahead == 0) {
-        return;
-    }
 
     /* How large they are is not known yet. */
     for (i = 0; i < all->n_ahead; i++) {
@@ -340,18 +401,6 @@ mr_walk_ahead(mr_walk_all_t *all)
             all->ahead[i].asked = MR_BATCH_USER;
         }
     }
-
-    all->ahead[0].client = all->keys->client;
-    all->ahead[0].blocks = all->keys->blocks;
-    mr_walk_add(&ahead, course, all->ahead, all->n_ahead);
-
-    if (mr_walk_clients(&ahead) == -1) {
-        all->n_ahead = 0;
-        return;
-    }
-
-    memset(all->keys, 0, sizeof(mr_stretch_t));
-    mr_crew_run(session->store->crew, mr_walk_begin, &ahead, ahead.n);
 }
 
 
