@@ -151,7 +151,8 @@ const mr_option_t mr_option_table[] = {
     {"query", "slow_block", MR_OPTION_COUNT, MR_OFFSET(query.slow_block), "80",
         "1", "1000000", "always so",
         "microseconds; where the blocks of a user have lately taken longer "
-        "each to come from MongoDB, they are read on four connections"},
+        "each to come from MongoDB, they are read on four connections "
+        "(1000000: never)"},
 
     {"query", "stream_listeners", MR_OPTION_COUNT,
         MR_OFFSET(query.stream_listeners), "2000", "1", "100000", NULL,
