@@ -32,7 +32,7 @@ from bench_pipeline import add_machine, nginx_changes
 from storage import (
     DAY, ConfError, StackError, Storage, StorageError, end_by_signals, wait_for)
 
-SAMPLE = 200        # blocks that users are drawn from
+SAMPLE = 2000       # blocks that users are drawn from
 HOUR = 3600
 WARM_UP = 40        # queries of a kind that are not counted
 EXPORT = 1_000_000  # rows, the most that a stream may have
@@ -349,7 +349,7 @@ def arguments():
                         help='of each kind')
     parser.add_argument('--cold', type=int, default=30,
                         help='queries of each kind and round; 0: none')
-    parser.add_argument('--cold-rounds', type=int, default=4,
+    parser.add_argument('--cold-rounds', type=int, default=8,
                         help='each on a mongod started anew')
     parser.add_argument('--inflow', type=int, default=50_000,
                         help='events a second; 0: none')

@@ -283,19 +283,21 @@ mr_entries_key(const bson_t *doc, mr_entries_key_t *ret_key)
 
 /*
  * To each course the keys of its classes, which have one of the types.  One by
- * tmin is not divided: it only learns that it has none.
+ * tmin is not divided: it only learns whether it has any.
  */
 static void
 mr_entries_give(
     mr_session_t *session, const mr_entries_key_t *keys, size_t n, int all)
 {
     size_t i, need, course;
+    mr_walk_t *walk;
     mr_entries_t entries;
     const mr_course_t *about;
 
     need = mr_entries_need(session, keys, n);
 
     for (course = 0; course < mr_plan_courses(session->plan); course++) {
+        walk = &session->walks[course];
         about = mr_plan_course(session->plan, course);
 
         if (about->earlier) {
@@ -319,12 +321,13 @@ mr_entries_give(
             }
         }
 
+        walk->none = !walk->begun && all && entries.n == 0;
+
         if (about->by_tmin) {
-            session->walks[course].none = all && entries.n == 0;
             mr_entries_free(&entries);
 
         } else {
-            session->walks[course].entries = entries;
+            walk->entries = entries;
         }
     }
 }

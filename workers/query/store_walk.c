@@ -275,8 +275,8 @@ mr_walk_is_slow(const mr_session_t *session)
 
 
 /*
- * Of the classes that are walked by tmin, wide ones, few users have any blocks:
- * the keys will tell.
+ * Oldest first most users have no blocks but of the classes of minutes: of the
+ * others the keys will tell.
  */
 static int
 mr_walk_may_wait(const mr_session_t *session, size_t course)
@@ -285,7 +285,8 @@ mr_walk_may_wait(const mr_session_t *session, size_t course)
 
     about = mr_plan_course(session->plan, course);
 
-    return about->by_tmin && !about->earlier;
+    return session->plan->order == MR_ORDER_ASC && !about->earlier
+           && about->spans[0] != MR_WALK_SPAN;
 }
 
 
