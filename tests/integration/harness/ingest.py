@@ -278,12 +278,22 @@ def nginx_alone(directory, build, first, more="", single=False):
         own.close()
 
 
+def are_stopped(pid):
+    """All threads of the process."""
+    stats = (Path(task, "stat").read_text() for task in
+             Path(f"/proc/{pid}/task").iterdir())
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 @contextlib.contextmanager
 def frozen(ingest):
     """The broker does not answer, but its connections stay."""
 
+    pid = ingest.pid("kafka")
     ingest.signal("kafka", signal.SIGSTOP)
     try:
+        # On a busy machine its threads may go on for some milliseconds.
+        wait_until(lambda: are_stopped(pid), 5, "a frozen broker", 0.002)
         yield
     finally:
         ingest.signal("kafka", signal.SIGCONT)
