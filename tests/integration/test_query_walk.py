@@ -57,7 +57,7 @@ def store(alone, made, form=lambda i: storage.WHO, registered=False):
     alone.restart("query")
 
 
-NEVER, ALWAYS, SOON, LATER = "1000000", "0", "1", "250"
+NEVER, ALWAYS, LATER = "1000000", "0", "250"
 
 
 @pytest.fixture(scope="module", params=[NEVER, ALWAYS],
@@ -251,40 +251,62 @@ def test_what_the_keys_let_expect_begins_at_once(alone, client, order):
     assert len(parts) == 1 and sum(parts) <= 16
 
 
-    # The last five behind the first eight are not worth a command of their own
-    # beside another, but not to be waited for either.
-    page, asked = answered(
-        alone.database, client, user_id="one", order=order,
-        **{"from": f"{times('apart')[-13] / 1000:.3f}"})
-    parts = [one["docsExamined"] for one in asked if one["docsExamined"]]
-    more = alone.database.system.profile.count_documents({"op": "getmore"})
-    assert len(page["events"]) == 26 and more == 0
-    assert parts == [13] or sorted(parts) == [6, 8] and is_divided(alone)
+    # The rest behind eight is not worth a command beside another one, but not
+    # to be waited for either, if it is four blocks with the eighth.
+    for n, expected in (13, [6, 8]), (11, [4, 8]), (10, [2, 8]):
+        page, asked = answered(
+            alone.database, client, user_id="one", order=order,
+            **{"from": f"{times('apart')[-n] / 1000:.3f}"})
+        more = alone.database.system.profile.count_documents({"op": "getmore"})
+        parts = [one["docsExamined"] for one in asked if one["docsExamined"]]
+        assert len(page["events"]) == 2 * n
+        if n > 10 or not is_divided(alone):
+            assert more == 0
+            assert sorted(parts) == (expected if is_divided(alone) else [n])
+        else:
+            assert more == 1 and parts == [8]
 
 
-def test_wide_blocks_are_asked_for_where_the_keys_say_so(alone, client):
-    """The oldest first they are walked apart, by where they begin."""
+def made_with(narrow, step):
+    """Blocks of a few milliseconds, of which the rest of a page begins ahead,
+    and three whose events are so far apart: from before to after others."""
+    made = events("apart")[:3 * narrow]
+    for block in range(3):
+        made += [{**event, "event_id": f"wide.{block}.{i}",
+                  "offset": len(made) + i, "metadata": {"i": len(made) + i},
+                  "timestamp": NOW - 1 + block * 7_000_001 + i * step}
+                 for i, event in enumerate(events("apart")[:3])]
+    return made
 
-    def by_tmin(asked):
-        return [one for one in asked if "tmin" in one["command"]["sort"]]
 
-    made = events("apart")
+@pytest.mark.parametrize("narrow", [0, 30])
+@pytest.mark.parametrize("step, by_tmin", [
+    (5, 0), (50_000, 0), (250_000, 0), (30_000_000, 1)])
+def test_blocks_of_all_classes_are_found(alone, client, step, by_tmin, narrow):
+    """Oldest first some of them are asked for only if the keys tell of any."""
+
+    made = made_with(narrow, step)
     store(alone, made, registered=True)
-    # Not all keys are read, and then they do not say that there are none.
-    assert len(by_tmin(commands(alone, client, order="asc"))) == 1
-    assert len(by_tmin(commands(alone, client, order="asc", **{
-        "from": f"{times('apart')[-60] / 1000:.3f}"}))) == (
-            0 if is_divided(alone) else 1)
+    mine = [e["metadata"]["i"] for e in sorted(
+        made, key=lambda e: (e["timestamp"], e["event_id"]))
+        if e["user_id"] == "one"]
 
-    wide = [{**event, "event_id": f"wide.{i}", "offset": len(made) + i,
-             "timestamp": NOW - 1 + i * 70_000_000}
-            for i, event in enumerate(made[:3])]
-    store(alone, made + wide, registered=True)
-    page, asked = answered(
-        alone.database, client, user_id="one", order="asc", limit=100)
-    assert len(by_tmin(asked)) == 1
-    assert [e["event_id"] for e in page["events"][:2]] == ["wide.0", "e0.0"]
-    assert len(page["events"]) == 100
+    for limit in 9, 20, 100:
+        for order in "asc", "desc":
+            found = [e["metadata"]["i"] for e in read_pages(
+                client, user_id="one", order=order, limit=limit)]
+            assert found == (mine if order == "asc" else mine[::-1])
+
+    asked = answered(alone.database, client, user_id="one", order="asc")[1]
+    asked = [one for one in asked if "tmin" in one["command"]["sort"]]
+    assert len(asked) == (by_tmin if is_divided(alone) else 1)
+
+
+def test_not_all_keys_tell_nothing_of_other_classes(alone, client):
+    store(alone, events("apart"), registered=True)
+    asked = commands(alone, client, order="asc")
+    assert [one["nreturned"] for one in asked
+            if "tmin" in one["command"]["sort"]] == [0]
 
 
 @contextlib.contextmanager
@@ -308,11 +330,18 @@ def are_divided(alone, client, n, **params):
         for _ in range(n)]
 
 
+@contextlib.contextmanager
 def slow_finds(alone, n, ms):
+    """The next n, or as many as there are."""
     alone.mongo.admin.command(
         "configureFailPoint", "failCommand", mode={"times": n}, data={
             "failCommands": ["find"], "appName": "millrace-query",
             "blockConnection": True, "blockTimeMS": ms})
+    try:
+        yield
+    finally:
+        alone.mongo.admin.command(
+            "configureFailPoint", "failCommand", mode="off")
 
 
 def until_told(alone, client):
@@ -376,10 +405,12 @@ def test_until_blocks_have_come_they_are_taken_to_be_slow(whole, client):
     repeated(a_start_of_each, (False, True, False))
 
     def slow_from_the_start():
-        with another_slow_block(alone, SOON):
-            return are_divided(alone, client, 4, limit=16)
+        with another_slow_block(alone, LATER):
+            with slow_finds(alone, 20, 5):
+                found = are_divided(alone, client, 1, limit=16)
+            return found + are_divided(alone, client, 1, limit=16)
 
-    repeated(slow_from_the_start, [True, True, True, True])
+    repeated(slow_from_the_start, [True, True])
 
 
 def test_not_for_ever(whole, client):
@@ -397,8 +428,8 @@ def test_three_slow_pages_and_walks_are_divided(whole, client):
 
     def three():
         with told_that_blocks_are_fast(alone, client):
-            slow_finds(alone, 3, 10)
-            return are_divided(alone, client, 4, limit=100)
+            with slow_finds(alone, 3, 10):
+                return are_divided(alone, client, 4, limit=100)
 
     repeated(three, [False, False, False, True])
 
@@ -411,7 +442,7 @@ def test_one_very_slow_page_and_walks_are_divided(whole, client):
 
     def one():
         with told_that_blocks_are_fast(alone, client):
-            slow_finds(alone, 1, 40)
-            return are_divided(alone, client, 2)
+            with slow_finds(alone, 1, 40):
+                return are_divided(alone, client, 2)
 
     repeated(one, [False, True])

@@ -156,6 +156,8 @@ mr_kafka_admin_create(mr_kafka_admin_t *admin, const char *topic,
             new_topic, settings[i].name, settings[i].value);
     }
 
+    admin->refused = (mr_error_t) MR_ERROR_INIT;
+
     do {
         options = mr_kafka_admin_options(
             admin, RD_KAFKA_ADMIN_OP_CREATETOPICS, deadline);
@@ -171,7 +173,6 @@ mr_kafka_admin_create(mr_kafka_admin_t *admin, const char *topic,
         }
 
         if (code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
-            admin->refused = (mr_error_t) MR_ERROR_INIT;
             rc = 0;
             break;
         }
@@ -207,6 +208,8 @@ mr_kafka_admin_extend(mr_kafka_admin_t *admin, const char *topic,
         return mr_error_set(err, MR_ERROR_KAFKA, NULL,
             "cannot add partitions to %s: %s", topic, why);
     }
+
+    admin->refused = (mr_error_t) MR_ERROR_INIT;
 
     do {
         options = mr_kafka_admin_options(

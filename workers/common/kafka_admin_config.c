@@ -76,6 +76,8 @@ mr_admin_describe_configs(mr_kafka_admin_t *admin, const char *topic,
 
     resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
 
+    admin->refused = (mr_error_t) MR_ERROR_INIT;
+
     do {
         options = mr_kafka_admin_options(
             admin, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, deadline);
@@ -132,6 +134,8 @@ mr_admin_alter_configs(mr_kafka_admin_t *admin, const char *topic,
         (void) rd_kafka_ConfigResource_set_config(
             resource, settings[i].name, settings[i].value);
     }
+
+    admin->refused = (mr_error_t) MR_ERROR_INIT;
 
     do {
         options = mr_kafka_admin_options(

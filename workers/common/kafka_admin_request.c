@@ -66,11 +66,14 @@ mr_kafka_admin_result(mr_kafka_admin_t *admin, const char *topic,
             return mr_admin_unanswered(admin, err);
         }
 
-        admin->refused = *err;
+        /* librdkafka's own are below. */
+        if (*ret_code > 0) {
+            admin->refused = *err;
+        }
+
         return -1;
     }
 
-    admin->refused = (mr_error_t) MR_ERROR_INIT;
     *ret_event = event;
 
     return 0;

@@ -13,7 +13,7 @@ struct mr_kafka_admin_s {
     rd_kafka_t *client;
     rd_kafka_queue_t *queue; /* of results */
     char *brokers;
-    mr_error_t refused; /* what Kafka said to the request before; MR_OK: none */
+    mr_error_t refused; /* what Kafka said to an attempt before; MR_OK: none */
 };
 
 

@@ -36,14 +36,17 @@ struct mr_store_s {
 
 /*
  * Stretches of a walk that begin at the same time, and all that it has then;
- * what may begin at the same time, walks and the reading of keys; and
- * connections that all walks of a session may have, of which those by tmin and
- * in blocks of earlier versions are never divided.
+ * what may begin at the same time, walks and the reading of keys, or stretches
+ * of one walk and two others that have waited; and connections that all walks
+ * of a session may have, of which those by tmin and in blocks of earlier
+ * versions are never divided.
  */
 #define MR_WALK_STRETCHES 4
 #define MR_WALK_LIST (MR_WALK_STRETCHES + 1)
 #define MR_WALK_ALL (MR_COURSES + 1)
 #define MR_WALK_CLIENTS (2 * (MR_WALK_LIST + 1) + MR_COURSES - 2)
+
+_Static_assert(MR_WALK_ALL >= MR_WALK_STRETCHES + 2, "what has waited");
 
 
 /*

@@ -31,9 +31,11 @@
 
 /*
  * A server that was just found may have been started just now: it is thought to
- * be slow until a first batch tells, or so many walks had none to tell it.
+ * be slow until a first batch tells, or so many walks did not: they had few
+ * blocks, or a rest that began at the same time.
  */
 #define MR_SLOW_UNSURE 32
+
 #define MR_SLOW_NEVER 1000000 /* us */
 
 
@@ -196,6 +198,10 @@ mr_stretch_slow(mr_store_t *store)
 {
     int slow;
 
+    if (store->slow_block >= MR_SLOW_NEVER) {
+        return 0;
+    }
+
     pthread_mutex_lock(&store->mutex);
     slow = store->slow_block == 0 || store->slow >= MR_SLOW_FROM;
     pthread_mutex_unlock(&store->mutex);
@@ -212,9 +218,7 @@ mr_stretch_slow(mr_store_t *store)
 void
 mr_stretch_unsure(mr_store_t *store)
 {
-    if (store->slow_block < MR_SLOW_NEVER) {
-        atomic_store(&store->unsure, MR_SLOW_UNSURE);
-    }
+    atomic_store(&store->unsure, MR_SLOW_UNSURE);
 }
 
 

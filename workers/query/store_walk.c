@@ -190,11 +190,12 @@ mr_walk_open(mr_session_t *session, size_t course)
 {
     mr_walk_t *walk;
 
-    if (mr_walk_together(session) == 0) {
+    walk = &session->walks[course];
+
+    if (mr_walk_together(session) == 0 && (walk->begun || walk->none)) {
         return;
     }
 
-    walk = &session->walks[course];
     walk->begun = 1;
     mr_walk_whole(walk, mr_walk_asked(session->plan));
     walk->stretches[0].blocks = session->blocks;
@@ -317,7 +318,8 @@ mr_walk_plan(mr_session_t *session, size_t course, int slow)
 static void
 mr_walk_ahead(mr_walk_all_t *all)
 {
-    size_t i, course;
+    size_t course, waited;
+    mr_walk_t *walk;
     mr_session_t *session;
     mr_walk_all_t ahead;
 
@@ -326,14 +328,15 @@ mr_walk_ahead(mr_walk_all_t *all)
     ahead.session = session;
 
     for (course = 0; course < mr_plan_courses(session->plan); course++) {
-        if (!session->walks[course].begun && !mr_walk_is_empty(session, course))
-        {
+        walk = &session->walks[course];
+
+        if (!walk->begun && !mr_walk_is_empty(session, course)) {
             mr_walk_plan(session, course, 1);
-            mr_walk_add(&ahead, course, session->walks[course].stretches, 1);
+            mr_walk_add(&ahead, course, walk->stretches, 1);
         }
     }
 
-    i = ahead.n;
+    waited = ahead.n;
     mr_walk_ahead_cut(all);
     mr_walk_add(&ahead, all->ahead_course, all->ahead, all->n_ahead);
 
@@ -347,12 +350,22 @@ mr_walk_ahead(mr_walk_all_t *all)
     if (mr_walk_clients(&ahead) == 0) {
         memset(all->keys, 0, sizeof(mr_stretch_t));
         mr_crew_run(session->store->crew, mr_walk_begin, &ahead, ahead.n);
+
+        while (waited-- > 0) {
+            mr_walk_untimed(&session->walks[ahead.courses[waited]]);
+        }
+
         return;
     }
 
     /* Not enough of them: each walk begins when it is come to. */
-    for (all->n_ahead = 0; i > 0; i--) {
-        memset(&session->walks[ahead.courses[i - 1]], 0, sizeof(mr_walk_t));
+    all->n_ahead = 0;
+
+    while (waited-- > 0) {
+        walk = &session->walks[ahead.courses[waited]];
+        memset(walk->stretches, 0, sizeof(walk->stretches));
+        walk->begun = 0;
+        walk->n = 0;
     }
 }
 
