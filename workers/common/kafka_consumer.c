@@ -161,6 +161,8 @@ mr_consumer_close(mr_consumer_t *consumer)
 
     (void) rd_kafka_consumer_close(consumer->rk);
 
+    /* What the group gave us while it closed was begun all the same. */
+    consumer_revoke(consumer);
     consumer_unclaim(consumer);
     rd_kafka_destroy(consumer->rk);
 
