@@ -250,7 +250,6 @@ def test_what_the_keys_let_expect_begins_at_once(alone, client, order):
     parts = [one["docsExamined"] for one in asked if one["docsExamined"]]
     assert len(parts) == 1 and sum(parts) <= 16
 
-
     # The rest behind eight is not worth a command beside another one, but not
     # to be waited for either, if it is four blocks with the eighth.
     for n, expected in (13, [6, 8]), (11, [4, 8]), (10, [2, 8]):
@@ -378,6 +377,7 @@ def repeated(attempt, expected):
 def whole(alone):
     if is_divided(alone):
         pytest.skip("sets slow_block itself")
+    store(alone, events("apart"))
     return alone
 
 
@@ -385,7 +385,6 @@ def test_until_blocks_have_come_they_are_taken_to_be_slow(whole, client):
     """A MongoDB that was found just now may have been started just now."""
 
     alone = whole
-    store(alone, events("apart"))
 
     def is_found():
         try:
@@ -416,33 +415,20 @@ def test_until_blocks_have_come_they_are_taken_to_be_slow(whole, client):
 def test_not_for_ever(whole, client):
     """Pages of few blocks tell nothing of how long many take."""
 
-    alone = whole
-    store(alone, events("apart")[:12])
-    with another_slow_block(alone, LATER):
-        assert are_divided(alone, client, 34) == 32 * [True] + 2 * [False]
+    store(whole, events("apart")[:12])
+    with another_slow_block(whole, LATER):
+        assert are_divided(whole, client, 34) == 32 * [True] + 2 * [False]
 
 
-def test_three_slow_pages_and_walks_are_divided(whole, client):
-    alone = whole
-    store(alone, events("apart"))
+@pytest.mark.parametrize("n, ms, expected", [
+    (3, 10, [False, False, False, True]),
+    # A page that took so long is not to be followed by two more.
+    (1, 40, [False, True]),
+], ids=["three slow pages", "one very slow page"])
+def test_slow_pages_and_walks_are_divided(whole, client, n, ms, expected):
+    def after_slow_ones():
+        with told_that_blocks_are_fast(whole, client):
+            with slow_finds(whole, n, ms):
+                return are_divided(whole, client, len(expected))
 
-    def three():
-        with told_that_blocks_are_fast(alone, client):
-            with slow_finds(alone, 3, 10):
-                return are_divided(alone, client, 4, limit=100)
-
-    repeated(three, [False, False, False, True])
-
-
-def test_one_very_slow_page_and_walks_are_divided(whole, client):
-    """A page that took so long is not to be followed by two more."""
-
-    alone = whole
-    store(alone, events("apart"))
-
-    def one():
-        with told_that_blocks_are_fast(alone, client):
-            with slow_finds(alone, 1, 40):
-                return are_divided(alone, client, 2)
-
-    repeated(one, [False, True])
+    repeated(after_slow_ones, expected)

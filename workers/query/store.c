@@ -16,7 +16,6 @@
 #define MR_STORE_CLIENTS 4
 
 
-static void mr_store_found(void *ctx);
 static void mr_session_free(mr_session_t *session);
 
 
@@ -65,19 +64,11 @@ mr_store_open(const mr_options_t *options, mr_crew_t *crew,
     store->slow_block = options->query.slow_block;
     atomic_init(&store->unsure, 0);
     pthread_mutex_init(&store->mutex, NULL);
-    mr_mongo_on_found(store->mongo, mr_store_found, store);
+    mr_mongo_on_found(store->mongo, mr_stretch_unsure, store);
 
     *ret_store = store;
 
     return 0;
-}
-
-
-/* A mr_mongo_found_t. */
-static void
-mr_store_found(void *ctx)
-{
-    mr_stretch_unsure(ctx);
 }
 
 

@@ -255,7 +255,7 @@ size_t mr_stretch_expected(const mr_session_t *session, size_t spare);
  * has just been found it is thought that they do, until some have come.
  */
 int mr_stretch_slow(mr_store_t *store);
-void mr_stretch_unsure(mr_store_t *store); /* in any thread */
+void mr_stretch_unsure(void *ctx); /* an mr_mongo_found_t */
 
 /*
  * Read which blocks the user has, by `blocks`, into the entries of all walks

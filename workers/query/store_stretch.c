@@ -216,8 +216,10 @@ mr_stretch_slow(mr_store_t *store)
 
 
 void
-mr_stretch_unsure(mr_store_t *store)
+mr_stretch_unsure(void *ctx)
 {
+    mr_store_t *store = ctx;
+
     atomic_store(&store->unsure, MR_SLOW_UNSURE);
 }
 

@@ -217,6 +217,7 @@ mr_walk_together(mr_session_t *session)
         return -1;
     }
 
+    session->apart = 1;
     memset(&all, 0, sizeof(all));
     all.session = session;
     slow = mr_walk_is_slow(session);
@@ -239,7 +240,6 @@ mr_walk_together(mr_session_t *session)
 
     if (mr_walk_clients(&all) == 0) {
         mr_crew_run(session->store->crew, mr_walk_begin, &all, all.n);
-        session->apart = 1;
 
         if (slow) {
             mr_walk_join(&all);
@@ -257,8 +257,6 @@ mr_walk_together(mr_session_t *session)
     for (course = 0; course < MR_COURSES; course++) {
         memset(&session->walks[course], 0, sizeof(mr_walk_t));
     }
-
-    session->apart = 1;
 
     return -1;
 }
