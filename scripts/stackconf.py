@@ -160,6 +160,8 @@ def nginx(ports, module, template=None, members=1):
         # root cannot change to another.
         'user             www-data;':
             'user             root;' if os.geteuid() == 0 else '',
+        # Longer than a request may wait for Kafka: who stops it waits, too.
+        'worker_shutdown_timeout 60s': 'worker_shutdown_timeout 12s',
         '/run/nginx.pid': 'data/nginx/nginx.pid',
         '/var/lib/nginx/millrace': 'data/nginx/stats',
         '/var/log/nginx/error.log': 'nginx.log',

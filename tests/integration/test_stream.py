@@ -8,6 +8,7 @@ import json
 import os
 import re
 import selectors
+import signal
 import time
 import urllib.request
 
@@ -404,6 +405,35 @@ def test_a_comment_comes_when_nothing_else_does(stack, publish, name):
     with Listener(stack.query_url, last=last) as listener:
         listener.read(0.3)
         assert listener.events == []
+
+
+@pytest.mark.parametrize("how", ["stop", "reload"])
+def test_nginx_does_not_wait_for_listeners(stack, publish, name, how):
+    """It would, for ever; those of a reload come back to new workers."""
+
+    changes = stack.nginx_changes
+    stack.nginx_changes = {"worker_shutdown_timeout 12s":
+                           "worker_shutdown_timeout 1s"}
+    stack.restart("nginx")
+    try:
+        with Listener(stack.url) as listener:
+            publish(window(name))
+            listener.until(lambda l: l.events)
+            if how == "stop":
+                assert stack.stop("nginx") == {"nginx": 0}, "not by SIGKILL"
+            else:
+                stack.signal("nginx", signal.SIGHUP)
+            deadline = time.monotonic() + 10
+            while listener.read(1):
+                assert time.monotonic() < deadline
+        if how == "reload":
+            with Listener(stack.url, last=listener.last) as again:
+                publish(window(name, 2))
+                again.until(lambda l: l.events)
+                assert again.counts() == [2]
+    finally:
+        stack.nginx_changes = changes
+        stack.restart("nginx")
 
 
 def test_stopping_ends_the_streams(stack, publish, name):
