@@ -20,6 +20,7 @@ struct mr_tail_s {
     size_t running;
     int64_t first[MR_TAIL_PARTITIONS];
     int64_t end[MR_TAIL_PARTITIONS];
+    int64_t next[MR_TAIL_PARTITIONS];
 
     rd_kafka_message_t *messages[TAIL_BATCH];
     mr_tail_record_t records[TAIL_BATCH];
@@ -39,7 +40,7 @@ static int tail_count(
 static int tail_begin(
     mr_tail_t *tail, int64_t since, int64_t max, int timeout, mr_error_t *err);
 static int tail_judge(
-    const mr_tail_t *tail, const rd_kafka_message_t *message, mr_error_t *err);
+    mr_tail_t *tail, const rd_kafka_message_t *message, mr_error_t *err);
 static void tail_release(mr_tail_t *tail);
 
 
@@ -48,6 +49,9 @@ static const tail_property_t tail_fixed[] = {
     {"auto.commit.enable", "false"},
     {"isolation.level", "read_committed"},
     {"allow.auto.create.topics", "false"},
+
+    /* Behind the last record there may be markers of transactions. */
+    {"enable.partition.eof", "true"},
 };
 
 
@@ -187,6 +191,13 @@ mr_tail_end(const mr_tail_t *tail, size_t partition)
 }
 
 
+int64_t
+mr_tail_next(const mr_tail_t *tail, size_t partition)
+{
+    return tail->next[partition];
+}
+
+
 int
 mr_tail_read(mr_tail_t *tail, int timeout, size_t max,
     const mr_tail_record_t **ret_records, size_t *ret_n, mr_error_t *err)
@@ -232,6 +243,7 @@ mr_tail_read(mr_tail_t *tail, int timeout, size_t max,
         record = &tail->records[n++];
         record->partition = (size_t) message->partition;
         record->offset = message->offset;
+        tail->next[record->partition] = message->offset + 1;
         record->value.data = message->payload != NULL ? message->payload : "";
         record->value.len = message->len;
         record->time = rd_kafka_message_timestamp(message, &type);
@@ -354,6 +366,8 @@ tail_begin(
             tail->first[i] = starts[i];
         }
 
+        tail->next[i] = tail->first[i];
+
         if (rd_kafka_consume_start_queue(
                 tail->topic, partitions[i], tail->first[i], tail->queue)
             == -1)
@@ -372,10 +386,13 @@ tail_begin(
 
 /* Most errors pass by themselves: librdkafka goes on when the broker does. */
 static int
-tail_judge(
-    const mr_tail_t *tail, const rd_kafka_message_t *message, mr_error_t *err)
+tail_judge(mr_tail_t *tail, const rd_kafka_message_t *message, mr_error_t *err)
 {
     switch (message->err) {
+
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+        tail->next[message->partition] = message->offset;
+        return 0;
 
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:

@@ -68,6 +68,12 @@ int64_t mr_tail_first(const mr_tail_t *tail, size_t partition);
 int64_t mr_tail_end(const mr_tail_t *tail, size_t partition);
 
 /*
+ * The offset that is read next: behind the records that were given, and at the
+ * log's end behind what is no record.
+ */
+int64_t mr_tail_next(const mr_tail_t *tail, size_t partition);
+
+/*
  * Wait up to `timeout` ms for records and take up to `max` of them, which
  * are valid until the next call.  *ret_n may be 0.  Fails with
  * MR_ERROR_KAFKA when the log does not hold what comes next (its records

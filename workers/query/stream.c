@@ -281,9 +281,8 @@ stream_read(mr_stream_reader_t *reader)
 
 /*
  * A position that lies ahead of the ring cannot be told from one of another
- * topic.  So nobody may listen before what there was at the start is read.
- * The last offset of a log is the marker of a transaction's end, and others
- * before it need not hold records either, so a silence ends it too.
+ * topic.  So nobody may listen before what there was at the start is read, or
+ * for some time nothing has come.
  */
 static void
 stream_catch_up(mr_stream_reader_t *reader)
@@ -298,7 +297,7 @@ stream_catch_up(mr_stream_reader_t *reader)
          i++)
     {
 
-        if (reader->at[i].offset + 2 < mr_tail_end(stream->tail, i)) {
+        if (mr_tail_next(stream->tail, i) < mr_tail_end(stream->tail, i)) {
             return;
         }
     }
