@@ -108,7 +108,8 @@ mr_store_resume(mr_store_t *store, int32_t partition, const mr_ledger_t *ledger,
     if (what == MR_RESUME_EPOCH) {
         update = BCON_NEW("$set", "{", "epoch", BCON_INT64(ledger->epoch + 1),
             "next", BCON_INT64(log_start), "}", "$unset", "{", "last",
-            BCON_INT32(1), "resume", BCON_INT32(1), "}");
+            BCON_INT32(1), "reached", BCON_INT32(1), "resume", BCON_INT32(1),
+            "}");
 
     } else {
         update = BCON_NEW("$set", "{", "next", BCON_INT64(log_start), "}",
