@@ -308,11 +308,13 @@ static int
 lane_take(
     mr_lane_t *lane, mr_seat_t *seat, const mr_record_t *record, int64_t now)
 {
+    int stored;
     mr_error_t err;
     mr_take_t take;
     mr_partition_t *partition;
 
     partition = seat->partition;
+    stored = 0;
 
     if (seat->halted) {
         return 0;
@@ -331,13 +333,25 @@ lane_take(
         return 0;
     }
 
+    /* A flush with such a stretch is not stored: what lies before it is. */
+    if (seat->flush != NULL && seat->flush->records != 0
+        && mr_partition_doubts(partition, record->offset))
+    {
+        mr_lane_store(lane, seat);
+        stored = 1;
+
+        if (seat->halted) {
+            return stored;
+        }
+    }
+
     if (seat->flush == NULL) {
         seat->flush = mr_flush_create(lane->env->options, &lane->pool);
 
         if (seat->flush == NULL) {
             mr_error_set(&err, MR_ERROR_MEMORY, NULL, "out of memory");
             mr_lane_halt(lane, seat, MR_HALT_MEMORY, &err);
-            return 0;
+            return stored;
         }
 
         partition->flush = seat->flush;
@@ -349,11 +363,11 @@ lane_take(
 
     case MR_TAKE_RECREATED:
         mr_lane_halt(lane, seat, MR_HALT_RECREATED, &err);
-        return 0;
+        return stored;
 
     case MR_TAKE_FAILED:
         mr_lane_halt(lane, seat, MR_HALT_MEMORY, &err);
-        return 0;
+        return stored;
 
     default:
         break;
@@ -365,10 +379,10 @@ lane_take(
 
     if (lane_full(lane, seat)) {
         mr_lane_store(lane, seat);
-        return 1;
+        stored = 1;
     }
 
-    return 0;
+    return stored;
 }
 
 

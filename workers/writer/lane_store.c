@@ -247,8 +247,9 @@ lane_check_log(mr_lane_t *lane, mr_seat_t *seat)
 
     last = &seat->partition->ledger.last;
 
-    if (last->offset == -1 || seat->partition->fresh
-        || !seat->partition->appended) {
+    if (last->offset == -1 || !seat->partition->appended
+        || seat->partition->excused == seat->partition->ledger.next)
+    {
         return 0;
     }
 
@@ -269,6 +270,7 @@ lane_check_log(mr_lane_t *lane, mr_seat_t *seat)
         mr_error_set(&err, MR_ERROR_GAP, NULL,
             "offset %lld is later than offset %lld, which was stored",
             (long long) offset, (long long) last->offset);
+        seat->partition->excused = seat->partition->ledger.next;
         mr_lane_halt(lane, seat, MR_HALT_CHANGED, &err);
         return -1;
     }

@@ -5,6 +5,7 @@
 
 
 static int partition_hole(mr_partition_t *partition, int64_t to);
+static int partition_believes(const mr_partition_t *partition, int64_t to);
 static size_t partition_find_hole(
     const mr_partition_t *partition, int64_t from);
 static void partition_forget_holes(mr_partition_t *partition, int64_t offset);
@@ -33,6 +34,7 @@ mr_partition_create(int32_t id, int64_t window_size)
     partition->window_size = window_size;
     partition->filled = -1;
     partition->hole = -1;
+    partition->excused = -1;
 
     return partition;
 }
@@ -83,7 +85,6 @@ mr_partition_start(mr_partition_t *partition, const mr_ledger_t *ledger,
     partition->doubtful = 0;
     partition->verified = start > ledger->last.offset;
     partition->foreign = 0;
-    partition->fresh = 1;
     partition->appended = 0;
     partition->last_appended = 0;
 
@@ -126,6 +127,14 @@ mr_partition_take(mr_partition_t *partition, const mr_record_t *record,
 
 
 int
+mr_partition_doubts(const mr_partition_t *partition, int64_t offset)
+{
+    return partition->doubtful == 0 && offset > partition->position
+           && !partition_believes(partition, offset);
+}
+
+
+int
 mr_partition_doubtful(const mr_partition_t *partition)
 {
     return partition->doubtful != 0;
@@ -156,7 +165,6 @@ void
 mr_partition_committed(mr_partition_t *partition, const mr_ledger_t *ledger)
 {
     partition->ledger = *ledger;
-    partition->fresh = 0;
     partition->appended = partition->last_appended;
     partition->hole = -1;
     partition_forget_holes(partition, ledger->next - partition->window_size);
@@ -178,17 +186,11 @@ partition_hole(mr_partition_t *partition, int64_t to)
             from > partition->ledger.next ? from : partition->ledger.next;
     }
 
-    if (to - from == 1) {
+    if (partition_believes(partition, to)) {
         return 0;
     }
 
     i = partition_find_hole(partition, from);
-
-    if (i < partition->n_holes && partition->holes[i].from == from
-        && partition->holes[i].to == to)
-    {
-        return 0;
-    }
 
     if (partition->n_holes == partition->holes_cap) {
         size_t cap;
@@ -214,6 +216,24 @@ partition_hole(mr_partition_t *partition, int64_t to)
     partition->doubtful++;
 
     return 0;
+}
+
+
+/* Is it a marker's, or was it met before? */
+static int
+partition_believes(const mr_partition_t *partition, int64_t to)
+{
+    size_t i;
+
+    if (to - partition->position == 1) {
+        return 1;
+    }
+
+    i = partition_find_hole(partition, partition->position);
+
+    return i < partition->n_holes
+           && partition->holes[i].from == partition->position
+           && partition->holes[i].to == to;
 }
 
 

@@ -47,11 +47,12 @@ typedef struct {
     int64_t filled; /* the window knows the log up to here; -1: no */
     int64_t fill;   /* from here on records enter the window */
 
-    int verified; /* the log is the one that the ledger speaks of */
-    int foreign;  /* it is not: found out since the last start */
-    int fresh;    /* nothing was stored since the last record was verified */
-    int appended; /* the time of ledger.last is the broker's */
+    int verified;      /* the log is the one that the ledger speaks of */
+    int foreign;       /* it is not: found out since the last start */
+    int appended;      /* the time of ledger.last is the broker's */
     int last_appended; /* so is that of `last` */
+    int64_t excused;   /* the `next` at which a later record is known to lie
+                       below the last stored one; -1: none */
     int64_t hole;      /* first offset since the last commit that was passed
                        over unseen; -1: none */
     mr_hole_t *holes;  /* all that were met about the window, ascending */
@@ -88,6 +89,9 @@ mr_take_t mr_partition_take(mr_partition_t *partition,
 
 /* Is there a hole that must be met again before anything may be stored? */
 int mr_partition_doubtful(const mr_partition_t *partition);
+
+/* Would the record at `offset`, taken next, be the first behind such a hole? */
+int mr_partition_doubts(const mr_partition_t *partition, int64_t offset);
 
 /* The consumer has met the end of the log: below it nothing is left. */
 void mr_partition_end(mr_partition_t *partition, int64_t offset);
