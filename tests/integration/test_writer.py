@@ -318,6 +318,32 @@ def test_aborted_transactions_leave_holes_and_nothing_else(rig):
     assert one.metrics()["millrace_writer_holes_total"] > 0
 
 
+def test_transactions_that_go_on_being_aborted_keep_nothing_back(rig):
+    """Each new hole has the partition read anew, but others are stored."""
+
+    one = rig(partitions=1)
+    producer = confluent_kafka.Producer({
+        "bootstrap.servers": one.stack.brokers,
+        "transactional.id": one.name})
+    producer.init_transactions(20)
+    one.start()
+    committed, until = 0, time.monotonic() + 20
+    while (one.ledger() or {}).get("stored", 0) < 100:
+        assert time.monotonic() < until, one.ledger()
+        for end in (producer.abort_transaction, producer.commit_transaction):
+            producer.begin_transaction()
+            for k in range(5):
+                producer.produce(one.topic, key="u", value=event(
+                    f"{end.__name__}{committed + k}"))
+            producer.flush()
+            end()
+        committed += 5
+        time.sleep(0.1)
+    wait_until(lambda: one.ledger()["stored"] == committed, 30, one.log)
+    assert not one.database.blocks.count_documents(
+        {"events.u.0.event_id": {"$regex": "abort"}})
+
+
 def test_a_gap_stops_the_partition_until_it_is_accepted(rig):
     one = rig(partitions=2)
     one.start()
@@ -400,8 +426,9 @@ def test_a_topic_recreated_under_a_running_writer(rig):
     one.stop()
 
 
+@pytest.mark.parametrize("idle", [False, True], ids=["busy", "idle"])
 @pytest.mark.parametrize("times", ["LogAppendTime", "CreateTime"])
-def test_a_recreated_topic_that_is_longer_at_once(rig, times):
+def test_a_recreated_topic_that_is_longer_at_once(rig, times, idle):
     """Before anybody could see that it was shorter for a moment."""
 
     one = rig(partitions=1)
@@ -410,6 +437,12 @@ def test_a_recreated_topic_that_is_longer_at_once(rig, times):
         one.produce([event(f"old{i}-{k}") for k in range(10)])
         time.sleep(0.01)
     one.settle()
+    if idle:
+        one.stop()
+        one.start()
+        asked = time.time()
+        wait_until(lambda: one.ledger()["caught_up"].timestamp() > asked, 15,
+                   "a writer that has nothing to store")
 
     # While the writer cannot look, the log changes and outgrows the old one.
     one.signal(signal.SIGSTOP)
@@ -424,6 +457,33 @@ def test_a_recreated_topic_that_is_longer_at_once(rig, times):
                and one.ledger()["next"] == 500, 30, one.ledger)
     assert one.ledger()["stored"] == 600
     one.stop()
+
+
+def test_a_gap_in_a_new_epoch_is_one(rig):
+    """What had been reached of the old log says nothing of the new one."""
+
+    one = rig(partitions=1, flush_events=1000)
+    one.start()
+    one.produce([event(f"old{i}") for i in range(1000)])
+    one.settle()
+    wait_until(lambda: one.ledger().get("reached") == 1000, 20, one.ledger)
+    one.stop()
+    one.recreate(partitions=1)
+    one.produce([event(f"new{i}") for i in range(200)])
+    one.start()
+    wait_until(lambda: "--new-epoch 0" in one.log(), 30, one.log)
+    one.stop()
+    one.run("--new-epoch", "0")
+    one.start()
+    wait_until(lambda: one.ledger()["epoch"] == 2
+               and one.ledger()["next"] == 200, 20, one.ledger)
+    assert one.ledger().get("reached", 0) <= 200
+    one.kill()
+    one.produce([event(f"lost{i}") for i in range(200)])
+    one.delete_before(0, 300)
+    one.start()
+    wait_until(lambda: "--accept-gap 0" in one.log(), 30, one.log)
+    assert one.ledger()["next"] == 200
 
 
 # What is refused.
