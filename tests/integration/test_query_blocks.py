@@ -63,7 +63,8 @@ def test_the_columns_say_type_and_time(alone, client):
 
 
 IDS = {"an id of no text": Binary(b"x" * 16, 0),
-       "half a UUID": Binary(b"x" * 8, 4), "a number for an id": 5}
+       "half a UUID": Binary(b"x" * 8, 4), "a number for an id": 5,
+       "an id too long": "x" * 129}
 
 
 def spoil(block, what):
@@ -127,6 +128,32 @@ def test_users_that_are_none(alone, client, change):
         assert answer.status_code == 500, answer.text
         assert "its columns do not fit" in answer.json()["detail"]
     alone.excuse(lambda line: "its columns do not fit" in line)
+
+
+@pytest.mark.parametrize("params", [
+    {"user_id": "u", "event_id": "none"},
+    {"event_type": [f"other{i}" for i in range(40)]}])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_what_is_not_there_is_looked_for_in_parts(tmp_path, params, order):
+    """As `scan_blocks` says, and not by MongoDB until the time is over."""
+
+    options = {"query": {"scan_blocks": "100"}}
+    with query_alone(tmp_path, BUILD, options=options) as alone:
+        put(alone, *(storage.block(
+            [{"event_id": f"e{n}-{i}", "user_id": "u", "event_type": "a",
+              "timestamp": NOW + 60_000 * n + i, "metadata": {},
+              "offset": 10 * n + i} for i in range(10)], 1, 0, 10 * n, 0)
+            for n in range(400)))
+        with httpx.Client(base_url=alone.query_url, timeout=30) as client:
+            pages, more = 0, {"order": order}
+            while more:
+                answer = client.get("/events", params={**params, **more})
+                assert answer.status_code == 200
+                assert answer.json()["events"] == []
+                cursor = answer.json()["next_cursor"]
+                more = {"order": order, "cursor": cursor} if cursor else None
+                pages += 1
+            assert 4 <= pages <= 6
 
 
 def test_a_missing_index_is_named_in_the_log(alone, client):

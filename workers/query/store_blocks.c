@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include <millrace/limits.h>
-#include <millrace/uuid.h>
 
 #include "../common/layout.h"
 #include "store_session.h"
@@ -38,8 +37,6 @@ static void mr_blocks_filter(
 static void mr_blocks_types(const mr_plan_t *plan, bson_t *filter);
 static void mr_blocks_user(const mr_ask_t *ask, bson_t *filter);
 static void mr_blocks_event(const mr_ask_t *ask, bson_t *filter);
-static void mr_blocks_event_id(
-    const mr_ask_t *ask, bson_t *bson, const char *key);
 static void mr_blocks_projection(const mr_ask_t *ask, bson_t *opts);
 static void mr_blocks_order(const mr_ask_t *ask, bson_t *opts);
 
@@ -258,7 +255,10 @@ mr_blocks_filter(const mr_ask_t *ask, const mr_range_t *range, bson_t *filter)
         return;
     }
 
-    mr_blocks_types(plan, filter);
+    /* And where no index has them, that many would be left out unseen. */
+    if (plan->user_id.data != NULL || plan->n_types <= MR_TYPES_SCANNED) {
+        mr_blocks_types(plan, filter);
+    }
 
     /* Left out where it says nothing: an index without tmin has to fetch. */
     if (ask->course->by_tmin || range->tmin_to <= MR_TIMESTAMP_MAX) {
@@ -272,7 +272,12 @@ mr_blocks_filter(const mr_ask_t *ask, const mr_range_t *range, bson_t *filter)
         bson_append_document_end(filter, &child);
     }
 
-    if (plan->event_id.data != NULL) {
+    /*
+     * Of blocks in which the event is not MongoDB would say nothing, for as
+     * long as it takes.  So it is looked for in the rows, but for those of
+     * earlier versions: they do not come along.
+     */
+    if (plan->event_id.data != NULL && ask->course->earlier) {
         mr_blocks_event(ask, filter);
     }
 }
@@ -358,7 +363,7 @@ mr_blocks_user(const mr_ask_t *ask, bson_t *filter)
 
 
 /*
- * The block holds the plan's event:
+ * A block of an earlier version holds the plan's event:
  *
  *   $or: [ { events: { $elemMatch: { user_id, event_id } } },
  *     { $expr: { $let: { vars: { mine: { $getField: ... } },
@@ -366,7 +371,7 @@ mr_blocks_user(const mr_ask_t *ask, bson_t *filter)
  *         input: { $objectToArray: { $ifNull: [ "$$mine", {} ] } },
  *         in: "$$this.v.event_id" } } ] } } } } ]
  *
- * first by the layout of earlier versions.
+ * first by the layout of 0.1.0.
  */
 static void
 mr_blocks_event(const mr_ask_t *ask, bson_t *filter)
@@ -382,7 +387,7 @@ mr_blocks_event(const mr_ask_t *ask, bson_t *filter)
     mr_bson_append_text(match, "event_id", ask->plan->event_id);
 
     name = bson_new();
-    mr_blocks_event_id(ask, name, "$literal");
+    mr_bson_append_text(name, "$literal", ask->plan->event_id);
 
     field = bson_new();
     mr_bson_append_text(field, "$literal", key);
@@ -401,24 +406,6 @@ mr_blocks_event(const mr_ask_t *ask, bson_t *filter)
     bson_destroy(name);
     bson_destroy(field);
     bson_destroy(events);
-}
-
-
-/* As an event of these blocks has it. */
-static void
-mr_blocks_event_id(const mr_ask_t *ask, bson_t *bson, const char *key)
-{
-    uint8_t uuid[MR_UUID_SIZE];
-    mr_str_t event_id;
-
-    event_id = ask->plan->event_id;
-
-    if (!ask->course->earlier && mr_uuid_parse(event_id, uuid) == 0) {
-        BSON_APPEND_BINARY(bson, key, BSON_SUBTYPE_UUID, uuid, MR_UUID_SIZE);
-
-    } else {
-        mr_bson_append_text(bson, key, event_id);
-    }
 }
 
 

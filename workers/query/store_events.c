@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <millrace/limits.h>
 #include <millrace/uuid.h>
 
 #include "../common/layout.h"
@@ -114,7 +115,12 @@ mr_events_row(const mr_events_t *events, const mr_block_id_t *id, mr_str_t user,
     row->data.data = (const char *) data;
     row->data.len = len;
 
-    return mr_events_key(&events->iter, row);
+    /* Who keeps them has room for no more. */
+    return mr_events_key(&events->iter, row) == 0
+                   && row->key.event_id.len <= MR_EVENT_ID_MAX
+                   && row->key.user_id.len <= MR_USER_ID_MAX
+               ? 0
+               : -1;
 }
 
 
