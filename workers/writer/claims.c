@@ -427,7 +427,8 @@ claims_stop(mr_writer_t *writer, mr_slot_t *slot, int32_t partition,
     mr_log_error("partition=%d next=%lld STOPPED: the log (offsets %lld to "
                  "%lld) is not the one that was stored from: the topic was "
                  "deleted and created again, or has lost its end; to store "
-                 "this log from its start run millrace-writer --new-epoch %d",
+                 "this log from its start, all of it, also what may be stored "
+                 "already, run millrace-writer --new-epoch %d",
         (int) partition, (long long) state->ledger.next,
         (long long) state->start, (long long) state->end, (int) partition);
 }
