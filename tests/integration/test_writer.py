@@ -14,6 +14,8 @@ import time
 
 import confluent_kafka
 import pytest
+from confluent_kafka.admin import (
+    AlterConfigOpType, ConfigEntry, ConfigResource)
 
 from harness import faults, storage
 from harness.killer import ABORTED, Killer
@@ -457,6 +459,41 @@ def test_a_recreated_topic_that_is_longer_at_once(rig, times, idle):
                and one.ledger()["next"] == 500, 30, one.ledger)
     assert one.ledger()["stored"] == 600
     one.stop()
+
+
+def test_a_broker_clock_that_is_behind_is_asked_about_once(rig):
+    """As after another broker has become the leader."""
+
+    one = rig(partitions=1)
+
+    def stamp(how):
+        resource = ConfigResource(
+            ConfigResource.Type.TOPIC, one.topic, incremental_configs=[
+                ConfigEntry("message.timestamp.type", how,
+                            incremental_operation=AlterConfigOpType.SET)])
+        one.admin().incremental_alter_configs([resource])[resource].result()
+
+    stamp("CreateTime")
+    one.produce([event("first")])
+    ahead = confluent_kafka.Producer({"bootstrap.servers": one.stack.brokers})
+    for i in range(5):
+        ahead.produce(one.topic, key="u", value=event(f"ahead{i}"),
+                      timestamp=int((time.time() + 600) * 1000))
+        ahead.flush()
+    stamp("LogAppendTime")
+    one.start()
+    for i in range(8):
+        one.produce([event(f"behind{i}")])
+        one.settle()
+    assert one.metrics()['millrace_writer_halts_total{reason="changed"}'] == 1
+
+    # And it is seen all the same where the topic is another one.
+    one.signal(signal.SIGSTOP)
+    one.recreate(partitions=1)
+    one.produce([event(f"new{i}") for i in range(50)])
+    one.signal(signal.SIGCONT)
+    wait_until(lambda: "--new-epoch 0" in one.log(), 60, one.log)
+    assert one.ledger()["next"] == 14
 
 
 def test_a_gap_in_a_new_epoch_is_one(rig):

@@ -38,6 +38,7 @@
 
 static int lane_check_hole(mr_lane_t *lane, mr_seat_t *seat);
 static int lane_check_log(mr_lane_t *lane, mr_seat_t *seat);
+static int lane_explained(const mr_partition_t *partition, int64_t offset);
 static int lane_dead_letters(mr_lane_t *lane, mr_seat_t *seat);
 static int lane_produce(
     mr_lane_t *lane, const mr_seat_t *seat, mr_error_t *err);
@@ -266,16 +267,33 @@ lane_check_log(mr_lane_t *lane, mr_seat_t *seat)
         }
     }
 
-    if (offset != -1 && offset <= last->offset) {
+    if (offset != -1 && offset <= last->offset
+        && !lane_explained(seat->partition, offset))
+    {
         mr_error_set(&err, MR_ERROR_GAP, NULL,
             "offset %lld is later than offset %lld, which was stored",
             (long long) offset, (long long) last->offset);
         seat->partition->excused = seat->partition->ledger.next;
+        seat->partition->later = offset;
+        seat->partition->later_end = last->offset;
         mr_lane_halt(lane, seat, MR_HALT_CHANGED, &err);
         return -1;
     }
 
     return 0;
+}
+
+
+/*
+ * For as long as a broker's clock is behind, records later than the last one
+ * lie where they did when that was first seen and the record itself decided.
+ * In another log it would be the first record of all.
+ */
+static int
+lane_explained(const mr_partition_t *partition, int64_t offset)
+{
+    return partition->excused != -1 && partition->later > 0
+           && offset >= partition->later && offset <= partition->later_end;
 }
 
 
