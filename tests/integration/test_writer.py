@@ -14,8 +14,7 @@ import time
 
 import confluent_kafka
 import pytest
-from confluent_kafka.admin import (
-    AlterConfigOpType, ConfigEntry, ConfigResource)
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from harness import faults, storage
 from harness.killer import ABORTED, Killer
@@ -465,13 +464,14 @@ def test_a_broker_clock_that_is_behind_is_asked_about_once(rig):
     """As after another broker has become the leader."""
 
     one = rig(partitions=1)
+    admin = one.admin()
 
     def stamp(how):
         resource = ConfigResource(
             ConfigResource.Type.TOPIC, one.topic, incremental_configs=[
                 ConfigEntry("message.timestamp.type", how,
                             incremental_operation=AlterConfigOpType.SET)])
-        one.admin().incremental_alter_configs([resource])[resource].result()
+        admin.incremental_alter_configs([resource])[resource].result()
 
     stamp("CreateTime")
     one.produce([event("first")])
