@@ -249,7 +249,7 @@ lane_check_log(mr_lane_t *lane, mr_seat_t *seat)
     last = &seat->partition->ledger.last;
 
     if (last->offset == -1 || !seat->partition->appended
-        || seat->partition->excused == seat->partition->ledger.next)
+        || seat->partition->later_end == last->offset)
     {
         return 0;
     }
@@ -273,7 +273,6 @@ lane_check_log(mr_lane_t *lane, mr_seat_t *seat)
         mr_error_set(&err, MR_ERROR_GAP, NULL,
             "offset %lld is later than offset %lld, which was stored",
             (long long) offset, (long long) last->offset);
-        seat->partition->excused = seat->partition->ledger.next;
         seat->partition->later = offset;
         seat->partition->later_end = last->offset;
         mr_lane_halt(lane, seat, MR_HALT_CHANGED, &err);
@@ -292,8 +291,8 @@ lane_check_log(mr_lane_t *lane, mr_seat_t *seat)
 static int
 lane_explained(const mr_partition_t *partition, int64_t offset)
 {
-    return partition->excused != -1 && partition->later > 0
-           && offset >= partition->later && offset <= partition->later_end;
+    return partition->later > 0 && offset >= partition->later
+           && offset <= partition->later_end;
 }
 
 

@@ -34,7 +34,7 @@ mr_partition_create(int32_t id, int64_t window_size)
     partition->window_size = window_size;
     partition->filled = -1;
     partition->hole = -1;
-    partition->excused = -1;
+    partition->later_end = -1;
 
     return partition;
 }

@@ -51,10 +51,9 @@ typedef struct {
     int foreign;       /* it is not: found out since the last start */
     int appended;      /* the time of ledger.last is the broker's */
     int last_appended; /* so is that of `last` */
-    int64_t excused;   /* the `next` at which a later record was found to lie
-                       below the last stored one; -1: none */
-    int64_t later;     /* the offset of that one, */
-    int64_t later_end; /* and of the last stored one then */
+    int64_t later;     /* the offset of a later record that was found to lie
+                       below the last stored one, */
+    int64_t later_end; /* and of the last stored one then; -1: none was */
     int64_t hole;      /* first offset since the last commit that was passed
                        over unseen; -1: none */
     mr_hole_t *holes;  /* all that were met about the window, ascending */
