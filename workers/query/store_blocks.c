@@ -34,6 +34,7 @@ static mr_range_t mr_blocks_range(
     const mr_ask_t *ask, int span, const mr_stretch_t *stretch);
 static void mr_blocks_filter(
     const mr_ask_t *ask, const mr_range_t *range, bson_t *filter);
+static int mr_blocks_by_types(const mr_plan_t *plan);
 static void mr_blocks_types(const mr_plan_t *plan, bson_t *filter);
 static void mr_blocks_user(const mr_ask_t *ask, bson_t *filter);
 static void mr_blocks_event(const mr_ask_t *ask, bson_t *filter);
@@ -256,7 +257,7 @@ mr_blocks_filter(const mr_ask_t *ask, const mr_range_t *range, bson_t *filter)
     }
 
     /* And where no index has them, that many would be left out unseen. */
-    if (plan->user_id.data != NULL || plan->n_types <= MR_TYPES_SCANNED) {
+    if (plan->user_id.data != NULL || mr_blocks_by_types(plan)) {
         mr_blocks_types(plan, filter);
     }
 
@@ -280,6 +281,14 @@ mr_blocks_filter(const mr_ask_t *ask, const mr_range_t *range, bson_t *filter)
     if (plan->event_id.data != NULL && ask->course->earlier) {
         mr_blocks_event(ask, filter);
     }
+}
+
+
+/* Without a user: is it the index by types? */
+static int
+mr_blocks_by_types(const mr_plan_t *plan)
+{
+    return plan->n_types > 0 && plan->n_types <= MR_TYPES_SCANNED;
 }
 
 
@@ -467,7 +476,7 @@ mr_blocks_order(const mr_ask_t *ask, bson_t *opts)
     if (plan->user_id.data != NULL) {
         BSON_APPEND_INT32(&fields, ask->course->earlier ? "users" : "who.u", 1);
 
-    } else if (plan->n_types > 0 && plan->n_types <= MR_TYPES_SCANNED) {
+    } else if (mr_blocks_by_types(plan)) {
         BSON_APPEND_INT32(&fields, "types", 1);
     }
 
