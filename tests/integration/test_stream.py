@@ -298,8 +298,7 @@ def test_all_that_is_there_is_read_first(stack, publish, name, how):
     stack.stop("query")
     create_anew(stack, 1)
     stack.start("query")
-    wait_until(lambda: httpx.head(stack.query_url + "/stats/stream")
-               .status_code == 200, 30, "a stream that is ready")
+    await_stream(stack)
     with Listener(stack.query_url) as listener:
         if how == "a record":
             publish(window(name, 1))

@@ -286,21 +286,11 @@ def test_caught_up_follows_an_idle_log_and_never_runs_ahead(rig):
 
 def test_aborted_transactions_leave_holes_and_nothing_else(rig):
     one = rig(partitions=1)
-    producer = confluent_kafka.Producer({
-        "bootstrap.servers": one.stack.brokers,
-        "transactional.id": one.name})
-    producer.init_transactions(20)
+    transact = one.transactions()
     one.start()
 
     for i in range(12):
-        producer.begin_transaction()
-        for k in range(20):
-            producer.produce(one.topic, key="u", value=event(f"{i}-{k}"))
-        producer.flush()
-        if i % 3 == 0:
-            producer.abort_transaction()
-        else:
-            producer.commit_transaction()
+        transact([event(f"{i}-{k}") for k in range(20)], commit=i % 3)
         if i == 6:
             one.kill()
             one.start()
@@ -323,21 +313,14 @@ def test_transactions_that_go_on_being_aborted_keep_nothing_back(rig):
     """Each new hole has the partition read anew, but others are stored."""
 
     one = rig(partitions=1)
-    producer = confluent_kafka.Producer({
-        "bootstrap.servers": one.stack.brokers,
-        "transactional.id": one.name})
-    producer.init_transactions(20)
+    transact = one.transactions()
     one.start()
     committed, until = 0, time.monotonic() + 20
     while (one.ledger() or {}).get("stored", 0) < 100:
         assert time.monotonic() < until, one.ledger()
-        for end in (producer.abort_transaction, producer.commit_transaction):
-            producer.begin_transaction()
-            for k in range(5):
-                producer.produce(one.topic, key="u", value=event(
-                    f"{end.__name__}{committed + k}"))
-            producer.flush()
-            end()
+        for commit, what in (False, "abort"), (True, "commit"):
+            transact([event(f"{what}{committed + k}") for k in range(5)],
+                     commit)
         committed += 5
         time.sleep(0.1)
     wait_until(lambda: one.ledger()["stored"] == committed, 30, one.log)

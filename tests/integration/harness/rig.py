@@ -167,6 +167,27 @@ class Rig:
         assert self.producer.flush(60) == 0
         assert not failed, failed[0]
 
+    def transactions(self):
+        """A function that writes values of one user in a transaction, and
+        commits or aborts it."""
+
+        producer = confluent_kafka.Producer({
+            "bootstrap.servers": self.stack.brokers,
+            "transactional.id": self.name})
+        producer.init_transactions(20)
+
+        def transact(values, commit):
+            producer.begin_transaction()
+            for value in values:
+                producer.produce(self.topic, key="u", value=value)
+            producer.flush()
+            if commit:
+                producer.commit_transaction()
+            else:
+                producer.abort_transaction()
+
+        return transact
+
     def ends(self, isolation="read_committed"):
         consumer = confluent_kafka.Consumer({
             "bootstrap.servers": self.stack.brokers, "group.id": "audit",
