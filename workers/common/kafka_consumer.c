@@ -19,6 +19,7 @@ struct mr_source_s {
     rd_kafka_message_t **messages;
     mr_record_t *records;
     size_t n;
+    int64_t warned;
 };
 
 struct mr_consumer_s {
@@ -57,8 +58,10 @@ static void consumer_error(
 static mr_source_t *source_open(mr_consumer_t *consumer, int32_t partition);
 static void source_close(mr_source_t *source);
 static void source_release(mr_source_t *source);
-static int source_record(
-    const rd_kafka_message_t *message, mr_record_t *record);
+static int source_record(mr_source_t *source, const rd_kafka_message_t *message,
+    mr_record_t *record);
+static void source_error(
+    mr_source_t *source, const rd_kafka_message_t *message);
 
 
 /* What the promise rests on: set last, so that no option can change it. */
@@ -68,6 +71,7 @@ static const consumer_property_t consumer_fixed[] = {
     {"auto.offset.reset", "error"},
     {"enable.partition.eof", "true"},
     {"isolation.level", "read_committed"},
+    {"check.crcs", "true"},
     {"allow.auto.create.topics", "false"},
     /* Cooperative assignment has open wounds in librdkafka before 2.10. */
     {"partition.assignment.strategy", "range"},
@@ -309,7 +313,8 @@ mr_source_read(mr_source_t *source, size_t max, const mr_record_t **ret_records)
     n = 0;
 
     for (i = 0; i < source->n; i++) {
-        n += (size_t) source_record(source->messages[i], &source->records[n]);
+        n += (size_t) source_record(
+            source, source->messages[i], &source->records[n]);
     }
 
     *ret_records = source->records;
@@ -653,8 +658,10 @@ source_release(mr_source_t *source)
 
 /* Returns 1, or 0 for what is of no interest. */
 static int
-source_record(const rd_kafka_message_t *message, mr_record_t *record)
+source_record(
+    mr_source_t *source, const rd_kafka_message_t *message, mr_record_t *record)
 {
+    const char *text;
     rd_kafka_timestamp_type_t type;
 
     memset(record, 0, sizeof(mr_record_t));
@@ -683,9 +690,37 @@ source_record(const rd_kafka_message_t *message, mr_record_t *record)
         record->offset = message->offset;
         return 1;
 
+    case RD_KAFKA_RESP_ERR__BAD_MSG:
+    case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
+    case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG:
+        text = rd_kafka_message_errstr(message);
+        record->kind = MR_RECORD_CORRUPT;
+        record->offset = message->offset;
+        record->value = (mr_str_t){text, strlen(text)};
+        return 1;
+
     default:
-        mr_log_warn("partition=%d kafka: %s: %s", (int) message->partition,
-            rd_kafka_err2name(message->err), rd_kafka_message_errstr(message));
+        source_error(source, message);
         return 0;
     }
+}
+
+
+/* As consumer_error(), of one partition. */
+static void
+source_error(mr_source_t *source, const rd_kafka_message_t *message)
+{
+    int64_t now;
+
+    now = mr_time_monotonic();
+
+    if (source->warned != 0 && now - source->warned < CONSUMER_WARN_MS) {
+        return;
+    }
+
+    source->warned = now;
+
+    mr_log_warn("partition=%d kafka: %s: %s", (int) message->partition,
+        rd_kafka_err2name(message->err), rd_kafka_message_errstr(message));
 }

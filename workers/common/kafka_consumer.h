@@ -12,7 +12,8 @@
  * others to see the lag (mr_consumer_report).  An offset that the log does
  * not hold is reported (MR_RECORD_LOST), never reset.  Only committed records
  * are read (isolation.level=read_committed): who writes events in a
- * transaction and aborts it does not want them counted.
+ * transaction and aborts it does not want them counted.  Every batch's
+ * checksum is compared (check.crcs).
  *
  * Threads: open, poll, restart and close by one thread, which is also the
  * one that calls the observer; each source by one thread at a time; the rest
@@ -35,8 +36,11 @@ typedef struct mr_source_s mr_source_t;
 
 typedef enum {
     MR_RECORD_DATA,
-    MR_RECORD_END, /* nothing lies below `offset` that was not given */
-    MR_RECORD_LOST /* the log does not hold the offset to be read next */
+    MR_RECORD_END,    /* nothing lies below `offset` that was not given */
+    MR_RECORD_LOST,   /* the log does not hold the offset to be read next */
+    MR_RECORD_CORRUPT /* what lies there cannot be read: it does not match its
+                         checksum, or cannot be decompressed.  `offset` is
+                         the first one of its batch, `value` says why */
 } mr_record_kind_t;
 
 typedef struct {

@@ -48,6 +48,7 @@ static const tail_property_t tail_fixed[] = {
     {"auto.offset.reset", "error"},
     {"auto.commit.enable", "false"},
     {"isolation.level", "read_committed"},
+    {"check.crcs", "true"},
     {"allow.auto.create.topics", "false"},
 
     /* Behind the last record there may be markers of transactions. */
@@ -396,6 +397,8 @@ tail_judge(mr_tail_t *tail, const rd_kafka_message_t *message, mr_error_t *err)
 
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+    case RD_KAFKA_RESP_ERR__BAD_MSG:
+    case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:

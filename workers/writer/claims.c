@@ -12,6 +12,10 @@
 #define CLAIMS_QUIET_MS 2000
 #define CLAIMS_RELEASE_MS 5000
 
+/* What is corrupt is read so often at once, and then after so long. */
+#define CLAIMS_CORRUPT_TRIES 3
+#define CLAIMS_CORRUPT_MS 30000
+
 
 typedef struct {
     int64_t start;
@@ -31,6 +35,9 @@ static int claims_look(mr_writer_t *writer, int32_t partition,
     claims_state_t *state, mr_error_t *err);
 static mr_verdict_t claims_judge(
     const mr_slot_t *slot, const claims_state_t *state);
+static int claims_corrupt(const mr_slot_t *slot, const claims_state_t *state);
+static void claims_note_corrupt(mr_slot_t *slot);
+static int claims_on_trial(mr_writer_t *writer, mr_slot_t *slot);
 static mr_resume_t claims_way_out(mr_verdict_t verdict);
 static void claims_stop(mr_writer_t *writer, mr_slot_t *slot, int32_t partition,
     mr_verdict_t verdict, const claims_state_t *state);
@@ -55,7 +62,9 @@ mr_claims_review(mr_writer_t *writer)
     for (i = 0; i < writer->n_slots; i++) {
         slot = &writer->slots[i];
 
-        if (!slot->claimed || slot->stopped == MR_LEDGER_READ) {
+        if (!slot->claimed || slot->stopped == MR_LEDGER_READ
+            || claims_on_trial(writer, slot))
+        {
             continue;
         }
 
@@ -71,6 +80,9 @@ mr_claims_review(mr_writer_t *writer)
         {
             return 1;
         }
+
+        /* What was corrupt may have been deleted, or a gap have grown. */
+        claims_stop(writer, slot, (int32_t) i, verdict, &state);
     }
 
     return 0;
@@ -291,6 +303,7 @@ claims_resolve(
         return -1;
     }
 
+    claims_note_corrupt(slot);
     verdict = claims_judge(slot, &state);
     way_out = claims_way_out(verdict);
 
@@ -363,6 +376,7 @@ claims_look(mr_writer_t *writer, int32_t partition, claims_state_t *state,
 static mr_verdict_t
 claims_judge(const mr_slot_t *slot, const claims_state_t *state)
 {
+    mr_verdict_t verdict;
     const mr_partition_t *partition;
 
     partition = slot->partition;
@@ -375,7 +389,72 @@ claims_judge(const mr_slot_t *slot, const claims_state_t *state)
         return MR_LEDGER_RECREATED;
     }
 
-    return mr_ledger_judge(&state->ledger, state->start, state->end);
+    verdict = mr_ledger_judge(&state->ledger, state->start, state->end);
+
+    if (verdict == MR_LEDGER_READ && claims_corrupt(slot, state)) {
+        return MR_LEDGER_CORRUPT;
+    }
+
+    return verdict;
+}
+
+
+/*
+ * Until it is tried again.  The operator may have it deleted meanwhile: then
+ * it is a gap, or nothing at all if it was stored before.
+ */
+static int
+claims_corrupt(const mr_slot_t *slot, const claims_state_t *state)
+{
+    const mr_partition_t *partition;
+
+    partition = slot->partition;
+
+    return partition != NULL && slot->seen >= CLAIMS_CORRUPT_TRIES
+           && partition->corrupt >= state->start
+           && mr_time_monotonic() < slot->again;
+}
+
+
+/* With the partition in our hands: has it met something corrupt since? */
+static void
+claims_note_corrupt(mr_slot_t *slot)
+{
+    unsigned corrupted;
+
+    if (slot->partition == NULL) {
+        return;
+    }
+
+    corrupted = atomic_load(&slot->partition->corrupted);
+
+    if (corrupted > slot->seen) {
+        slot->again = mr_time_monotonic() + CLAIMS_CORRUPT_MS;
+    }
+
+    slot->seen = corrupted;
+}
+
+
+/*
+ * A partition that was stopped because something in it was corrupt, and is
+ * read again, counts as stopped until that has been read.
+ */
+static int
+claims_on_trial(mr_writer_t *writer, mr_slot_t *slot)
+{
+    if (!slot->reading) {
+        return 0;
+    }
+
+    if (atomic_load(&slot->partition->corrupted) == 0) {
+        mr_log_info("partition=%d what was corrupt has been read",
+            (int) slot->partition->id);
+        slot->stopped = MR_LEDGER_READ;
+        claims_count_stopped(writer);
+    }
+
+    return 1;
 }
 
 
@@ -424,6 +503,16 @@ claims_stop(mr_writer_t *writer, mr_slot_t *slot, int32_t partition,
         return;
     }
 
+    if (verdict == MR_LEDGER_CORRUPT) {
+        mr_log_error("partition=%d next=%lld STOPPED: what Kafka has at "
+                     "offset %lld is corrupt: restore it, or let another "
+                     "replica lead; it is read again every %d s.  To go on "
+                     "without it, have the log deleted up to behind it",
+            (int) partition, (long long) state->ledger.next,
+            (long long) slot->partition->corrupt, CLAIMS_CORRUPT_MS / 1000);
+        return;
+    }
+
     mr_log_error("partition=%d next=%lld STOPPED: the log (offsets %lld to "
                  "%lld) is not the one that was stored from: the topic was "
                  "deleted and created again, or has lost its end; to store "
@@ -451,7 +540,13 @@ claims_start(mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim,
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    slot->stopped = MR_LEDGER_READ;
+    /* One that is read again after that has yet to show that it can be. */
+    if (slot->stopped != MR_LEDGER_CORRUPT
+        || atomic_load(&slot->partition->corrupted) == 0)
+    {
+        slot->stopped = MR_LEDGER_READ;
+    }
+
     slot->end = state->end;
     slot->asked = state->asked;
 

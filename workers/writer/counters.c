@@ -17,6 +17,7 @@ static const char *const halt_names[MR_HALTS] = {
     [MR_HALT_HOLE] = "hole",
     [MR_HALT_MEMORY] = "memory",
     [MR_HALT_LARGE] = "large",
+    [MR_HALT_CORRUPT] = "corrupt",
 };
 
 
@@ -78,7 +79,7 @@ mr_counters_init(mr_counters_t *counters)
                 "Times a partition's unstored work was dropped and begun anew");
     }
 
-    for (verdict = MR_LEDGER_GAP; verdict <= MR_LEDGER_RECREATED; verdict++) {
+    for (verdict = MR_LEDGER_GAP; verdict < MR_VERDICTS; verdict++) {
         (void) snprintf(
             labels, sizeof(labels), "reason=\"%s\"", mr_verdict_name(verdict));
 

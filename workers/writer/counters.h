@@ -15,6 +15,7 @@ typedef enum {
     MR_HALT_HOLE,      /* offsets were passed over: is that really so? */
     MR_HALT_MEMORY,    /* out of memory */
     MR_HALT_LARGE,     /* the flush is too large for one transaction */
+    MR_HALT_CORRUPT,   /* what comes next cannot be read */
     MR_HALTS
 } mr_halt_t;
 
@@ -34,7 +35,7 @@ typedef struct {
     mr_metric_t *assign_retries;
     mr_metric_t *holes; /* offsets that the log never held */
     mr_metric_t *halts[MR_HALTS];
-    mr_metric_t *stops[MR_LEDGER_RECREATED + 1]; /* by verdict */
+    mr_metric_t *stops[MR_VERDICTS]; /* by verdict */
     mr_metric_t *assigned;
     mr_metric_t *stopped; /* partitions that wait for the operator */
 } mr_counters_t;

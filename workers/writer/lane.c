@@ -36,6 +36,8 @@ static int lane_round(mr_lane_t *lane);
 static int lane_read(mr_lane_t *lane, mr_seat_t *seat);
 static int lane_take(
     mr_lane_t *lane, mr_seat_t *seat, const mr_record_t *record, int64_t now);
+static int lane_unreadable(
+    mr_lane_t *lane, mr_seat_t *seat, const mr_record_t *record);
 static int lane_full(const mr_lane_t *lane, const mr_seat_t *seat);
 static void lane_store_largest(mr_lane_t *lane);
 static void lane_store_due(mr_lane_t *lane);
@@ -325,12 +327,8 @@ lane_take(
         return 0;
     }
 
-    if (record->kind == MR_RECORD_LOST) {
-        mr_error_set(&err, MR_ERROR_GAP, NULL,
-            "the log does not hold offset %lld",
-            (long long) partition->position);
-        mr_lane_halt(lane, seat, MR_HALT_LOST, &err);
-        return 0;
+    if (record->kind != MR_RECORD_DATA) {
+        return lane_unreadable(lane, seat, record);
     }
 
     /* A flush with such a stretch is not stored: what lies before it is. */
@@ -381,6 +379,46 @@ lane_take(
         mr_lane_store(lane, seat);
         stored = 1;
     }
+
+    return stored;
+}
+
+
+/*
+ * What comes next is gone, or corrupt.  What lies before it is stored first:
+ * it may not be there any more when the partition is begun anew.  Returns as
+ * lane_take().
+ */
+static int
+lane_unreadable(mr_lane_t *lane, mr_seat_t *seat, const mr_record_t *record)
+{
+    int stored;
+    mr_error_t err;
+    mr_partition_t *partition;
+
+    partition = seat->partition;
+    stored = 0;
+
+    if (seat->flush != NULL && seat->flush->records != 0) {
+        mr_lane_store(lane, seat);
+        stored = 1;
+    }
+
+    if (seat->halted) {
+        return stored;
+    }
+
+    if (record->kind == MR_RECORD_CORRUPT) {
+        mr_partition_corrupt(partition, record->offset);
+        mr_error_set(&err, MR_ERROR_KAFKA, NULL, "%.*s",
+            (int) record->value.len, record->value.data);
+        mr_lane_halt(lane, seat, MR_HALT_CORRUPT, &err);
+        return stored;
+    }
+
+    mr_error_set(&err, MR_ERROR_GAP, NULL, "the log does not hold offset %lld",
+        (long long) partition->position);
+    mr_lane_halt(lane, seat, MR_HALT_LOST, &err);
 
     return stored;
 }

@@ -19,7 +19,8 @@ mr_ledger_judge(const mr_ledger_t *ledger, int64_t log_start, int64_t log_end)
 int
 mr_ledger_allows(const mr_ledger_t *ledger, mr_resume_t what)
 {
-    return ledger->resume == what && ledger->resume_next == ledger->next;
+    return what != MR_RESUME_NONE && ledger->resume == what
+           && ledger->resume_next == ledger->next;
 }
 
 
@@ -74,6 +75,9 @@ mr_verdict_name(mr_verdict_t verdict)
 
     case MR_LEDGER_RECREATED:
         return "recreated";
+
+    case MR_LEDGER_CORRUPT:
+        return "corrupt";
 
     default:
         return "reading";

@@ -38,16 +38,21 @@ typedef struct {
 
 
 typedef enum {
-    MR_LEDGER_READ,     /* all is well: read on */
-    MR_LEDGER_GAP,      /* records from `next` on are no longer there */
-    MR_LEDGER_RECREATED /* the log ends before `next`: not the same log */
+    MR_LEDGER_READ,      /* all is well: read on */
+    MR_LEDGER_GAP,       /* records from `next` on are no longer there */
+    MR_LEDGER_RECREATED, /* the log ends before `next`: not the same log */
+    MR_LEDGER_CORRUPT,   /* the log cannot be read: found by reading it */
+    MR_VERDICTS
 } mr_verdict_t;
 
 /* Judge a ledger by the first and the next offset of the log. */
 mr_verdict_t mr_ledger_judge(
     const mr_ledger_t *ledger, int64_t log_start, int64_t log_end);
 
-/* Has the operator allowed this for the state the partition is in? */
+/*
+ * Has the operator allowed this for the state the partition is in?  Never
+ * MR_RESUME_NONE.
+ */
 int mr_ledger_allows(const mr_ledger_t *ledger, mr_resume_t what);
 
 /*

@@ -75,6 +75,11 @@ mr_partition_start(mr_partition_t *partition, const mr_ledger_t *ledger,
         mr_dedup_reset(partition->window);
     }
 
+    if (start > partition->corrupt || partition->window_epoch != ledger->epoch)
+    {
+        atomic_store(&partition->corrupted, 0);
+    }
+
     partition->window_epoch = ledger->epoch;
     partition->filled = partition->fill;
     partition->ledger = *ledger;
@@ -110,6 +115,10 @@ mr_partition_take(mr_partition_t *partition, const mr_record_t *record,
 
     partition->position = record->offset + 1;
 
+    if (record->offset >= partition->corrupt) {
+        atomic_store_explicit(&partition->corrupted, 0, memory_order_relaxed);
+    }
+
     if (record->offset < partition->ledger.next) {
         return partition_look_back(partition, record, parser, err);
     }
@@ -138,6 +147,22 @@ int
 mr_partition_doubtful(const mr_partition_t *partition)
 {
     return partition->doubtful != 0;
+}
+
+
+void
+mr_partition_corrupt(mr_partition_t *partition, int64_t offset)
+{
+    if (offset < partition->position) {
+        offset = partition->position;
+    }
+
+    if (offset != partition->corrupt) {
+        atomic_store(&partition->corrupted, 0);
+        partition->corrupt = offset;
+    }
+
+    atomic_fetch_add(&partition->corrupted, 1);
 }
 
 

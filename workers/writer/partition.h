@@ -4,11 +4,12 @@
  * logic: no Kafka, no MongoDB, no clock.
  *
  * Belongs to one thread at a time: to its lane while it is attached, to the
- * main thread otherwise.
+ * main thread otherwise.  `corrupted` alone may be read by any.
  */
 #ifndef MR_WRITER_PARTITION_H
 #define MR_WRITER_PARTITION_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include <millrace/event.h>
@@ -60,6 +61,9 @@ typedef struct {
     size_t n_holes;
     size_t holes_cap;
     size_t doubtful; /* of them, met but once since the start */
+
+    int64_t corrupt;       /* an offset that could not be read, and */
+    atomic_uint corrupted; /* how often in turn; 0: what is there was read */
 } mr_partition_t;
 
 
@@ -93,6 +97,9 @@ int mr_partition_doubtful(const mr_partition_t *partition);
 
 /* Would the record at `offset`, taken next, be the first behind such a hole? */
 int mr_partition_doubts(const mr_partition_t *partition, int64_t offset);
+
+/* What lies at `offset`, or at the position if that is later, is corrupt. */
+void mr_partition_corrupt(mr_partition_t *partition, int64_t offset);
 
 /* The consumer has met the end of the log: below it nothing is left. */
 void mr_partition_end(mr_partition_t *partition, int64_t offset);

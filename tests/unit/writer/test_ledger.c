@@ -112,6 +112,11 @@ START_TEST(an_order_holds_for_one_state_only)
     ledger = ledger_at(50, 49);
     ck_assert(!mr_ledger_allows(&ledger, MR_RESUME_GAP));
 
+    /* No order is none, also where `next` is 0 as it is. */
+    ledger = ledger_at(0, -1);
+    ck_assert(!mr_ledger_allows(&ledger, MR_RESUME_NONE));
+
+    ledger = ledger_at(50, 49);
     ledger.resume = MR_RESUME_GAP;
     ledger.resume_next = 50;
     ck_assert(mr_ledger_allows(&ledger, MR_RESUME_GAP));
