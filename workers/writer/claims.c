@@ -335,17 +335,19 @@ claims_resolve(
 }
 
 
-/* The log's bounds and the ledger, which is created if there is none. */
+/*
+ * The log's bounds and the ledger, which is created if there is none.  Another
+ * writer may be storing at this moment: a start that is older than the ledger,
+ * and an end that is newer, are true of it whatever it does.
+ */
 static int
 claims_look(mr_writer_t *writer, int32_t partition, claims_state_t *state,
     mr_error_t *err)
 {
     int found;
 
-    state->asked = mr_time_now();
-
     if (mr_consumer_bounds(writer->consumer, &partition, 1, CLAIMS_BOUNDS_MS,
-            &state->start, &state->end, err)
+            &state->start, NULL, err)
             != 0
         || mr_store_read(writer->store, partition, &found, &state->ledger, err)
                != 0)
@@ -353,13 +355,11 @@ claims_look(mr_writer_t *writer, int32_t partition, claims_state_t *state,
         return -1;
     }
 
-    if (found) {
-        return 0;
-    }
-
-    if (mr_store_create(writer->store, partition, state->start, err) != 0
-        || mr_store_read(writer->store, partition, &found, &state->ledger, err)
-               != 0)
+    if (!found
+        && (mr_store_create(writer->store, partition, state->start, err) != 0
+            || mr_store_read(
+                   writer->store, partition, &found, &state->ledger, err)
+                   != 0))
     {
         return -1;
     }
@@ -369,7 +369,10 @@ claims_look(mr_writer_t *writer, int32_t partition, claims_state_t *state,
             err, MR_ERROR_MONGODB, NULL, "the ledger has gone again");
     }
 
-    return 0;
+    state->asked = mr_time_now();
+
+    return mr_consumer_bounds(writer->consumer, &partition, 1, CLAIMS_BOUNDS_MS,
+        NULL, &state->end, err);
 }
 
 
