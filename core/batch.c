@@ -69,6 +69,13 @@ mr_batch_limit(mr_batch_t *batch, size_t limit)
 }
 
 
+void
+mr_batch_max_event_size(mr_batch_t *batch, size_t size)
+{
+    batch->max_event_size = size;
+}
+
+
 mr_batch_status_t
 mr_batch_next(mr_batch_t *batch, mr_parser_t *parser, mr_str_t *ret_slice,
     mr_event_t *ret_event, mr_error_t *err)
@@ -321,6 +328,13 @@ mr_batch_judge(mr_batch_t *batch, mr_parser_t *parser, mr_str_t slice,
     mr_error_t error;
 
     batch->index = batch->seen++;
+
+    if (batch->max_event_size != 0 && slice.len > batch->max_event_size) {
+        parser->event_id = mr_str("");
+        (void) mr_event_too_large(slice.len, batch->max_event_size, err);
+        *ret_slice = slice;
+        return MR_BATCH_INVALID;
+    }
 
     if (batch->format == MR_FORMAT_NDJSON) {
         rc = mr_event_parse_in(parser, slice, 0, "line", ret_event, &error);

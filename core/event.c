@@ -310,15 +310,21 @@ mr_event_find_id(yyjson_val *root)
 
 
 int
+mr_event_too_large(size_t size, size_t max, mr_error_t *err)
+{
+    return mr_error_set(err, MR_ERROR_POLICY, NULL,
+        "the event has %zu bytes; at most %zu are allowed here", size, max);
+}
+
+
+int
 mr_event_admit(const mr_event_t *event, size_t size, const mr_policy_t *policy,
     int64_t now, mr_error_t *err)
 {
     int64_t latest;
 
     if (size > policy->max_event_size) {
-        return mr_error_set(err, MR_ERROR_POLICY, NULL,
-            "the event has %zu bytes; at most %zu are allowed here", size,
-            policy->max_event_size);
+        return mr_event_too_large(size, policy->max_event_size, err);
     }
 
     if (event->timestamp - now > policy->max_future) {

@@ -43,6 +43,9 @@ struct mr_parser_s {
 int mr_event_parse_in(mr_parser_t *parser, mr_str_t text, size_t base,
     const char *what, mr_event_t *ret_event, mr_error_t *err);
 
+/* What mr_event_admit() says of an event of more than `max` bytes; -1. */
+int mr_event_too_large(size_t size, size_t max, mr_error_t *err);
+
 /*
  * Parse a text of at most MR_EVENT_SIZE_MAX bytes as any JSON value; NULL on
  * failure.  A number that neither a 64-bit integer nor a double can hold

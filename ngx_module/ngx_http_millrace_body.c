@@ -85,6 +85,7 @@ ngx_http_millrace_body(ngx_http_millrace_request_t *req)
 
     mr_batch_init(&req->batch, req->format, req->body);
     mr_batch_limit(&req->batch, NGX_HTTP_MILLRACE_TURN);
+    mr_batch_max_event_size(&req->batch, req->conf->max_event_size);
 
     return NGX_OK;
 }

@@ -52,6 +52,7 @@ typedef struct {
     unsigned state;
     size_t seen;
     size_t limit;
+    size_t max_event_size;
     mr_batch_scan_t scan;
 } mr_batch_t;
 
@@ -73,6 +74,13 @@ void mr_batch_init(mr_batch_t *batch, mr_format_t format, mr_str_t body);
  * limit.
  */
 void mr_batch_limit(mr_batch_t *batch, size_t limit);
+
+/*
+ * Refuse an event of more bytes than that for its size alone, without looking
+ * into it: INVALID with MR_ERROR_POLICY, as mr_event_admit() does after
+ * parsing, and with no event_id.  0, as mr_batch_init() sets it, is no limit.
+ */
+void mr_batch_max_event_size(mr_batch_t *batch, size_t size);
 
 /*
  * Read the next event.  For EVENT and INVALID *ret_slice is the event's

@@ -280,6 +280,45 @@ START_TEST(no_body_at_all)
 END_TEST
 
 
+START_TEST(a_size_is_refused_unseen)
+{
+    int format;
+    mr_str_t slice;
+    mr_batch_t batch;
+    mr_event_t event;
+    mr_error_t err = MR_ERROR_INIT;
+    static const char *const of[] = {
+        [MR_FORMAT_JSON] = "[" A ", {no JSON}," A "]",
+        [MR_FORMAT_NDJSON] = A "\n {no JSON}\n" A "\n"};
+
+    for (format = MR_FORMAT_JSON; format <= MR_FORMAT_NDJSON; format++) {
+        mr_batch_init(&batch, (mr_format_t) format,
+            (mr_str_t){of[format], strlen(of[format])});
+        mr_batch_max_event_size(&batch, strlen("{no JSON}") - 1);
+
+        ck_assert_int_eq(mr_batch_next(&batch, parser, &slice, &event, &err),
+            MR_BATCH_INVALID);
+        ck_assert_int_eq(err.code, MR_ERROR_POLICY);
+        ck_assert_ptr_null(err.field);
+        ck_assert_uint_eq(mr_parser_event_id(parser).len, 0);
+        ck_assert(mr_str_eq(slice, mr_str(A)));
+
+        /* What is larger is not JSON either, but nobody has looked. */
+        ck_assert_int_eq(mr_batch_next(&batch, parser, &slice, &event, &err),
+            MR_BATCH_INVALID);
+        ck_assert_int_eq(err.code, MR_ERROR_POLICY);
+        ck_assert_uint_eq(batch.index, 1);
+
+        mr_batch_max_event_size(&batch, strlen(A));
+        ck_assert_int_eq(mr_batch_next(&batch, parser, &slice, &event, &err),
+            MR_BATCH_EVENT);
+        ck_assert_int_eq(
+            mr_batch_next(&batch, parser, &slice, &event, &err), MR_BATCH_DONE);
+    }
+}
+END_TEST
+
+
 /* One event that is too large spoils nothing but itself. */
 
 START_TEST(too_large_is_invalid)
@@ -521,6 +560,7 @@ mr_suite_batch(void)
     tcase_add_test(tc, every_prefix_is_broken);
     tcase_add_test(tc, event_id_of_invalid);
     tcase_add_test(tc, no_body_at_all);
+    tcase_add_test(tc, a_size_is_refused_unseen);
     tcase_add_test(tc, too_large_is_invalid);
     tcase_add_test(tc, a_limit_changes_no_answer);
     tcase_add_test(tc, a_limit_bounds_every_call);
