@@ -73,7 +73,7 @@ ngx_http_millrace_acknowledged_topic(
 {
     int failed;
     ngx_uint_t i, n;
-    ngx_http_millrace_minute_t minutes[NGX_HTTP_MILLRACE_MINUTES];
+    ngx_http_millrace_minute_t minutes[NGX_HTTP_MILLRACE_MINUTES_ALL];
 
     n = ngx_http_millrace_counters_minutes(
         zone, ngx_http_millrace_topic_hash(topic), minutes);

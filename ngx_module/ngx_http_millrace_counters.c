@@ -3,14 +3,15 @@
 
 
 #define NGX_HTTP_MILLRACE_MAGIC 0x6d696c6c72616365 /* "millrace" */
-#define NGX_HTTP_MILLRACE_LAYOUT 2
+#define NGX_HTTP_MILLRACE_LAYOUT 3
 /* Two cache lines: processors fetch them in pairs. */
 #define NGX_HTTP_MILLRACE_LINE 128
 
 
 typedef struct {
     ngx_http_millrace_counts_t counts;
-    uint64_t last; /* index of the minute that was counted in last */
+    uint64_t last; /* index of the minute that was counted in last, and */
+    uint64_t next; /* of the row that the next new one takes */
     ngx_http_millrace_minute_t minutes[NGX_HTTP_MILLRACE_MINUTES];
 } __attribute__((aligned(NGX_HTTP_MILLRACE_LINE))) ngx_http_millrace_slot_t;
 
@@ -32,6 +33,9 @@ static ngx_http_millrace_counts_t *ngx_http_millrace_counters_own(
     ngx_shm_zone_t *zone);
 static uint64_t ngx_http_millrace_counters_find(
     ngx_http_millrace_slot_t *slot, uint64_t minute, uint64_t topic);
+static ngx_http_millrace_minute_t *ngx_http_millrace_counters_place(
+    ngx_http_millrace_minute_t *minutes, ngx_uint_t *n, uint64_t minute,
+    uint64_t topic);
 static void ngx_http_millrace_counters_set(uint64_t *counter, uint64_t value);
 static void ngx_http_millrace_counters_add(uint64_t *counter, uint64_t n);
 static uint64_t ngx_http_millrace_counters_get(uint64_t *counter);
@@ -222,15 +226,17 @@ ngx_http_millrace_count_minute(
 }
 
 
-/* The row of the minute; else the oldest one makes room for it. */
+/*
+ * The row of the minute; else the one that was begun longest ago makes room
+ * for it.  Not that of the earliest minute: a clock that was ahead for a while
+ * would leave rows that never do.
+ */
 static uint64_t
 ngx_http_millrace_counters_find(
     ngx_http_millrace_slot_t *slot, uint64_t minute, uint64_t topic)
 {
-    uint64_t i, oldest;
+    uint64_t i;
     ngx_http_millrace_minute_t *row;
-
-    oldest = 0;
 
     for (i = 0; i < NGX_HTTP_MILLRACE_MINUTES; i++) {
         row = &slot->minutes[i];
@@ -238,13 +244,11 @@ ngx_http_millrace_counters_find(
         if (row->minute == minute && row->topic == topic) {
             return i;
         }
-
-        if (row->minute < slot->minutes[oldest].minute) {
-            oldest = i;
-        }
     }
 
-    row = &slot->minutes[oldest];
+    i = slot->next;
+    slot->next = (i + 1) % NGX_HTTP_MILLRACE_MINUTES;
+    row = &slot->minutes[i];
 
     /* whoever reads meanwhile sees that the minute was not the same */
 
@@ -254,7 +258,7 @@ ngx_http_millrace_counters_find(
     ngx_http_millrace_counters_set(&row->events, 0);
     __atomic_store_n(&row->minute, minute, __ATOMIC_RELEASE);
 
-    return oldest;
+    return i;
 }
 
 
@@ -262,60 +266,83 @@ ngx_uint_t
 ngx_http_millrace_counters_minutes(ngx_shm_zone_t *zone, uint64_t topic,
     ngx_http_millrace_minute_t *ret_minutes)
 {
-    uint64_t used, n, minute, newest, events[NGX_HTTP_MILLRACE_MINUTES];
+    uint64_t used, n, minute, events;
     ngx_uint_t i, count;
-    ngx_http_millrace_minute_t *row;
+    ngx_http_millrace_minute_t *row, *sum;
     ngx_http_millrace_table_t *table;
 
     table = zone->data;
     used = __atomic_load_n(&table->used, __ATOMIC_RELAXED);
-    newest = 0;
-
-    for (n = 0; n < used; n++) {
-        for (i = 0; i < NGX_HTTP_MILLRACE_MINUTES; i++) {
-            row = &table->slots[n].minutes[i];
-            minute = ngx_http_millrace_counters_get(&row->minute);
-
-            if (ngx_http_millrace_counters_get(&row->topic) == topic) {
-                newest = ngx_max(newest, minute);
-            }
-        }
-    }
-
-    ngx_memzero(events, sizeof(events));
+    count = 0;
 
     for (n = 0; n < used; n++) {
         for (i = 0; i < NGX_HTTP_MILLRACE_MINUTES; i++) {
             row = &table->slots[n].minutes[i];
             minute = __atomic_load_n(&row->minute, __ATOMIC_ACQUIRE);
 
-            if (ngx_http_millrace_counters_get(&row->topic) != topic
-                || minute == 0 || minute > newest
-                || newest - minute >= NGX_HTTP_MILLRACE_MINUTES)
-            {
+            if (minute == 0
+                || ngx_http_millrace_counters_get(&row->topic) != topic) {
                 continue;
             }
 
-            count = ngx_http_millrace_counters_get(&row->events);
+            events = ngx_http_millrace_counters_get(&row->events);
             __atomic_thread_fence(__ATOMIC_ACQUIRE);
 
-            if (ngx_http_millrace_counters_get(&row->minute) == minute) {
-                events[newest - minute] += count;
+            if (events == 0
+                || ngx_http_millrace_counters_get(&row->minute) != minute) {
+                continue;
             }
-        }
-    }
 
-    count = 0;
+            sum = ngx_http_millrace_counters_place(
+                ret_minutes, &count, minute, topic);
 
-    for (i = NGX_HTTP_MILLRACE_MINUTES; i-- > 0; /* void */) {
-        if (events[i]) {
-            ret_minutes[count].minute = newest - i;
-            ret_minutes[count].topic = topic;
-            ret_minutes[count++].events = events[i];
+            if (sum) {
+                sum->events += events;
+            }
         }
     }
 
     return count;
+}
+
+
+/*
+ * The minute among `n` that ascend, with a new one where it belongs; NULL if
+ * it is earlier than as many as there is room for.
+ */
+static ngx_http_millrace_minute_t *
+ngx_http_millrace_counters_place(ngx_http_millrace_minute_t *minutes,
+    ngx_uint_t *n, uint64_t minute, uint64_t topic)
+{
+    ngx_uint_t i;
+
+    for (i = *n; i > 0 && minutes[i - 1].minute > minute; i--) {
+        /* void */
+    }
+
+    if (i > 0 && minutes[i - 1].minute == minute) {
+        return &minutes[i - 1];
+    }
+
+    if (*n == NGX_HTTP_MILLRACE_MINUTES_ALL) {
+
+        if (i == 0) {
+            return NULL;
+        }
+
+        i--;
+        ngx_memmove(minutes, minutes + 1, i * sizeof(*minutes));
+
+    } else {
+        ngx_memmove(minutes + i + 1, minutes + i, (*n - i) * sizeof(*minutes));
+        (*n)++;
+    }
+
+    minutes[i].minute = minute;
+    minutes[i].topic = topic;
+    minutes[i].events = 0;
+
+    return &minutes[i];
 }
 
 

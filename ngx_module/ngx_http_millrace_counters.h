@@ -86,6 +86,9 @@ typedef struct {
 /* The last minutes of a process, of all its topics together. */
 #define NGX_HTTP_MILLRACE_MINUTES 64
 
+/* And of a topic in all processes: theirs need not be the same. */
+#define NGX_HTTP_MILLRACE_MINUTES_ALL 128
+
 typedef struct {
     uint64_t minute; /* since the epoch; 0: none */
     uint64_t topic;  /* the hash of its name */
@@ -121,7 +124,7 @@ void ngx_http_millrace_counters_sum(
     ngx_shm_zone_t *zone, ngx_http_millrace_counts_t *ret_counts);
 /*
  * A topic's minutes over all processes, ascending; returns how many there are,
- * at most NGX_HTTP_MILLRACE_MINUTES.
+ * at most NGX_HTTP_MILLRACE_MINUTES_ALL: the latest.
  */
 ngx_uint_t ngx_http_millrace_counters_minutes(ngx_shm_zone_t *zone,
     uint64_t topic, ngx_http_millrace_minute_t *ret_minutes);

@@ -12,11 +12,13 @@ import httpx
 import pytest
 
 from harness.answers import problem
-from harness.ingest import (BUILD, frozen, ingest,  # noqa: F401
+from harness.ingest import (BUILD, Ingest, frozen, ingest,  # noqa: F401
                             nginx_alone)
 from harness.posting import (JSON, LENIENT, NDJSON, connection, event, lines,
                              many, request)
 from harness.waiting import wait_until
+
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 LOG = """
     log_format vars "vars $uri $status $millrace_status $millrace_events "
@@ -243,6 +245,54 @@ def test_what_kafka_acknowledged_by_minute(own):
                for topic in after if topic != "events")
     assert httpx.head(own.url + "/acknowledged").content == b""
     problem(httpx.post(own.url + "/acknowledged"), 405)
+
+
+class Clocked(Ingest):
+    """nginx sees another time of day than everybody else."""
+
+    def _command(self, name):
+        command, extra = super()._command(name)
+        return command, {
+            **extra, "LD_PRELOAD": FAKETIME, "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_TIMESTAMP_FILE": self.path("clock"),
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+@pytest.mark.skipif("asan" in BUILD, reason="its runtime must come first")
+def test_a_clock_that_was_ahead_hides_nothing(ingest, tmp_path):
+    own = Clocked(tmp_path, BUILD, ports={"kafka": ingest.ports["kafka"]})
+    own.nginx_template = own.nginx_template.replace(
+        "worker_processes 2;", "worker_processes 1; env LD_PRELOAD;"
+        "env FAKETIME_TIMESTAMP_FILE; env FAKETIME_NO_CACHE;"
+        "env FAKETIME_DONT_FAKE_MONOTONIC;")
+
+    def sends(ahead, count):
+        with open(own.path("clock.new"), "w") as f:
+            f.write(f"+{ahead}")
+        os.replace(own.path("clock.new"), own.path("clock"))
+        for _ in range(count):
+            assert httpx.post(own.url + "/other", headers=JSON, json=event(),
+                              timeout=30).status_code == 202
+
+    with open(own.path("clock"), "w") as f:
+        f.write("+0")
+    try:
+        own.start("nginx")
+        own.await_ready()
+        sends(0, 5)
+        # As many minutes as a worker keeps, and more.
+        for minute in range(70):
+            sends(3600 * 2 + 60 * minute, 1)
+        sends(0, 7)
+        sends(60, 3)
+        found = acknowledged(own)["other"]
+        assert max(found) > time.time() + 7200  # the clock was ahead
+        now = time.time()
+        near = sum(n for minute, n in found.items() if minute <= now + 120)
+        assert near >= 10, found
+        assert sum(found.values()) >= 64
+    finally:
+        own.close()
 
 
 def workers(own):
