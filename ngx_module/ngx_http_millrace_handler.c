@@ -19,6 +19,18 @@ typedef struct {
 } ngx_http_millrace_headers_t;
 
 
+#if (NGX_HTTP_V2)
+
+/* One that waits for the body's end, but not for ever. */
+typedef struct {
+    ngx_http_millrace_ctx_t ctx; /* must be first */
+    ngx_http_request_t *request;
+    ngx_event_t timer;
+} ngx_http_millrace_refusal_t;
+
+#endif
+
+
 static ngx_int_t ngx_http_millrace_post_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_millrace_coding(ngx_http_request_t *r,
     ngx_str_t *field, mr_coding_t *ret_coding, const char **ret_detail);
@@ -26,7 +38,11 @@ static ngx_int_t ngx_http_millrace_other_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_millrace_refuse(ngx_http_request_t *r,
     ngx_uint_t status, ngx_http_millrace_counter_t outcome, const char *detail);
 #if (NGX_HTTP_V2)
+static ngx_int_t ngx_http_millrace_refuse_later(
+    ngx_http_request_t *r, ngx_http_millrace_refusal_t *refusal);
 static void ngx_http_millrace_refused(ngx_http_request_t *r);
+static void ngx_http_millrace_refusal_timer(ngx_event_t *ev);
+static void ngx_http_millrace_refusal_cleanup(void *data);
 #endif
 static ngx_int_t ngx_http_millrace_send_refusal(
     ngx_http_request_t *r, ngx_http_millrace_ctx_t *ctx);
@@ -249,16 +265,23 @@ static ngx_int_t
 ngx_http_millrace_refuse(ngx_http_request_t *r, ngx_uint_t status,
     ngx_http_millrace_counter_t outcome, const char *detail)
 {
+    size_t size;
     ngx_int_t rc;
     ngx_http_millrace_ctx_t *ctx;
     ngx_http_millrace_main_conf_t *mmcf;
+
+#if (NGX_HTTP_V2)
+    size = sizeof(ngx_http_millrace_refusal_t);
+#else
+    size = sizeof(ngx_http_millrace_ctx_t);
+#endif
 
     if (outcome != NGX_HTTP_MILLRACE_UNDECIDED) {
         mmcf = ngx_http_get_module_main_conf(r, ngx_http_millrace_module);
         ngx_http_millrace_count(mmcf->zone, outcome, 1);
     }
 
-    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_millrace_ctx_t));
+    ctx = ngx_pcalloc(r->pool, size);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -279,9 +302,8 @@ ngx_http_millrace_refuse(ngx_http_request_t *r, ngx_uint_t status,
         && r->headers_in.content_length_n >= 0
         && r->headers_in.content_length_n <= NGX_HTTP_MILLRACE_UNREAD)
     {
-        rc = ngx_http_read_client_request_body(r, ngx_http_millrace_refused);
-
-        return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
+        return ngx_http_millrace_refuse_later(
+            r, (ngx_http_millrace_refusal_t *) ctx);
     }
 
 #endif
@@ -297,12 +319,94 @@ ngx_http_millrace_refuse(ngx_http_request_t *r, ngx_uint_t status,
 
 #if (NGX_HTTP_V2)
 
+static ngx_int_t
+ngx_http_millrace_refuse_later(
+    ngx_http_request_t *r, ngx_http_millrace_refusal_t *refusal)
+{
+    ngx_int_t rc;
+    ngx_http_cleanup_t *cln;
+    ngx_http_millrace_loc_conf_t *mlcf;
+
+    cln = ngx_http_cleanup_add(r, 0);
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_http_millrace_refusal_cleanup;
+    cln->data = refusal;
+
+    refusal->request = r;
+    refusal->timer.handler = ngx_http_millrace_refusal_timer;
+    refusal->timer.data = r->connection;
+    refusal->timer.log = r->connection->log;
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_millrace_refused);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    if (rc == NGX_AGAIN) {
+        mlcf = ngx_http_get_module_loc_conf(r, ngx_http_millrace_module);
+        ngx_add_timer(&refusal->timer, mlcf->body_timeout);
+    }
+
+    return NGX_DONE;
+}
+
+
 static void
 ngx_http_millrace_refused(ngx_http_request_t *r)
 {
+    ngx_http_millrace_refusal_t *refusal;
+
+    refusal = ngx_http_get_module_ctx(r, ngx_http_millrace_module);
+
+    ngx_http_millrace_refusal_cleanup(refusal);
+
     ngx_http_finalize_request(
-        r, ngx_http_millrace_send_refusal(
-               r, ngx_http_get_module_ctx(r, ngx_http_millrace_module)));
+        r, ngx_http_millrace_send_refusal(r, &refusal->ctx));
+}
+
+
+/* The client is told nevertheless, though it may not look any more. */
+static void
+ngx_http_millrace_refusal_timer(ngx_event_t *ev)
+{
+    ngx_connection_t *c;
+    ngx_http_request_t *r;
+    ngx_http_millrace_refusal_t *refusal;
+
+    refusal = ngx_http_millrace_owner(ev, ngx_http_millrace_refusal_t, timer);
+
+    r = refusal->request;
+    c = r->connection;
+
+    /* nginx has refused the body meanwhile, and answers by itself */
+
+    if (r->header_sent
+        || ngx_http_get_module_ctx(r, ngx_http_millrace_module)
+               != &refusal->ctx)
+    {
+        return;
+    }
+
+    ngx_http_set_log_request(c->log, r);
+
+    ngx_http_finalize_request(
+        r, ngx_http_millrace_send_refusal(r, &refusal->ctx));
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_millrace_refusal_cleanup(void *data)
+{
+    ngx_http_millrace_refusal_t *refusal = data;
+
+    if (refusal->timer.timer_set) {
+        ngx_del_timer(&refusal->timer);
+    }
 }
 
 #endif

@@ -10,10 +10,14 @@ import gzip
 import itertools
 import json
 import random
+import socket
 import string
 import threading
 import time
 
+import h2.config
+import h2.connection
+import h2.events
 import httpx
 import pytest
 
@@ -324,3 +328,33 @@ def test_a_byte_now_and_then(ingest, since):
                 assert answer(reader)[0] == 408
 
         assert slowest_other(ingest, act) < 2
+
+
+@pytest.mark.parametrize("kind, status", [("application/json", b"408"),
+                                          ("application/xml", b"415")])
+def test_http2_bodies_that_drip(ingest, kind, status):
+    """Also where they are refused anyhow, their time is bounded."""
+
+    body = json.dumps(event()).encode()
+    config = h2.config.H2Configuration(header_encoding=None)
+    http2 = h2.connection.H2Connection(config)
+    http2.initiate_connection()
+    http2.send_headers(1, [
+        (":method", "POST"), (":path", "/slow"), (":scheme", "http"),
+        (":authority", "x"), ("content-type", kind),
+        ("content-length", str(len(body)))])
+    start = time.monotonic()
+    found = None
+    with socket.create_connection(("127.0.0.1", ingest.http2_port)) as sock:
+        sock.settimeout(0.2)
+        for i in range(len(body) - 1):
+            http2.send_data(1, body[i:i + 1])
+            sock.sendall(http2.data_to_send())
+            with contextlib.suppress(TimeoutError):
+                for got in http2.receive_data(sock.recv(65536)):
+                    if isinstance(got, h2.events.ResponseReceived):
+                        found = dict(got.headers)[b":status"]
+            if found or time.monotonic() - start > 5:
+                break
+    assert found == status
+    assert 0.9 < time.monotonic() - start < 3
