@@ -11,6 +11,7 @@
 static ngx_int_t ngx_http_millrace_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_millrace_body_filter(
     ngx_http_request_t *r, ngx_chain_t *in);
+static ngx_uint_t ngx_http_millrace_chosen(ngx_http_request_t *r);
 static const char *ngx_http_millrace_detail(ngx_uint_t status);
 
 
@@ -41,10 +42,12 @@ ngx_http_millrace_header_filter(ngx_http_request_t *r)
     ngx_http_millrace_ctx_t *ctx;
     ngx_http_millrace_loc_conf_t *mlcf;
 
-    /* err_status is set for nginx's own pages only */
+    /* set for nginx's own pages, and kept on the way to an error_page */
     status = r->err_status;
 
-    if (status < NGX_HTTP_BAD_REQUEST || r != r->main) {
+    if (status < NGX_HTTP_BAD_REQUEST || r != r->main
+        || ngx_http_millrace_chosen(r))
+    {
         return ngx_http_next_header_filter(r);
     }
 
@@ -97,6 +100,22 @@ ngx_http_millrace_header_filter(ngx_http_request_t *r)
     r->headers_out.content_type_lowcase = NULL;
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/* Has the request been sent on to a page of the configuration's choice? */
+static ngx_uint_t
+ngx_http_millrace_chosen(ngx_http_request_t *r)
+{
+    ngx_http_core_loc_conf_t *clcf;
+
+    if (!r->internal) {
+        return 0;
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    return r->error_page || clcf->recursive_error_pages;
 }
 
 

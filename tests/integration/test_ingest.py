@@ -544,6 +544,15 @@ def test_nginx_modules_come_first(ingest, client, since):
     assert len(ingest.records(since)) == 1
 
 
+def test_pages_of_the_configuration_come_first(client):
+    answer = client.get("/elsewhere")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "text/html"
+    assert answer.text == "<p>own page"
+    answer = client.post("/paged", headers=JSON, content=b"x" * 2000)
+    assert (answer.status_code, answer.text) == (413, "own page")
+
+
 def test_internal_errors_repeat_little_of_the_input(client):
     secret = "s" * 5000
     bad = [event(user_id={secret: secret}), {secret: 1}, secret]

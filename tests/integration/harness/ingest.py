@@ -146,6 +146,19 @@ http {
             return 413 "own page";
         }
 
+        location = /elsewhere {
+            millrace_problems on;
+            error_page 404 /own.html;
+            return 404;
+        }
+
+        location = /own.html {
+            internal;
+            millrace_problems on;
+            default_type text/html;
+            return 200 "<p>own page";
+        }
+
         location = /readyz/ingest {
             millrace_ready;
         }
