@@ -38,7 +38,10 @@ mr_kafka_conf(const mr_options_t *options, const char *client_id,
         || mr_kafka_conf_set(
                conf, "bootstrap.servers", options->kafka.brokers, err)
                == -1
-        || mr_kafka_conf_set(conf, "client.id", client_id, err) == -1)
+        || mr_kafka_conf_set(conf, "client.id", client_id, err) == -1
+        /* A producer would have the broker make up topics by itself. */
+        || mr_kafka_conf_set(conf, "allow.auto.create.topics", "false", err)
+               == -1)
     {
         rd_kafka_conf_destroy(conf);
         return -1;

@@ -72,7 +72,6 @@ static const consumer_property_t consumer_fixed[] = {
     {"enable.partition.eof", "true"},
     {"isolation.level", "read_committed"},
     {"check.crcs", "true"},
-    {"allow.auto.create.topics", "false"},
     /* Cooperative assignment has open wounds in librdkafka before 2.10. */
     {"partition.assignment.strategy", "range"},
 };

@@ -49,7 +49,6 @@ static const tail_property_t tail_fixed[] = {
     {"auto.commit.enable", "false"},
     {"isolation.level", "read_committed"},
     {"check.crcs", "true"},
-    {"allow.auto.create.topics", "false"},
 
     /* Behind the last record there may be markers of transactions. */
     {"enable.partition.eof", "true"},

@@ -53,6 +53,7 @@ static const mr_refused_t mr_refused[] = {
     {"enable.partition.eof", "the writer needs it to know that it has "
                              "caught up"},
     {"allow.auto.create.topics", "topics are created by millrace-setup"},
+    {"test.mock.num.brokers", "brokers that only pretend keep nothing"},
     {"check.crcs", "records are always checked"},
     {"bootstrap.servers", "use [kafka] brokers"},
     {"metadata.broker.list", "use [kafka] brokers"},
@@ -271,6 +272,16 @@ mr_options_refused(const char *key, const char *where, mr_error_t *err)
             return mr_error_set(err, MR_ERROR_CONFIG, NULL,
                 "%s: [kafka] %s may not be set: %s", where, key, refused->why);
         }
+    }
+
+    if (strncmp(key, "topic.", 6) == 0
+        && strncmp(key, "topic.metadata.", 15) != 0
+        && strncmp(key, "topic.blacklist", 15) != 0)
+    {
+        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "%s: [kafka] %s may not be set: librdkafka would take it for the "
+            "property without \"topic.\" in front",
+            where, key);
     }
 
     return 0;

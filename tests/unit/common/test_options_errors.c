@@ -120,7 +120,8 @@ static const char *const refused[] = {"acks", "request.required.acks",
     "group.id", "auto.offset.reset", "enable.auto.commit",
     "enable.auto.offset.store", "isolation.level", "bootstrap.servers",
     "partition.assignment.strategy", "client.id", "delivery.report.only.error",
-    "allow.auto.create.topics"};
+    "allow.auto.create.topics", "test.mock.num.brokers", "topic.acks",
+    "topic.partitioner", "check.crcs"};
 
 
 START_TEST(refused_property)
