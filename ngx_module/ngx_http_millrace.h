@@ -58,6 +58,8 @@
 
 #define NGX_HTTP_MILLRACE_RETRY_AFTER "5"
 
+#define NGX_HTTP_MILLRACE_ACK_TIMEOUT 10000 /* ms; the default */
+
 
 /* The struct that an event or a queue link is embedded in. */
 #define ngx_http_millrace_owner(member, type, name)                            \
@@ -85,8 +87,8 @@ typedef struct {
     ngx_uint_t queue_events;
     size_t queue_size;
     ngx_msec_t linger;
-    ngx_msec_t ack_timeout;   /* the longest of all locations */
-    ngx_msec_t least_timeout; /* and the shortest of those that take POST */
+    ngx_msec_t ack_timeout;   /* the longest of the locations that take */
+    ngx_msec_t least_timeout; /* POST, and the shortest */
     ngx_flag_t status;        /* a location tells what is counted */
     ngx_shm_zone_t *zone; /* of the counters; NULL: nothing is to be counted */
     ngx_http_millrace_worker_t *worker; /* NULL but in a worker process */
@@ -210,6 +212,7 @@ struct ngx_http_millrace_worker_s {
     ngx_uint_t limit;   /* events that may wait now, or fewer for the others */
     ngx_uint_t lowest;  /* since the last look: events, and */
     ngx_uint_t reports; /* acknowledgements */
+    ngx_msec_t acked;   /* when the last one came; 0: none has */
     uint64_t rate;      /* of them, a second */
     ngx_msec_t looked;
     unsigned full : 1;  /* no more are admitted, until there is room for many */

@@ -77,6 +77,11 @@ static ngx_http_millrace_pair_t ngx_http_millrace_refusals[] = {
         "an answer of 202 needs the reports of success"},
     {"enabled_events", "the module sets it itself"},
     {"log.queue", "librdkafka's threads may not log by themselves in nginx"},
+    {"allow.auto.create.topics",
+        "a topic that a broker makes up by itself has neither the partitions "
+        "nor the replicas that it needs; millrace-setup creates it"},
+    {"test.mock.num.brokers",
+        "brokers that only pretend would acknowledge what nobody keeps"},
     {"internal.termination.signal",
         "signals of nginx may not be used by librdkafka"},
     {"plugin.library.paths",
@@ -240,6 +245,18 @@ ngx_http_millrace_refused(ngx_str_t *name)
         if (ngx_strcmp(name->data, pair->name) == 0) {
             return pair->text;
         }
+    }
+
+    if (ngx_strncmp(name->data, "topic.", 6) == 0
+        && ngx_strncmp(name->data, "topic.metadata.", 15) != 0
+        && ngx_strncmp(name->data, "topic.blacklist", 15) != 0)
+    {
+        return "librdkafka would take it for the property without \"topic.\" "
+               "in front";
+    }
+
+    if (ngx_strncmp(name->data, "ut_", 3) == 0) {
+        return "it is for librdkafka's own tests";
     }
 
     if (name->len > 3 && ngx_strcmp(name->data + name->len - 3, "_cb") == 0) {
@@ -460,8 +477,6 @@ ngx_http_millrace_check_location(
         return NGX_CONF_ERROR;
     }
 
-    mmcf->ack_timeout = ngx_max(mmcf->ack_timeout, mlcf->ack_timeout);
-
     if (!mlcf->enable) {
         return NGX_CONF_OK;
     }
@@ -473,6 +488,7 @@ ngx_http_millrace_check_location(
         return NGX_CONF_ERROR;
     }
 
+    mmcf->ack_timeout = ngx_max(mmcf->ack_timeout, mlcf->ack_timeout);
     mmcf->least_timeout = ngx_min(mmcf->least_timeout, mlcf->ack_timeout);
 
     n = ngx_http_millrace_kafka_number(mmcf->kafka, "message.max.bytes");
@@ -497,6 +513,19 @@ ngx_http_millrace_check_location(
             "taken",
             mlcf->max_batch, &mlcf->batch_place.file, mlcf->batch_place.line,
             mmcf->queue_events);
+        return NGX_CONF_ERROR;
+    }
+
+    max = mlcf->max_event_size + MR_USER_ID_MAX
+          + NGX_HTTP_MILLRACE_MESSAGE_OVERHEAD;
+
+    if (mmcf->queue_size < max) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+            "\"millrace_queue_size\" of %uz is less than the %uz that an event "
+            "of \"millrace_max_event_size\" (%V:%ui) needs: it could never be "
+            "taken",
+            mmcf->queue_size, max, &mlcf->enable_place.file,
+            mlcf->enable_place.line);
         return NGX_CONF_ERROR;
     }
 
@@ -545,7 +574,7 @@ ngx_http_millrace_check_main(
         {"bootstrap.servers", (char *) mmcf->brokers.data}, {"acks", "all"},
         {"enable.idempotence", "true"}, {"partitioner", "murmur2_random"},
         {"delivery.report.only.error", "false"}, {"log.queue", "true"},
-        {"message.timeout.ms", timeout},
+        {"allow.auto.create.topics", "false"}, {"message.timeout.ms", timeout},
         {"queue.buffering.max.messages", events},
         {"queue.buffering.max.kbytes", size}, {NULL, NULL}};
 
@@ -572,8 +601,13 @@ ngx_http_millrace_check_main(
 
     /*
      * What nobody waits for any more need not stay in memory: an event is
-     * given up when the longest of the waits for it is over.
+     * given up when the longest of the waits for it is over.  Where there is
+     * none (only millrace_ready), there is no event either.
      */
+    if (mmcf->ack_timeout == 0) {
+        mmcf->ack_timeout = NGX_HTTP_MILLRACE_ACK_TIMEOUT;
+    }
+
     (void) ngx_snprintf((u_char *) timeout, sizeof(timeout), "%M%Z",
         ngx_min(mmcf->ack_timeout, (ngx_msec_t) NGX_MAX_INT32_VALUE));
 

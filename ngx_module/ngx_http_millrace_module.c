@@ -341,7 +341,8 @@ ngx_http_millrace_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(
         conf->ignore_client_abort, prev->ignore_client_abort, 0);
     ngx_conf_merge_str_value(conf->topic, prev->topic, "events");
-    ngx_conf_merge_msec_value(conf->ack_timeout, prev->ack_timeout, 10000);
+    ngx_conf_merge_msec_value(
+        conf->ack_timeout, prev->ack_timeout, NGX_HTTP_MILLRACE_ACK_TIMEOUT);
     ngx_conf_merge_msec_value(conf->body_timeout, prev->body_timeout, 60000);
     ngx_conf_merge_msec_value(conf->queue_wait, prev->queue_wait, 4000);
     ngx_conf_merge_msec_value(conf->max_future, prev->max_future, 86400000);

@@ -303,6 +303,7 @@ ngx_http_millrace_report(
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         producer->delivered = 1;
         producer->worker->reports++;
+        producer->worker->acked = ngx_current_msec;
 
         /* where the place is not known, the broker's time is not either */
         if (message->offset >= 0) {
@@ -401,6 +402,13 @@ ngx_http_millrace_event_log(ngx_log_t *log, rd_kafka_event_t *event)
     const char *facility, *text;
 
     if (rd_kafka_event_log(event, &facility, &text, &level) != 0) {
+        return;
+    }
+
+    /* a producer's default is another than that of a consumer; it heeds it */
+    if (ngx_strcmp(facility, "CONFWARN") == 0
+        && ngx_strstr(text, "allow.auto.create.topics") != NULL)
+    {
         return;
     }
 

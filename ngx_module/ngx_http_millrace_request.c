@@ -611,6 +611,13 @@ ngx_http_millrace_answer_error(
                  "request again, with the same event_ids";
         break;
 
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+        outcome = NGX_HTTP_MILLRACE_KAFKA_ERROR;
+        detail = "the Kafka topic takes only smaller batches than this server "
+                 "makes (the topic's max.message.bytes, millrace_kafka "
+                 "message.max.bytes): its operator has to mend that";
+        break;
+
     default:
         outcome = NGX_HTTP_MILLRACE_KAFKA_ERROR;
         detail = "Kafka did not take all events; send the same request again, "

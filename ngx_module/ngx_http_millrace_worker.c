@@ -21,6 +21,9 @@
 #define NGX_HTTP_MILLRACE_DRAIN 500 /* ms */
 #define NGX_HTTP_MILLRACE_DRAIN_PURGED 100
 
+/* A broker that has acknowledged within it is no broker that is away. */
+#define NGX_HTTP_MILLRACE_ACKING 3000 /* ms */
+
 /*
  * Free memory that an arena of malloc keeps instead of giving it back to the
  * kernel, only to fault it in again a millisecond later; and the size from
@@ -40,6 +43,9 @@ static void ngx_http_millrace_retire(ngx_http_millrace_producer_t *producer);
 static void ngx_http_millrace_worker_tell(ngx_http_millrace_worker_t *worker);
 static void ngx_http_millrace_drain(
     ngx_http_millrace_producer_t *producer, int64_t deadline);
+static ngx_http_millrace_state_t ngx_http_millrace_topic_state(
+    ngx_http_millrace_worker_t *worker, ngx_uint_t topic, ngx_msec_t within,
+    int64_t *ret_since);
 
 
 ngx_int_t
@@ -400,8 +406,32 @@ ngx_http_millrace_state(ngx_http_millrace_worker_t *worker, ngx_uint_t topic)
         return NGX_HTTP_MILLRACE_NO_PRODUCER;
     }
 
-    return ngx_http_millrace_probe_state(
-        worker->producer->probe, topic, &since);
+    return ngx_http_millrace_topic_state(
+        worker, topic, NGX_HTTP_MILLRACE_ACKING, &since);
+}
+
+
+/*
+ * As the probe knows it.  Its question waits behind the events that are on
+ * their way to the broker: where these take long, it finds no answer in time,
+ * but who has acknowledged `within` so many milliseconds is there.
+ */
+static ngx_http_millrace_state_t
+ngx_http_millrace_topic_state(ngx_http_millrace_worker_t *worker,
+    ngx_uint_t topic, ngx_msec_t within, int64_t *ret_since)
+{
+    ngx_http_millrace_state_t state;
+
+    state = ngx_http_millrace_probe_state(
+        worker->producer->probe, topic, ret_since);
+
+    if (state == NGX_HTTP_MILLRACE_NO_BROKER && worker->acked
+        && ngx_current_msec - worker->acked < within)
+    {
+        return NGX_HTTP_MILLRACE_OK;
+    }
+
+    return state;
 }
 
 
@@ -449,8 +479,8 @@ ngx_http_millrace_refusal(ngx_http_millrace_worker_t *worker,
                "why";
     }
 
-    switch (ngx_http_millrace_probe_state(
-        worker->producer->probe, mlcf->topic_index, &since))
+    switch (ngx_http_millrace_topic_state(
+        worker, mlcf->topic_index, mlcf->ack_timeout, &since))
     {
 
     case NGX_HTTP_MILLRACE_NO_TOPIC:

@@ -39,6 +39,14 @@ BAD_CONF = [
     ("millrace_kafka retries 0;", "", "millrace_ack_timeout", 1),
     ("millrace_kafka queuing.strategy lifo;", "", "fifo", 1),
     ("millrace_kafka plugin.library.paths x.so;", "", "foreign", 1),
+    ("millrace_kafka topic.acks 1;", "", "without", 1),
+    ("millrace_kafka topic.queuing.strategy lifo;", "", "without", 1),
+    ("millrace_kafka test.mock.num.brokers 1;", "", "pretend", 1),
+    ("millrace_kafka ut_handle_ProduceResponse 0;", "", "own tests", 1),
+    ("millrace_kafka allow.auto.create.topics true;", "", "millrace-setup", 1),
+    ("millrace_queue_size 1k;", "", "could never be taken", None),
+    ("millrace_queue_size 64k;", "millrace_max_event_size 64k;",
+     "could never be taken", None),
     ("millrace_kafka max.in.flight 6;", "", "1 to 5", 1),
     ("millrace_kafka max.in.flight.requests.per.connection 9;", "",
      "1 to 5", 1),
@@ -179,6 +187,7 @@ def test_good_directives_pass_the_check(ingest, tmp_path):
         "millrace_kafka sasl.mechanism SCRAM-SHA-256;"
         "millrace_kafka sasl.username u; millrace_kafka sasl.password p;"
         "millrace_kafka message.max.bytes 2000000;"
+        "millrace_kafka topic.metadata.refresh.interval.ms 60000;"
         "millrace_queue_events 500000; millrace_queue_size 1024m;",
         "millrace on; millrace_max_event_size 1m; millrace_max_inflated_size 1m; "
         "millrace_max_batch 500000;"

@@ -97,6 +97,20 @@ def test_no_acknowledgement_in_time(ingest, client):
     recovered(ingest, client)
 
 
+def test_who_only_asks_keeps_nothing_waiting(ingest, tmp_path):
+    """A location for readiness alone, with a timeout that is nobody's."""
+
+    with nginx_alone(tmp_path, BUILD, ingest, single=True) as own:
+        own.nginx_template = own.nginx_template.replace(
+            "millrace_ready;", "millrace_ready; millrace_ack_timeout 60s;", 1)
+        own.start("nginx")
+        own.await_ready()
+        with frozen(ingest):
+            problem(httpx.post(own.url + "/events", headers=JSON, json=event(),
+                               timeout=30), 503)
+            wait_until(lambda: waiting(own) == 0, 3, "an empty queue")
+
+
 def test_a_late_acknowledgement_is_waited_for(ingest, client, since):
     with concurrent.futures.ThreadPoolExecutor() as pool:
         with frozen(ingest):
@@ -204,7 +218,8 @@ def test_a_client_that_half_closes(ingest, client, path, waits):
 
 def test_no_more_than_the_queue_is_taken(ingest, tmp_path):
     more = ("millrace_queue_events 10; millrace_max_batch 10;"
-            "millrace_queue_size 64k; millrace_queue_wait 0;")
+            "millrace_queue_size 64k; millrace_max_event_size 32k;"
+            "millrace_queue_wait 0;")
     with nginx_alone(tmp_path, BUILD, ingest, more, single=True) as own, \
             httpx.Client(base_url=own.url, timeout=30) as client, \
             concurrent.futures.ThreadPoolExecutor() as pool:
