@@ -31,7 +31,8 @@ struct mr_consumer_s {
 
     mr_claim_t *claims; /* what the group gave us */
     size_t n;
-    int assigned;  /* the observer has them */
+    int offered;   /* the observer knows of them, and */
+    int assigned;  /* has them */
     int64_t retry; /* when to offer them again */
     int64_t warned;
 };
@@ -478,6 +479,7 @@ consumer_assign(mr_consumer_t *consumer)
     int rc;
 
     consumer->retry = mr_time_monotonic() + CONSUMER_RETRY_MS;
+    consumer->offered = 1;
 
     rc = consumer->observer->assign(
         consumer->ctx, consumer->claims, consumer->n);
@@ -537,8 +539,9 @@ consumer_read(mr_consumer_t *consumer, int anything)
 static void
 consumer_revoke(mr_consumer_t *consumer)
 {
-    if (consumer->assigned) {
+    if (consumer->offered) {
         consumer->observer->revoke(consumer->ctx);
+        consumer->offered = 0;
         consumer->assigned = 0;
     }
 }

@@ -78,7 +78,10 @@ typedef struct {
      */
     int (*begin)(void *ctx, const mr_claim_t *claims, size_t n);
 
-    /* All sources end: when it returns, none of them is used any more. */
+    /*
+     * All sources end: when it returns, none of them is used any more.  Also
+     * after an assign() that failed.
+     */
     void (*revoke)(void *ctx);
 } mr_consumer_observer_t;
 
