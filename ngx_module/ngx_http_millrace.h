@@ -134,7 +134,8 @@ typedef enum {
  * ngx_http_millrace_request.c).
  */
 typedef struct {
-    ngx_buf_t *problem; /* takes the place of nginx's own error page */
+    ngx_buf_t *problem; /* takes the place of nginx's own error page, */
+    ngx_uint_t chosen;  /* but never that of one of the configuration's */
     ngx_uint_t status;  /* of a refusal that waits for the body's end */
     const char *detail;
 
@@ -345,6 +346,8 @@ ngx_int_t ngx_http_millrace_header(
 /* ngx_http_millrace_filter.c: nginx's own error pages as problem+json */
 
 ngx_int_t ngx_http_millrace_filter_init(ngx_conf_t *cf);
+/* In the rewrite phase: is the request on its way to an error_page? */
+ngx_int_t ngx_http_millrace_rewrite_handler(ngx_http_request_t *r);
 
 
 /* ngx_http_millrace_ready.c */

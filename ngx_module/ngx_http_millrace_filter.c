@@ -11,7 +11,6 @@
 static ngx_int_t ngx_http_millrace_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_millrace_body_filter(
     ngx_http_request_t *r, ngx_chain_t *in);
-static ngx_uint_t ngx_http_millrace_chosen(ngx_http_request_t *r);
 static const char *ngx_http_millrace_detail(ngx_uint_t status);
 
 
@@ -33,6 +32,44 @@ ngx_http_millrace_filter_init(ngx_conf_t *cf)
 }
 
 
+/*
+ * The status of an error is there before the phases only where an error_page
+ * has sent the request on.  What answers it then may look like nginx's own
+ * page, but is the configuration's choice.
+ */
+ngx_int_t
+ngx_http_millrace_rewrite_handler(ngx_http_request_t *r)
+{
+    ngx_http_millrace_ctx_t *ctx;
+    ngx_http_millrace_loc_conf_t *mlcf;
+
+    if (r->err_status < NGX_HTTP_BAD_REQUEST || r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    mlcf = ngx_http_get_module_loc_conf(r, ngx_http_millrace_module);
+
+    if (!mlcf->enable && !mlcf->problems) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_millrace_module);
+
+    if (ctx == NULL) {
+        ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_millrace_ctx_t));
+        if (ctx == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        ngx_http_set_ctx(r, ctx, ngx_http_millrace_module);
+    }
+
+    ctx->chosen = 1;
+
+    return NGX_DECLINED;
+}
+
+
 static ngx_int_t
 ngx_http_millrace_header_filter(ngx_http_request_t *r)
 {
@@ -45,9 +82,7 @@ ngx_http_millrace_header_filter(ngx_http_request_t *r)
     /* set for nginx's own pages, and kept on the way to an error_page */
     status = r->err_status;
 
-    if (status < NGX_HTTP_BAD_REQUEST || r != r->main
-        || ngx_http_millrace_chosen(r))
-    {
+    if (status < NGX_HTTP_BAD_REQUEST || r != r->main) {
         return ngx_http_next_header_filter(r);
     }
 
@@ -64,6 +99,10 @@ ngx_http_millrace_header_filter(ngx_http_request_t *r)
     }
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_millrace_module);
+
+    if (ctx && ctx->chosen) {
+        return ngx_http_next_header_filter(r);
+    }
 
     if (ctx == NULL) {
         ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_millrace_ctx_t));
@@ -100,22 +139,6 @@ ngx_http_millrace_header_filter(ngx_http_request_t *r)
     r->headers_out.content_type_lowcase = NULL;
 
     return ngx_http_next_header_filter(r);
-}
-
-
-/* Has the request been sent on to a page of the configuration's choice? */
-static ngx_uint_t
-ngx_http_millrace_chosen(ngx_http_request_t *r)
-{
-    ngx_http_core_loc_conf_t *clcf;
-
-    if (!r->internal) {
-        return 0;
-    }
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    return r->error_page || clcf->recursive_error_pages;
 }
 
 

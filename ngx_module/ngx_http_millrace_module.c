@@ -252,6 +252,13 @@ ngx_http_millrace_postconfiguration(ngx_conf_t *cf)
 
     *h = ngx_http_millrace_precontent_handler;
 
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_REWRITE_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_millrace_rewrite_handler;
+
     return NGX_OK;
 }
 
