@@ -133,6 +133,19 @@ def test_a_bad_question_is_never_answered_from_the_cache(client, more):
         assert ask(client, query + more)[0] != "HIT" or more == "&"
 
 
+def test_no_question_has_the_key_of_another(client):
+    """Whatever nginx makes of a question's parameters to know it again."""
+
+    parameters = httpx.QueryParams(closed(5))
+    key = "&".join(f"{name}={parameters.get(name, '')}" for name in (
+        "event_type", "group_by", "time_interval", "from", "to", "measure"))
+    problem(ask(client, key)[1], 400)
+    assert ask(client, closed(5))[1].status_code == 200
+    status, answer = ask(client, key)
+    assert status != "HIT"
+    problem(answer, 400)
+
+
 def test_many_at_once_are_one_question(stack, client):
     before = questions(stack)
     stack.signal("mongod", signal.SIGSTOP)
