@@ -208,3 +208,49 @@ def test_broken_requests_get_a_problem(public, sent, code):
         details = json.loads(body)
         assert details["status"] == code
         assert details["title"] and details["detail"]
+
+
+def test_what_cannot_be_read_now(secure):
+    for path in ("/events", "/stats"):
+        response = secure.get(path, headers=LARGE | ORIGIN)
+        problem(response, 503)
+        assert response.headers["retry-after"] == "5"
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["access-control-allow-origin"] \
+            == ORIGIN["Origin"]
+    details = problem(secure.get("/events?" + "&".join(["a=1"] * 2500),
+                                 headers=LARGE), 400)
+    assert "1000 arguments" in details["detail"]
+
+
+def test_nothing_is_taken_for_html(secure):
+    for method, path, headers in [
+            ("POST", "/events", LARGE), ("POST", "/events", {}),
+            ("GET", "/healthz", {}), ("GET", "/no/such", {}),
+            ("GET", "/stats", {}), ("POST", "/partner/events", {})]:
+        response = secure.request(method, path, json=event(), headers=headers)
+        assert response.headers["x-content-type-options"] == "nosniff", path
+
+
+def test_keys_are_not_to_be_guessed(secure, public):
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(
+            lambda i: secure.post("/events", json=event(),
+                                  headers={"X-API-Key": f"{i:040x}"}),
+            range(200)))
+    codes = [r.status_code for r in answers]
+    assert set(codes) == {401, 429}
+    assert codes.count(401) < 60
+    for response in answers:
+        problem(response, response.status_code)
+    # Who has a key is not meant, from the same address.
+    assert secure.post("/events", json=event(),
+                       headers=LARGE).status_code == 202
+
+    # Beacons that are refused for their number leave no key in the log.
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        codes = {answer.status_code for answer in pool.map(
+            lambda _: secure.post("/events?key=key-small", json=event()),
+            range(100))}
+    assert codes == {202, 429}
+    assert "key-small" not in public.log_text("nginx")
