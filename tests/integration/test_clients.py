@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -82,6 +83,35 @@ def test_python_tries_again(public, ingest, since, tmp_path):
     assert child.communicate(timeout=60)[0] == "2\n"
     ids = {e["event_id"] for e in stored(ingest, since)}
     assert len(ids) == 2
+
+
+@pytest.mark.parametrize("cut", [
+    b"HTTP/1.1 202 Accepted\r\nContent-Length: 99\r\n\r\n{", b"HTT", b"",
+    b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"])
+def test_python_tries_again_whatever_was_cut(tmp_path, cut):
+    [program] = programs("python")
+    (tmp_path / "send.py").write_text(program)
+    answers = [cut, b"HTTP/1.1 202 Accepted\r\nContent-Length: 14\r\n\r\n"
+                    b'{"accepted":2}']
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        child = subprocess.Popen(
+            [sys.executable, "send.py"], cwd=tmp_path, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "MILLRACE_URL":
+                 f"http://127.0.0.1:{server.getsockname()[1]}"})
+        server.settimeout(20)
+        sent = []
+        for told in answers:
+            with server.accept()[0] as sock, sock.makefile("rb") as reader:
+                length = 0
+                while (line := reader.readline().strip()):
+                    name, _, value = line.partition(b": ")
+                    if name.lower() == b"content-length":
+                        length = int(value)
+                sent.append(reader.read(length))
+                sock.sendall(told)
+        assert child.communicate(timeout=20) == ("2\n", "")
+    assert sent[0] == sent[1]
 
 
 def logged(public):
@@ -159,8 +189,46 @@ def test_javascript(public, ingest, since, page):
                                   {value: "hidden"});
             document.dispatchEvent(new Event("visibilitychange"));
         }""")
-        wait_until(lambda: len(ingest.records(since)) == 2, 10, "the beacon")
-        [last] = [e for e in stored(ingest, since)
-                  if e["event_type"] == "leave"]
-        assert last["metadata"] == {"quote": "\u201c"}
+        wait_until(lambda: len(ingest.records(since)) >= 2, 10, "the beacon")
+        last = {e["event_id"]: e["metadata"] for e in stored(ingest, since)
+                if e["event_type"] == "leave"}
+        assert list(last.values()) == [{"quote": "\u201c"}]
+        assert " POST /events 202 accepted 1 " in logged(public)
         assert complaints == []
+
+
+def test_javascript_loses_nothing_where_the_page_lives_on(
+        public, ingest, since, page):
+    """More than beacons may take; and a service that is away meanwhile."""
+
+    turn = """(state) => {
+        Object.defineProperty(document, "visibilityState",
+                              {value: state, configurable: true});
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+
+    def arrived(kind):
+        return len({e["event_id"] for e in stored(ingest, since)
+                    if e["event_type"] == kind})
+
+    with chromium() as browser:
+        context = browser.new_context(ignore_https_errors=True)
+        context.set_default_timeout(PATIENCE)
+        tab = context.new_page()
+        tab.goto(page)
+        track = """([kind, n]) => {
+            for (let i = 0; i < n; i++) {
+                track("ada", kind, {pad: "x".repeat(150)});
+            }
+        }"""
+        tab.evaluate(track, ["many", 600])
+        tab.evaluate(turn, "hidden")
+        tab.evaluate(turn, "visible")
+        wait_until(lambda: arrived("many") == 600, 20, "all of them")
+        with frozen(ingest):
+            tab.evaluate(track, ["late", 50])
+            tab.evaluate(turn, "hidden")
+            wait_until(lambda: " not_acknowledged " in logged(public), 30,
+                       "a 503")
+        tab.evaluate(turn, "visible")
+        wait_until(lambda: arrived("late") == 50, 60, "the rest")
