@@ -152,7 +152,7 @@ int
 mr_member_store(mr_member_t *member, const mr_merged_list_t *windows,
     mr_metric_t *counter, mr_error_t *err)
 {
-    bool was_dirty;
+    bool was_dirty, all;
     size_t i;
     mr_merged_list_t dirty;
 
@@ -193,8 +193,12 @@ mr_member_store(mr_member_t *member, const mr_merged_list_t *windows,
         return 0;
     }
 
-    if (mr_member_publish(member, &dirty, err) != 0) {
+    if (mr_member_publish(member, &dirty, &all, err) != 0) {
         return mr_member_away(member, err);
+    }
+
+    if (!all) {
+        return 0;
     }
 
     /* Where a revision was frozen, the one after it is still to be sent. */

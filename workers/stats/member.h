@@ -80,6 +80,8 @@ typedef struct {
     mr_arena_t arena; /* of the windows of one batch */
     mr_merged_t **batch;
     const char *delivery_error;
+    unsigned halved; /* times: a transaction's size, as Kafka is slow */
+    size_t turn;     /* in a list that Kafka did not take all of: the next */
 
     int64_t as_of; /* 0: unknown */
     int64_t stored_as_of;
@@ -141,9 +143,12 @@ int mr_member_store(mr_member_t *member, const mr_merged_list_t *windows,
     mr_metric_t *counter, mr_error_t *err);
 
 
-/* Publish windows that are stored as they are here, and mark them. */
-int mr_member_publish(
-    mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err);
+/*
+ * Publish windows that are stored as they are here, and mark them.  Those that
+ * Kafka does not take in time stay dirty, and *ret_all is false.
+ */
+int mr_member_publish(mr_member_t *member, const mr_merged_list_t *windows,
+    bool *ret_all, mr_error_t *err);
 
 /* Publish what is stored dirty, while Kafka takes it, for a bounded time. */
 int mr_member_publish_rest(mr_member_t *member, mr_error_t *err);

@@ -11,18 +11,29 @@
 
 #define POLL_WAIT 20    /* ms */
 #define SEND_WAIT 2000  /* ms that merging waits for acks */
+#define BATCH_TIME 2000 /* ms that it waits for a batch of windows, about */
 #define FENCE_WAIT 5000 /* ms that it waits for a new publisher */
 #define REST_TIME 2000  /* ms of a round for what was left over, about */
 #define ASK_INTERVAL 500
 #define ASK_WAIT 100
 #define FAILED_WAIT 5000 /* ms until a publisher that has failed is replaced */
 
-/* Bytes of a transaction, about: it has SEND_WAIT to arrive. */
+/*
+ * Bytes of a transaction, about: it has SEND_WAIT to arrive.  One that did not
+ * is followed by others of half the size, and a full one that was quick by one
+ * of twice the size: so a slow network takes less at a time, but takes it.
+ */
 #define TRANSACTION_SIZE ((size_t) 4 * 1024 * 1024)
+#define TRANSACTION_HALVED 10 /* times at most; a window always fits */
+#define TRANSACTION_QUICK (SEND_WAIT / 4)
 
 
+static int outbox_publish(
+    mr_member_t *member, mr_merged_list_t *rest, int64_t end, mr_error_t *err);
 static int outbox_open(mr_member_t *member, mr_error_t *err);
 static int outbox_fence(mr_member_t *member, mr_error_t *err);
+static int outbox_sized(mr_member_t *member, const mr_merged_list_t *windows,
+    size_t *ret_n, mr_error_t *err);
 static int outbox_transact(mr_member_t *member, const mr_merged_list_t *windows,
     size_t *ret_n, mr_error_t *err);
 static int outbox_send(mr_member_t *member, const mr_merged_list_t *windows,
@@ -37,14 +48,51 @@ static void outbox_observer(void *ctx, void *item, const char *error);
 
 
 int
-mr_member_publish(
-    mr_member_t *member, const mr_merged_list_t *windows, mr_error_t *err)
+mr_member_publish(mr_member_t *member, const mr_merged_list_t *windows,
+    bool *ret_all, mr_error_t *err)
+{
+    size_t first;
+    int64_t end;
+    mr_merged_list_t rest;
+
+    end = mr_time_monotonic() + BATCH_TIME;
+
+    /* Or the last ones of a list that is long again would never be sent. */
+    first = windows->n > 0 ? member->turn % windows->n : 0;
+
+    rest.list = windows->list + first;
+    rest.n = windows->n - first;
+
+    if (outbox_publish(member, &rest, end, err) != 0) {
+        return -1;
+    }
+
+    if (rest.n == 0) {
+        rest.list = windows->list;
+        rest.n = first;
+
+        if (outbox_publish(member, &rest, end, err) != 0) {
+            return -1;
+        }
+    }
+
+    member->turn = rest.n > 0 ? (size_t) (rest.list - windows->list) : 0;
+    *ret_all = rest.n == 0;
+
+    return 0;
+}
+
+
+/* The list's first ones, while there is time; leaves the others in it. */
+static int
+outbox_publish(
+    mr_member_t *member, mr_merged_list_t *rest, int64_t end, mr_error_t *err)
 {
     size_t n;
-    mr_merged_list_t rest, sent;
+    mr_merged_list_t sent;
 
-    for (rest = *windows; rest.n > 0; rest.list += n, rest.n -= n) {
-
+    for (; rest->n > 0 && mr_time_monotonic() < end;
+         rest->list += n, rest->n -= n) {
         if (mr_member_keep(member, err) != 0 || outbox_open(member, err) != 0
             || outbox_fence(member, err) != 0)
         {
@@ -52,13 +100,13 @@ mr_member_publish(
         }
 
         /* If it fails, Kafka may have any of them: all are sent again. */
-        if (outbox_transact(member, &rest, &n, err) != 0) {
+        if (outbox_sized(member, rest, &n, err) != 0) {
             mr_publisher_close(member->publisher);
             member->publisher = NULL;
             return -1;
         }
 
-        sent.list = rest.list;
+        sent.list = rest->list;
         sent.n = n;
 
         mr_metric_add(member->metrics.published, (int64_t) n);
@@ -119,6 +167,35 @@ outbox_fence(mr_member_t *member, mr_error_t *err)
 }
 
 
+/* As outbox_transact(), and learn of it how large the next one may be. */
+static int
+outbox_sized(mr_member_t *member, const mr_merged_list_t *windows,
+    size_t *ret_n, mr_error_t *err)
+{
+    int64_t begun;
+
+    begun = mr_time_monotonic();
+
+    if (outbox_transact(member, windows, ret_n, err) != 0) {
+
+        if (err->code == MR_ERROR_KAFKA && member->halved < TRANSACTION_HALVED)
+        {
+            member->halved++;
+        }
+
+        return -1;
+    }
+
+    if (member->halved > 0 && *ret_n < windows->n
+        && mr_time_monotonic() - begun < TRANSACTION_QUICK)
+    {
+        member->halved--;
+    }
+
+    return 0;
+}
+
+
 /* Publish the first *ret_n of them, all or none. */
 static int
 outbox_transact(mr_member_t *member, const mr_merged_list_t *windows,
@@ -142,15 +219,16 @@ outbox_send(mr_member_t *member, const mr_merged_list_t *windows, size_t *ret_n,
     mr_error_t *err)
 {
     int rc;
-    size_t i, size;
+    size_t i, size, most;
     mr_str_t text;
     mr_buf_t key = MR_BUF_INIT, value = MR_BUF_INIT;
     mr_merged_t *window;
 
     rc = 0;
     size = 0;
+    most = TRANSACTION_SIZE >> member->halved;
 
-    for (i = 0; i < windows->n && rc == 0 && size < TRANSACTION_SIZE; i++) {
+    for (i = 0; i < windows->n && rc == 0 && size < most; i++) {
         window = windows->list[i];
         mr_buf_reset(&key);
         mr_buf_reset(&value);
@@ -296,6 +374,7 @@ outbox_observer(void *ctx, void *item, const char *error)
 int
 mr_member_publish_rest(mr_member_t *member, mr_error_t *err)
 {
+    bool all;
     int64_t end;
     mr_merged_list_t windows;
 
@@ -325,7 +404,7 @@ mr_member_publish_rest(mr_member_t *member, mr_error_t *err)
             break;
         }
 
-        if (mr_member_publish(member, &windows, err) != 0) {
+        if (mr_member_publish(member, &windows, &all, err) != 0) {
             return mr_member_away(member, err);
         }
     }
