@@ -96,3 +96,12 @@ def test_a_slow_network_takes_what_it_can(make, servers, start, behind):
     assert len(newest) == 800
     assert sum(len(m["sketches"]["users"]) for m in newest.values()
                if m["width"] == "1h") > 6_000_000
+
+
+def test_answers_that_take_long(make, servers, start, behind):
+    stats = make()
+    servers.link.delay = 0.12
+    start(**behind)
+    stats.flushes.flush(0, stats.flushes.events(20, ["a", "b"]))
+    stats.settle(30)
+    stats.check()

@@ -15,7 +15,9 @@
 #define FENCE_WAIT 5000 /* ms that it waits for a new publisher */
 #define REST_TIME 2000  /* ms of a round for what was left over, about */
 #define ASK_INTERVAL 500
+#define ASK_SHARE 5 /* and at least so many times what asking took */
 #define ASK_WAIT 100
+#define ASK_WAIT_MAX 2000
 #define FAILED_WAIT 5000 /* ms until a publisher that has failed is replaced */
 
 /*
@@ -32,6 +34,7 @@ static int outbox_publish(
     mr_member_t *member, mr_merged_list_t *rest, int64_t end, mr_error_t *err);
 static int outbox_open(mr_member_t *member, mr_error_t *err);
 static int outbox_fence(mr_member_t *member, mr_error_t *err);
+static int outbox_most(const mr_member_t *member);
 static int outbox_sized(mr_member_t *member, const mr_merged_list_t *windows,
     size_t *ret_n, mr_error_t *err);
 static int outbox_transact(mr_member_t *member, const mr_merged_list_t *windows,
@@ -146,8 +149,8 @@ outbox_fence(mr_member_t *member, mr_error_t *err)
 
     end = mr_time_monotonic() + FENCE_WAIT;
 
-    while (mr_publisher_fence(member->publisher, ASK_WAIT, err) != 0) {
-
+    while (mr_publisher_fence(member->publisher, outbox_most(member), err) != 0)
+    {
         if (mr_publisher_failed(member->publisher)) {
             return -1;
         }
@@ -164,6 +167,21 @@ outbox_fence(mr_member_t *member, mr_error_t *err)
     }
 
     return 0;
+}
+
+
+/*
+ * How long an answer is waited for at a time: the lease has to be renewed
+ * meanwhile.
+ */
+static int
+outbox_most(const mr_member_t *member)
+{
+    int64_t most;
+
+    most = member->lease.duration / 4;
+
+    return most < ASK_WAIT_MAX ? (int) most : ASK_WAIT_MAX;
 }
 
 
@@ -434,23 +452,29 @@ mr_member_away(mr_member_t *member, const mr_error_t *err)
 }
 
 
-/* Is Kafka there again?  Asked now and then, with a short wait. */
+/* Is Kafka there again?  Asked now and then. */
 static bool
 outbox_back(mr_member_t *member)
 {
+    int64_t begun, pause;
     mr_error_t err;
 
-    if (mr_time_monotonic() < member->ask) {
+    begun = mr_time_monotonic();
+
+    if (begun < member->ask) {
         return false;
     }
 
-    member->ask = mr_time_monotonic() + ASK_INTERVAL;
-
     if (mr_member_keep(member, &err) != 0 || outbox_open(member, &err) != 0
-        || mr_publisher_fence(member->publisher, ASK_WAIT, &err) != 0)
+        || mr_publisher_fence(member->publisher, outbox_most(member), &err)
+               != 0)
     {
         mr_log_debug("%s", err.message);
         mr_metric_add(member->metrics.failures, 1);
+
+        /* However long an answer takes: merging has most of the time. */
+        pause = ASK_SHARE * (mr_time_monotonic() - begun);
+        member->ask = begun + (pause > ASK_INTERVAL ? pause : ASK_INTERVAL);
 
         if (member->publisher != NULL && mr_publisher_failed(member->publisher))
         {

@@ -10,6 +10,7 @@
 
 
 #define CLOSE_POLL 50 /* ms */
+#define ASK_WAIT 100  /* ms, at first */
 
 /* How long Kafka keeps a transaction of a publisher that is gone. */
 #define TRANSACTION_TIME INT64_C(10000) /* ms, at least */
@@ -21,6 +22,7 @@ struct mr_publisher_s {
     mr_publisher_observer_t observer;
     void *ctx;
     size_t pending;
+    int wait;    /* ms for an answer about the topic */
     bool shut;   /* others are shut out */
     bool ready;  /* and the topic's leader is known */
     bool fenced; /* by another */
@@ -33,7 +35,8 @@ static int publisher_conf(const mr_options_t *options, int64_t timeout,
 static int publisher_transactions(const mr_options_t *options, int64_t timeout,
     rd_kafka_conf_t *conf, mr_error_t *err);
 static bool publisher_configured(const mr_options_t *options, const char *name);
-static int publisher_ready(mr_publisher_t *publisher, int ms, mr_error_t *err);
+static int publisher_ready(
+    mr_publisher_t *publisher, int most, mr_error_t *err);
 static int publisher_result(mr_publisher_t *publisher, rd_kafka_error_t *error,
     const char *what, mr_error_t *err);
 static bool publisher_fence_code(rd_kafka_resp_err_t code);
@@ -59,6 +62,7 @@ mr_publisher_open(const mr_options_t *options, int64_t timeout,
 
     publisher->observer = observer;
     publisher->ctx = ctx;
+    publisher->wait = ASK_WAIT;
 
     if (mr_kafka_conf(options, "millrace-stats", &conf, err) != 0) {
         free(publisher);
@@ -196,7 +200,7 @@ mr_publisher_close(mr_publisher_t *publisher)
 
 
 int
-mr_publisher_fence(mr_publisher_t *publisher, int ms, mr_error_t *err)
+mr_publisher_fence(mr_publisher_t *publisher, int most, mr_error_t *err)
 {
     if (publisher->ready) {
         return 0;
@@ -204,7 +208,7 @@ mr_publisher_fence(mr_publisher_t *publisher, int ms, mr_error_t *err)
 
     if (!publisher->shut
         && publisher_result(publisher,
-               rd_kafka_init_transactions(publisher->rk, ms),
+               rd_kafka_init_transactions(publisher->rk, ASK_WAIT),
                "cannot shut out other publishers", err)
                != 0)
     {
@@ -219,7 +223,7 @@ mr_publisher_fence(mr_publisher_t *publisher, int ms, mr_error_t *err)
     publisher->shut = true;
 
     /* Or librdkafka may look for the leader only a second after a message. */
-    if (publisher_ready(publisher, ms, err) != 0) {
+    if (publisher_ready(publisher, most, err) != 0) {
         return -1;
     }
 
@@ -231,17 +235,23 @@ mr_publisher_fence(mr_publisher_t *publisher, int ms, mr_error_t *err)
 
 /* Whether the topic can be written to, as far as a broker says. */
 static int
-publisher_ready(mr_publisher_t *publisher, int ms, mr_error_t *err)
+publisher_ready(mr_publisher_t *publisher, int most, mr_error_t *err)
 {
     bool ready;
+    int ms;
     rd_kafka_resp_err_t code;
     const struct rd_kafka_metadata *metadata;
 
     rd_kafka_poll(publisher->rk, 0);
 
+    ms = publisher->wait < most ? publisher->wait : most;
     code = rd_kafka_metadata(publisher->rk, 0, publisher->topic, &metadata, ms);
 
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+
+        /* Each call asks anew, and cannot get the answer to the one before. */
+        publisher->wait = 2 * ms;
+
         return mr_error_set(err, MR_ERROR_KAFKA, NULL,
             "no broker tells of the topic: %s", rd_kafka_err2str(code));
     }

@@ -53,10 +53,12 @@ void mr_publisher_close(mr_publisher_t *publisher);
 
 /*
  * Shut out every publisher before this one, and look whether the topic can be
- * written to.  Each takes at most about `ms`; after a failure it may be called
- * again and goes on where it was.  Once it has succeeded it does nothing.
+ * written to.  Each takes some 100 ms at most, but who does not answer the
+ * second in time is given twice as long at the next call, up to `most` ms.
+ * After a failure it may be called again and goes on where it was.  Once it
+ * has succeeded it does nothing.
  */
-int mr_publisher_fence(mr_publisher_t *publisher, int ms, mr_error_t *err);
+int mr_publisher_fence(mr_publisher_t *publisher, int most, mr_error_t *err);
 
 /* Begin a transaction; fenced, and none is under way. */
 int mr_publisher_begin(mr_publisher_t *publisher, mr_error_t *err);
