@@ -5,10 +5,13 @@ is odd: whatever is stored reaches the topic, and merging does not wait for it.
 
 import json
 import os
+import signal
 import time
 
 import pytest
+from bson import Int64
 
+from harness.flushes import date
 from harness.link import Link
 from harness.pipeline import Pipeline
 from harness.sketches import hyperloglog_dense
@@ -105,3 +108,32 @@ def test_answers_that_take_long(make, servers, start, behind):
     stats.flushes.flush(0, stats.flushes.events(20, ["a", "b"]))
     stats.settle(30)
     stats.check()
+
+
+def test_what_a_member_of_an_earlier_term_stores_late(make, servers, start):
+    """
+    Its bulk write reaches MongoDB after the next one has published all that
+    was dirty, and is just what that one merges.
+    """
+
+    stats = make(lease="20s")
+    start()
+    now = time.time() // 60 * 60
+    stats.flushes.flush(0, [("a", now, 1.0)])
+    stats.settle()
+
+    servers.signal("stats", signal.SIGSTOP)
+    try:
+        stats.flushes.flush(0, [("a", now, 3.0)])
+        late = stats.database.windows.update_one(
+            {"_id": {"width": 1, "event_type": "a", "start": date(now)}},
+            {"$set": {"count": Int64(2), "revision": Int64(2),
+                      "dirty": True, "measures.value": {
+                          "count": Int64(2), "sum": 4.0, "min": 1.0,
+                          "max": 3.0}}})
+        assert late.modified_count == 1
+    finally:
+        servers.signal("stats", signal.SIGCONT)
+    stats.settle(10)
+    stats.check()
+    assert stats.metric("lease_term") == 1

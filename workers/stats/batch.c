@@ -118,6 +118,14 @@ batch_entry(mr_member_t *member, mr_arena_t *arena, const mr_entry_t *entry,
         break;
     }
 
+    /*
+     * Stored by a member whose lease was over already, perhaps after this one
+     * had published what was dirty.
+     */
+    if (*ret_next == NULL && entry->stored != NULL && entry->stored->dirty) {
+        member->dirty = true;
+    }
+
     return 0;
 }
 
