@@ -137,3 +137,26 @@ def test_what_a_member_of_an_earlier_term_stores_late(make, servers, start):
     stats.settle(10)
     stats.check()
     assert stats.metric("lease_term") == 1
+
+
+def test_the_metric_counts_what_kafka_does_not_have(make, servers, start):
+    stats = make()
+    start()
+    now = time.time() // 60 * 60
+    stats.flushes.flush(0, [(f"a-{n}", now, None) for n in range(40)])
+    stats.settle()
+    servers.stop("kafka")
+    for n in range(3):
+        stats.flushes.flush(n, [(f"b-{n}", now + n, None), ("c", now, None)])
+    stats.flushes.flush(3, [(f"a-{n}", now, None) for n in range(20)])
+
+    def owed():
+        return stats.database.windows.count_documents({"dirty": True})
+
+    wait_until(lambda: owed() == 72, 30, owed)
+    wait_until(lambda: stats.metric("windows_dirty") == 72, 10,
+               lambda: f"72 in {stats.metric('windows_dirty')}")
+    servers.start("kafka")
+    stats.settle()
+    wait_until(lambda: stats.metric("windows_dirty") == 0, 10, "none")
+    stats.check()

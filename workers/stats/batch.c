@@ -195,8 +195,6 @@ mr_member_store(mr_member_t *member, const mr_merged_list_t *windows,
         return 0;
     }
 
-    mr_metric_set(member->metrics.dirty, (double) dirty.n);
-
     if (member->away) {
         return 0;
     }
@@ -212,10 +210,6 @@ mr_member_store(mr_member_t *member, const mr_merged_list_t *windows,
     /* Where a revision was frozen, the one after it is still to be sent. */
     for (i = 0; i < dirty.n && !was_dirty; i++) {
         was_dirty = dirty.list[i]->frozen != 0;
-    }
-
-    if (!was_dirty) {
-        mr_metric_set(member->metrics.dirty, 0);
     }
 
     member->dirty = was_dirty;

@@ -132,7 +132,9 @@ member_metrics(mr_member_metrics_t *metrics)
         mr_metric(MR_METRIC_COUNTER, "millrace_stats_failures_total", "",
             "Rounds that failed because MongoDB or Kafka did.");
     metrics->dirty = mr_metric(MR_METRIC_GAUGE, "millrace_stats_windows_dirty",
-        "", "Windows that are stored but not yet acknowledged by Kafka.");
+        "",
+        "Windows that are stored but not yet acknowledged by Kafka, as counted "
+        "every few seconds; 100000 also stands for more.");
     metrics->lag = mr_metric(MR_METRIC_GAUGE, "millrace_stats_lag_seconds", "",
         "Age of the statistics at the end of the last round.");
     metrics->as_of = mr_metric(MR_METRIC_GAUGE,
@@ -298,6 +300,10 @@ member_ask(mr_member_t *member, mr_lease_event_t *ret_event, mr_error_t *err)
     mr_metric_set(member->metrics.lease, member->lease.held);
     mr_metric_set(member->metrics.term, (double) answer.term);
 
+    if (!member->lease.held) {
+        mr_metric_set(member->metrics.dirty, 0);
+    }
+
     if (event == MR_LEASE_TAKEN) {
         mr_log_info("term=%" PRId64 " owner=%s this member publishes",
             answer.term, member->owner);
@@ -349,6 +355,7 @@ member_begin(mr_member_t *member, mr_error_t *err)
     member->unstored = false;
     member->dirty = true;
     member->away = false;
+    member->count = 0;
 
     return 0;
 }
@@ -392,6 +399,7 @@ member_drop(mr_member_t *member)
 {
     mr_lease_drop(&member->lease);
     mr_metric_set(member->metrics.lease, 0);
+    mr_metric_set(member->metrics.dirty, 0);
 }
 
 

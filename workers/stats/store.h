@@ -166,4 +166,8 @@ int mr_store_dirty(mr_store_t *store, mr_arena_t *arena,
 int mr_store_closing(mr_store_t *store, mr_arena_t *arena, int64_t now,
     mr_merged_list_t *windows, mr_error_t *err);
 
+/* How many are dirty; counts no further than `limit`. */
+int mr_store_count_dirty(
+    mr_store_t *store, int64_t limit, int64_t *ret_n, mr_error_t *err);
+
 #endif /* MILLRACE_STATS_STORE_H */
