@@ -14,6 +14,7 @@ from bson import Int64
 from harness.flushes import date
 from harness.link import Link
 from harness.pipeline import Pipeline
+from harness.secure import authority
 from harness.sketches import hyperloglog_dense
 from harness.statsdaemon import Stats
 from harness.waiting import wait_until
@@ -160,3 +161,32 @@ def test_the_metric_counts_what_kafka_does_not_have(make, servers, start):
     stats.settle()
     wait_until(lambda: stats.metric("windows_dirty") == 0, 10, "none")
     stats.check()
+
+
+def test_properties_that_are_for_others(make, start):
+    """What [kafka] has for the other daemons does not stop this one."""
+
+    stats = make()
+    start(MILLRACE_KAFKA_LINGER_MS="2500",
+          MILLRACE_KAFKA_MESSAGE_TIMEOUT_MS="60000",
+          MILLRACE_KAFKA_SOCKET_TIMEOUT_MS="60000")
+    stats.flushes.flush(0, stats.flushes.events(20, ["a", "b"]))
+    stats.settle(15)
+    stats.check()
+
+
+def test_merging_goes_on_without_a_publisher(make, servers, start, tmp_path):
+    """What its configuration names was there at the start and is gone."""
+
+    stats = make()
+    stats.flushes.flush(0, stats.flushes.events(20, ["a", "b"]))
+    servers.stop("mongod")
+    ca = authority(tmp_path, "ca")
+    start(MILLRACE_KAFKA_SECURITY_PROTOCOL="ssl",
+          MILLRACE_KAFKA_SSL_CA_LOCATION=ca)
+    os.remove(ca)
+    servers.start("mongod")
+    wait_until(lambda: stats.database.state.find_one({"_id": "merge"}), 30,
+               lambda: servers.log_text("stats")[-2000:])
+    assert "cannot create the publisher" in servers.log_text("stats")
+    assert stats.metric("lease_held") == 1

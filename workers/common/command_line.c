@@ -260,7 +260,8 @@ mr_command_load(const mr_command_line_t *line, const char *path, int test,
     }
 
     if (mr_kafka_check(ret_options, &err) == -1
-        || mr_mongo_check(ret_options, &err) == -1)
+        || mr_mongo_check(ret_options, &err) == -1
+        || (line->check && line->check(ret_options, &err) == -1))
     {
         (void) fprintf(stderr, "%s: %s\n", line->program, err.message);
         mr_options_free(ret_options);

@@ -35,6 +35,9 @@ typedef struct {
     const char *summary; /* lines for the usage, each ends with \n; or NULL */
     const mr_command_option_t *options; /* or NULL */
     int bad_config; /* exit status for a bad configuration; 0: it is 1 */
+
+    /* What else the program wants of a configuration; or NULL. */
+    int (*check)(const mr_options_t *options, mr_error_t *err);
 } mr_command_line_t;
 
 

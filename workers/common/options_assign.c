@@ -37,6 +37,7 @@ static const mr_refused_t mr_refused[] = {
     {"enable.idempotence", "a retry must not write a record twice"},
     {"enable.gapless.guarantee", "it is set by each daemon"},
     {"transactional.id", "the publisher of statistics sets its own"},
+    {"transaction.timeout.ms", "the publisher of statistics sets its own"},
     {"retries", "a write is retried until message.timeout.ms"},
     {"message.send.max.retries", "a write is retried until message.timeout.ms"},
     {"partitioner", "one user's events must stay in one partition"},

@@ -21,7 +21,8 @@ main(int argc, char **argv)
     int status;
     mr_error_t err;
     mr_options_t options;
-    mr_command_line_t line = {.program = "millrace-stats"};
+    mr_command_line_t line = {
+        .program = "millrace-stats", .check = mr_publisher_check};
 
     mr_log_init(line.program);
 

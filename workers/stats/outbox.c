@@ -9,8 +9,8 @@
 #include "message.h"
 
 
-#define POLL_WAIT 20    /* ms */
-#define SEND_WAIT 2000  /* ms that merging waits for acks */
+#define POLL_WAIT 20                /* ms */
+#define SEND_WAIT MR_PUBLISHER_WAIT /* that merging waits for acks */
 #define BATCH_TIME 2000 /* ms that it waits for a batch of windows, about */
 #define FENCE_WAIT 5000 /* ms that it waits for a new publisher */
 #define REST_TIME 2000  /* ms of a round for what was left over, about */
@@ -20,7 +20,7 @@
 #define ASK_WAIT_MAX 2000
 #define COUNT_INTERVAL 2000 /* ms */
 #define COUNT_MAX 100000    /* dirty windows */
-#define FAILED_WAIT 5000 /* ms until a publisher that has failed is replaced */
+#define FAILED_WAIT 5000    /* ms until one that has failed is made anew */
 
 /*
  * Bytes of a transaction, about: it has SEND_WAIT to arrive.  One that did not
@@ -139,8 +139,19 @@ outbox_open(mr_member_t *member, mr_error_t *err)
         return 0;
     }
 
-    return mr_publisher_open(member->options, SEND_WAIT, outbox_observer,
-        member, &member->publisher, err);
+    if (mr_publisher_open(
+            member->options, outbox_observer, member, &member->publisher, err)
+        == 0)
+    {
+        return 0;
+    }
+
+    /* It was good at the start: merging need not wait until it is again. */
+    if (err->code == MR_ERROR_CONFIG) {
+        err->code = MR_ERROR_KAFKA;
+    }
+
+    return -1;
 }
 
 
@@ -517,7 +528,7 @@ outbox_back(mr_member_t *member)
         pause = ASK_SHARE * (mr_time_monotonic() - begun);
         member->ask = begun + (pause > ASK_INTERVAL ? pause : ASK_INTERVAL);
 
-        if (member->publisher != NULL && mr_publisher_failed(member->publisher))
+        if (member->publisher == NULL || mr_publisher_failed(member->publisher))
         {
             member->ask = mr_time_monotonic() + FAILED_WAIT;
         }

@@ -1,4 +1,3 @@
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,7 @@
 #define ASK_WAIT 100  /* ms, at first */
 
 /* How long Kafka keeps a transaction of a publisher that is gone. */
-#define TRANSACTION_TIME INT64_C(10000) /* ms, at least */
+#define TRANSACTION_TIME "10000" /* ms */
 
 
 struct mr_publisher_s {
@@ -30,10 +29,12 @@ struct mr_publisher_s {
 };
 
 
-static int publisher_conf(const mr_options_t *options, int64_t timeout,
-    rd_kafka_conf_t *conf, mr_error_t *err);
-static int publisher_transactions(const mr_options_t *options, int64_t timeout,
-    rd_kafka_conf_t *conf, mr_error_t *err);
+static int publisher_client(const mr_options_t *options, void *opaque,
+    rd_kafka_t **ret_client, mr_error_t *err);
+static int publisher_conf(
+    const mr_options_t *options, rd_kafka_conf_t *conf, mr_error_t *err);
+static int publisher_transactions(
+    const mr_options_t *options, rd_kafka_conf_t *conf, mr_error_t *err);
 static bool publisher_configured(const mr_options_t *options, const char *name);
 static int publisher_ready(
     mr_publisher_t *publisher, int most, mr_error_t *err);
@@ -47,12 +48,29 @@ static void publisher_error(
 
 
 int
-mr_publisher_open(const mr_options_t *options, int64_t timeout,
-    mr_publisher_observer_t observer, void *ctx, mr_publisher_t **ret_publisher,
-    mr_error_t *err)
+mr_publisher_check(const mr_options_t *options, mr_error_t *err)
 {
-    char text[512];
-    rd_kafka_conf_t *conf;
+    char none[] = "";
+    rd_kafka_t *client;
+    mr_options_t alone;
+
+    alone = *options;
+    alone.kafka.brokers = none;
+
+    if (publisher_client(&alone, NULL, &client, err) != 0) {
+        return -1;
+    }
+
+    rd_kafka_destroy(client);
+
+    return 0;
+}
+
+
+int
+mr_publisher_open(const mr_options_t *options, mr_publisher_observer_t observer,
+    void *ctx, mr_publisher_t **ret_publisher, mr_error_t *err)
+{
     mr_publisher_t *publisher;
 
     publisher = calloc(1, sizeof(mr_publisher_t));
@@ -64,28 +82,9 @@ mr_publisher_open(const mr_options_t *options, int64_t timeout,
     publisher->ctx = ctx;
     publisher->wait = ASK_WAIT;
 
-    if (mr_kafka_conf(options, "millrace-stats", &conf, err) != 0) {
+    if (publisher_client(options, publisher, &publisher->rk, err) != 0) {
         free(publisher);
         return -1;
-    }
-
-    if (publisher_conf(options, timeout, conf, err) != 0) {
-        rd_kafka_conf_destroy(conf);
-        free(publisher);
-        return -1;
-    }
-
-    rd_kafka_conf_set_opaque(conf, publisher);
-    rd_kafka_conf_set_dr_msg_cb(conf, publisher_delivered);
-    rd_kafka_conf_set_error_cb(conf, publisher_error);
-
-    publisher->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
-
-    if (publisher->rk == NULL) {
-        rd_kafka_conf_destroy(conf);
-        free(publisher);
-        return mr_error_set(
-            err, MR_ERROR_CONFIG, NULL, "cannot create the producer: %s", text);
     }
 
     publisher->topic =
@@ -105,19 +104,58 @@ mr_publisher_open(const mr_options_t *options, int64_t timeout,
 
 
 static int
-publisher_conf(const mr_options_t *options, int64_t timeout,
-    rd_kafka_conf_t *conf, mr_error_t *err)
+publisher_client(const mr_options_t *options, void *opaque,
+    rd_kafka_t **ret_client, mr_error_t *err)
+{
+    char text[512];
+    rd_kafka_t *client;
+    rd_kafka_conf_t *conf;
+
+    if (mr_kafka_conf(options, "millrace-stats", &conf, err) != 0) {
+        return -1;
+    }
+
+    if (publisher_conf(options, conf, err) != 0) {
+        rd_kafka_conf_destroy(conf);
+        return -1;
+    }
+
+    rd_kafka_conf_set_opaque(conf, opaque);
+    rd_kafka_conf_set_dr_msg_cb(conf, publisher_delivered);
+    rd_kafka_conf_set_error_cb(conf, publisher_error);
+
+    client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+
+    if (client == NULL) {
+        rd_kafka_conf_destroy(conf);
+        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "cannot create the publisher of statistics: %s", text);
+    }
+
+    *ret_client = client;
+
+    return 0;
+}
+
+
+static int
+publisher_conf(
+    const mr_options_t *options, rd_kafka_conf_t *conf, mr_error_t *err)
 {
     char text[32];
 
-    (void) snprintf(text, sizeof(text), "%" PRId64, timeout);
+    (void) snprintf(text, sizeof(text), "%d", MR_PUBLISHER_WAIT);
 
-    /* After the properties passed through: the promise rests on these. */
+    /*
+     * After the properties passed through: the promise rests on these, and to
+     * linger would take from the time that a transaction has.
+     */
     if (mr_kafka_conf_set(conf, "enable.idempotence", "true", err) != 0
         || mr_kafka_conf_set(conf, "acks", "all", err) != 0
         || mr_kafka_conf_set(conf, "message.timeout.ms", text, err) != 0
+        || mr_kafka_conf_set(conf, "linger.ms", "5", err) != 0
         || mr_kafka_conf_set(conf, "partitioner", "murmur2_random", err) != 0
-        || publisher_transactions(options, timeout, conf, err) != 0)
+        || publisher_transactions(options, conf, err) != 0)
     {
         return -1;
     }
@@ -134,27 +172,24 @@ publisher_conf(const mr_options_t *options, int64_t timeout,
 
 /* The id is the topic's: whoever publishes to it is one of us. */
 static int
-publisher_transactions(const mr_options_t *options, int64_t timeout,
-    rd_kafka_conf_t *conf, mr_error_t *err)
+publisher_transactions(
+    const mr_options_t *options, rd_kafka_conf_t *conf, mr_error_t *err)
 {
-    char id[300], time[32];
-
-    if (timeout < TRANSACTION_TIME) {
-        timeout = TRANSACTION_TIME;
-    }
+    char id[300];
 
     (void) snprintf(
         id, sizeof(id), "millrace-stats-%s", options->kafka.stats_topic);
-    (void) snprintf(time, sizeof(time), "%" PRId64, timeout);
 
     /* librdkafka wants the two times to agree, whatever was configured. */
     if (mr_kafka_conf_set(conf, "transactional.id", id, err) != 0
-        || mr_kafka_conf_set(conf, "transaction.timeout.ms", time, err) != 0)
+        || mr_kafka_conf_set(
+               conf, "transaction.timeout.ms", TRANSACTION_TIME, err)
+               != 0)
     {
         return -1;
     }
 
-    return mr_kafka_conf_set(conf, "socket.timeout.ms", time, err);
+    return mr_kafka_conf_set(conf, "socket.timeout.ms", TRANSACTION_TIME, err);
 }
 
 

@@ -27,6 +27,10 @@
 #include "../common/options.h"
 
 
+/* ms until a message that is not acknowledged is given up. */
+#define MR_PUBLISHER_WAIT 2000
+
+
 typedef struct mr_publisher_s mr_publisher_t;
 
 /*
@@ -38,10 +42,13 @@ typedef void (*mr_publisher_observer_t)(
 
 
 /*
- * `timeout`: ms until a message that is not acknowledged is given up.
- * Success does not mean that Kafka is there.  Fails with MR_ERROR_CONFIG.
+ * Whether librdkafka makes a producer of [kafka] and of what is set here; it
+ * connects to nothing.  Fails with MR_ERROR_CONFIG.
  */
-int mr_publisher_open(const mr_options_t *options, int64_t timeout,
+int mr_publisher_check(const mr_options_t *options, mr_error_t *err);
+
+/* Success does not mean that Kafka is there.  Fails with MR_ERROR_CONFIG. */
+int mr_publisher_open(const mr_options_t *options,
     mr_publisher_observer_t observer, void *ctx, mr_publisher_t **ret_publisher,
     mr_error_t *err);
 

@@ -19,6 +19,7 @@ typedef struct {
 
 
 static void mr_run_command(void *ctx);
+static int mr_run_check(const mr_options_t *options, mr_error_t *err);
 
 
 static const struct {
@@ -102,6 +103,27 @@ START_TEST(values)
 END_TEST
 
 
+/* A program may want more of a configuration than all of them do. */
+START_TEST(own_check)
+{
+    char *output, text[] = "[kafka]\ntopic = other\n";
+    char *argv[] = {"check-common", "-c", NULL, "-t", NULL};
+    mr_run_t run = {.argv = argv, .argc = _i, .wait = 7};
+
+    argv[2] = (char *) mr_check_file(text, strlen(text));
+
+    argv[_i] = NULL;
+
+    output = mr_check_capture(STDERR_FILENO, mr_run_command, &run);
+
+    ck_assert_int_eq(run.status, 3);
+    ck_assert_str_eq(output, "check-common: no other topic\n");
+
+    free(output);
+}
+END_TEST
+
+
 Suite *
 mr_suite_command_line(void)
 {
@@ -114,6 +136,7 @@ mr_suite_command_line(void)
     tcase_add_loop_test(
         tc, command, 0, (int) (sizeof(commands) / sizeof(commands[0])));
     tcase_add_test(tc, values);
+    tcase_add_loop_test(tc, own_check, 3, 5); /* without -t, and with it */
 
     suite_add_tcase(suite, tc);
 
@@ -136,12 +159,25 @@ mr_run_command(void *ctx)
             .help = "two\nlines"},
         {.name = NULL}};
 
-    const mr_command_line_t line = {
-        .program = "check-common", .options = own, .bad_config = 3};
+    const mr_command_line_t line = {.program = "check-common",
+        .options = own,
+        .bad_config = 3,
+        .check = mr_run_check};
 
     run->status = mr_command_line(&line, run->argc, run->argv, &options);
 
     if (run->status == -1) {
         mr_options_free(&options);
     }
+}
+
+
+static int
+mr_run_check(const mr_options_t *options, mr_error_t *err)
+{
+    if (strcmp(options->kafka.topic, "other") != 0) {
+        return 0;
+    }
+
+    return mr_error_set(err, MR_ERROR_CONFIG, NULL, "no other topic");
 }

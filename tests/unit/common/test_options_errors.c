@@ -116,12 +116,12 @@ END_TEST
 
 
 static const char *const refused[] = {"acks", "request.required.acks",
-    "enable.idempotence", "transactional.id", "retries", "partitioner",
-    "group.id", "auto.offset.reset", "enable.auto.commit",
-    "enable.auto.offset.store", "isolation.level", "bootstrap.servers",
-    "partition.assignment.strategy", "client.id", "delivery.report.only.error",
-    "allow.auto.create.topics", "test.mock.num.brokers", "topic.acks",
-    "topic.partitioner", "check.crcs"};
+    "enable.idempotence", "transactional.id", "transaction.timeout.ms",
+    "retries", "partitioner", "group.id", "auto.offset.reset",
+    "enable.auto.commit", "enable.auto.offset.store", "isolation.level",
+    "bootstrap.servers", "partition.assignment.strategy", "client.id",
+    "delivery.report.only.error", "allow.auto.create.topics",
+    "test.mock.num.brokers", "topic.acks", "topic.partitioner", "check.crcs"};
 
 
 START_TEST(refused_property)
