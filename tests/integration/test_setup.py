@@ -11,10 +11,11 @@ import sys
 
 import pymongo
 import pytest
-from confluent_kafka.admin import (AdminClient, ConfigResource, NewTopic,
-                                   ResourceType)
+from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry,
+                                   ConfigResource, NewTopic, ResourceType)
 
 from harness import storage
+from harness.waiting import wait_until
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../scripts"))
 
@@ -58,6 +59,12 @@ class Setup:
         resource = ConfigResource(ResourceType.TOPIC, topic)
         entries = self.admin.describe_configs([resource])[resource].result(20)
         return {name: entry.value for name, entry in entries.items()}
+
+    def alter(self, kind, name, how, **settings):
+        resource = ConfigResource(kind, name, incremental_configs=[
+            ConfigEntry(key.replace("_", "."), value, incremental_operation=how)
+            for key, value in settings.items()])
+        self.admin.incremental_alter_configs([resource])[resource].result(20)
 
     def partitions(self, topic):
         topics = self.admin.list_topics(timeout=20).topics
@@ -275,6 +282,64 @@ def test_settings_that_differ_are_mended_and_others_kept(setup):
     assert status == 0
     assert setup.settings("mend-topic")["retention.ms"] == "-1"
     assert setup.settings("mend-topic")["segment.bytes"] == "1048576"
+
+
+def test_a_brokers_defaults_delete_nothing(setup):
+    """
+    Neither by size nor by an election: not of topics that it makes, nor of
+    one that somebody has made by hand.
+    """
+
+    defaults = {"log_retention_bytes": "1048576",
+                "unclean_leader_election_enable": "true"}
+    setup.alter(ResourceType.BROKER, "1", AlterConfigOpType.SET, **defaults)
+    try:
+        setup.admin.create_topics([NewTopic("defaults-topic", 8, 1)])[
+            "defaults-topic"].result(20)
+        wait_until(lambda: setup.settings("defaults-topic")["retention.bytes"]
+                   == "1048576", 20, "the broker's default")
+
+        status, said, complained = setup.run("defaults")
+        assert (status, complained) == (0, "")
+        assert ("topic defaults-topic: retention.bytes changed from 1048576 "
+                "to -1") in said
+        for topic in "topic", "stats_topic", "dead_topic":
+            settings = setup.settings(f"defaults-{topic}")
+            assert settings["retention.bytes"] == "-1", topic
+            assert settings["unclean.leader.election.enable"] == "false", topic
+    finally:
+        setup.alter(ResourceType.BROKER, "1", AlterConfigOpType.DELETE,
+                    **defaults)
+
+
+@pytest.mark.parametrize("name, by_hand", [
+    ("longer", "2592000000"), ("ever", "-1")])
+def test_retention_of_a_topic_is_lowered_only_when_told(setup, name, by_hand):
+    """Raised by hand, so that nothing is lost while MongoDB is away."""
+
+    def retention():
+        return setup.settings(f"{name}-topic")["retention.ms"]
+
+    assert setup.run(name)[0] == 0
+    setup.alter(ResourceType.TOPIC, f"{name}-topic", AlterConfigOpType.SET,
+                retention_ms=by_hand, min_insync_replicas="2")
+
+    for again in range(2):
+        # Another setting is mended, and does not take it along.
+        status, said, complained = setup.run(name)
+        assert (status, complained) == (0, "")
+        assert (f"topic {name}-topic: retention.ms is {by_hand}, longer than "
+                "the configured 604800000: left as it is, --lower-retention "
+                "to shorten it") in said
+        assert any("min.insync.replicas changed" in line
+                   for line in said) != again
+        assert retention() == by_hand
+
+    status, said, complained = setup.run(name, "--lower-retention")
+    assert (status, complained) == (0, "")
+    assert (f"topic {name}-topic: retention.ms changed from {by_hand} to "
+            "604800000") in said
+    assert retention() == "604800000"
 
 
 def test_partitions_are_added_only_when_told(setup):

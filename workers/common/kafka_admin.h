@@ -60,6 +60,14 @@ int mr_kafka_admin_extend(mr_kafka_admin_t *admin, const char *topic,
     int partitions, int64_t deadline, mr_error_t *err);
 
 /*
+ * The value in force of one of the topic's settings, "" when it has none; cut
+ * off where `buf` is too small.
+ */
+int mr_kafka_admin_setting(mr_kafka_admin_t *admin, const char *topic,
+    const char *name, int64_t deadline, char *buf, size_t size,
+    mr_error_t *err);
+
+/*
  * Bring the topic's settings to those given, leaving every other one as it
  * is.  `changed` hears of each difference once it has been mended.
  */

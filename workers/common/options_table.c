@@ -40,7 +40,8 @@ const mr_option_t mr_option_table[] = {
 
     {"kafka", "retention", MR_OPTION_DURATION, MR_OFFSET(kafka.retention), "7d",
         "1m", "3650d", "for ever",
-        "how long Kafka keeps events: how long the writer may be away"},
+        "how long Kafka keeps events: how long the writer may be away; lowered "
+        "only by millrace-setup --lower-retention"},
 
 
     {"mongodb", "uri", MR_OPTION_URI, MR_OFFSET(mongodb.uri),

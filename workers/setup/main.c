@@ -34,6 +34,10 @@ main(int argc, char **argv)
             .flag = &setup.add_partitions,
             .help = "allow adding partitions to the events topic: events\n"
                     "repeated across that moment are stored twice"},
+        {.name = "lower-retention",
+            .flag = &setup.lower_retention,
+            .help = "allow shortening how long a topic keeps its records:\n"
+                    "Kafka deletes at once what is older"},
         {.name = "timeout",
             .value = "SECONDS",
             .ms = &timeout,

@@ -15,9 +15,10 @@
 
 typedef struct {
     const mr_options_t *options;
-    int64_t deadline;   /* of mr_time_monotonic() */
-    int initiate;       /* a one-member replica set */
-    int add_partitions; /* the operator accepts the cost */
+    int64_t deadline;    /* of mr_time_monotonic() */
+    int initiate;        /* a one-member replica set */
+    int add_partitions;  /* the operator accepts the cost */
+    int lower_retention; /* of topics, likewise */
 } mr_setup_t;
 
 

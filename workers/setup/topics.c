@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <millrace/limits.h>
@@ -8,6 +9,8 @@
 
 
 #define MR_TOPIC_SETTINGS_MAX 8
+
+#define MR_TOPIC_RETENTION "retention.ms"
 
 /* Dead letters wait for a person. */
 #define MR_DEAD_RETENTION_MS "31536000000" /* 365 days */
@@ -33,12 +36,14 @@ static int mr_setup_topic(const mr_setup_t *setup, mr_kafka_admin_t *admin,
 static int mr_setup_topic_existing(const mr_setup_t *setup,
     mr_kafka_admin_t *admin, const mr_topic_t *topic, int partitions,
     int replication, mr_error_t *err);
+static int mr_setup_retention(const mr_setup_t *setup, mr_kafka_admin_t *admin,
+    mr_topic_t *topic, char *buf, size_t size, mr_error_t *err);
 static int mr_setup_extend(const mr_setup_t *setup, mr_kafka_admin_t *admin,
     const mr_topic_t *topic, int partitions, mr_error_t *err);
 static void mr_setup_changed(
     void *ctx, const char *name, const char *was, const char *is);
-static void mr_topic_init(
-    mr_topic_t *topic, const char *name, int partitions, int fixed);
+static void mr_topic_init(mr_topic_t *topic, const char *name, int partitions,
+    int fixed, const char *retention, const char *insync);
 static void mr_topic_set(
     mr_topic_t *topic, const char *name, const char *value);
 static void mr_setup_ms(int64_t ms, char *buf, size_t size);
@@ -60,23 +65,18 @@ mr_setup_topics(const mr_setup_t *setup, mr_error_t *err)
     (void) snprintf(insync, sizeof(insync), "%lld",
         (long long) options->kafka.min_insync_replicas);
 
-    mr_topic_init(
-        &events, options->kafka.topic, (int) options->kafka.partitions, 1);
+    mr_topic_init(&events, options->kafka.topic,
+        (int) options->kafka.partitions, 1, retention, insync);
     mr_topic_set(&events, "cleanup.policy", "delete");
-    mr_topic_set(&events, "retention.ms", retention);
-    mr_topic_set(&events, "min.insync.replicas", insync);
     /* Retention and "received" go by receipt, not by what a client says. */
     mr_topic_set(&events, "message.timestamp.type", "LogAppendTime");
 
-    mr_topic_init(&stats, options->kafka.stats_topic, 1, 0);
+    mr_topic_init(&stats, options->kafka.stats_topic, 1, 0, keep, insync);
     mr_topic_set(&stats, "cleanup.policy", "compact,delete");
-    mr_topic_set(&stats, "retention.ms", keep);
-    mr_topic_set(&stats, "min.insync.replicas", insync);
 
-    mr_topic_init(&dead, options->kafka.dead_topic, 1, 0);
+    mr_topic_init(
+        &dead, options->kafka.dead_topic, 1, 0, MR_DEAD_RETENTION_MS, insync);
     mr_topic_set(&dead, "cleanup.policy", "delete");
-    mr_topic_set(&dead, "retention.ms", MR_DEAD_RETENTION_MS);
-    mr_topic_set(&dead, "min.insync.replicas", insync);
     mr_topic_set(&dead, "max.message.bytes", MR_DEAD_SIZE_MAX);
 
     if (mr_kafka_admin_open(options, "millrace-setup", &admin, err) == -1) {
@@ -138,6 +138,9 @@ static int
 mr_setup_topic_existing(const mr_setup_t *setup, mr_kafka_admin_t *admin,
     const mr_topic_t *topic, int partitions, int replication, mr_error_t *err)
 {
+    char longer[32];
+    mr_topic_t kept;
+
     if (replication < setup->options->kafka.min_insync_replicas) {
         return mr_error_set(err, MR_ERROR_CONFIG, NULL,
             "topic %s has %d replica(s), but [kafka] min_insync_replicas is "
@@ -168,14 +171,67 @@ mr_setup_topic_existing(const mr_setup_t *setup, mr_kafka_admin_t *admin,
             topic->fixed ? "of [kafka] partitions" : "that it needs");
     }
 
-    if (mr_kafka_admin_configure(admin, topic->name, topic->settings, topic->n,
-            setup->deadline, mr_setup_changed, (void *) topic, err)
-        == -1)
+    kept = *topic;
+
+    if (mr_setup_retention(setup, admin, &kept, longer, sizeof(longer), err)
+            == -1
+        || mr_kafka_admin_configure(admin, kept.name, kept.settings, kept.n,
+               setup->deadline, mr_setup_changed, &kept, err)
+               == -1)
     {
         return -1;
     }
 
     mr_setup_say("topic %s: ready", topic->name);
+
+    return 0;
+}
+
+
+/*
+ * Leave a retention that is longer than the configured one: somebody may have
+ * raised it by hand, so that Kafka keeps what cannot be stored yet.  Kafka
+ * deletes at once what a shorter one ends, so that takes a word.  The value
+ * that stays is in `buf`.
+ */
+static int
+mr_setup_retention(const mr_setup_t *setup, mr_kafka_admin_t *admin,
+    mr_topic_t *topic, char *buf, size_t size, mr_error_t *err)
+{
+    size_t i;
+    char *end;
+    long long is, wanted;
+
+    if (setup->lower_retention) {
+        return 0;
+    }
+
+    if (mr_kafka_admin_setting(admin, topic->name, MR_TOPIC_RETENTION,
+            setup->deadline, buf, size, err)
+        == -1)
+    {
+        return -1;
+    }
+
+    is = strtoll(buf, &end, 10);
+
+    for (i = 0; end != buf && i < topic->n; i++) {
+
+        if (strcmp(topic->settings[i].name, MR_TOPIC_RETENTION) != 0) {
+            continue;
+        }
+
+        /* -1, the longest of all, is the greatest without its sign. */
+        wanted = strtoll(topic->settings[i].value, NULL, 10);
+
+        if ((unsigned long long) is > (unsigned long long) wanted) {
+            mr_setup_say("topic %s: " MR_TOPIC_RETENTION
+                         " is %s, longer than the configured %s: left as it "
+                         "is, --lower-retention to shorten it",
+                topic->name, buf, topic->settings[i].value);
+            topic->settings[i].value = buf;
+        }
+    }
 
     return 0;
 }
@@ -225,13 +281,24 @@ mr_setup_changed(void *ctx, const char *name, const char *was, const char *is)
 }
 
 
+/*
+ * With the settings of every topic.  A topic has the broker's defaults in all
+ * others: those that would delete a record before its time, or one that was
+ * acknowledged, are therefore set.
+ */
 static void
-mr_topic_init(mr_topic_t *topic, const char *name, int partitions, int fixed)
+mr_topic_init(mr_topic_t *topic, const char *name, int partitions, int fixed,
+    const char *retention, const char *insync)
 {
     memset(topic, 0, sizeof(*topic));
     topic->name = name;
     topic->partitions = partitions;
     topic->fixed = fixed;
+
+    mr_topic_set(topic, MR_TOPIC_RETENTION, retention);
+    mr_topic_set(topic, "retention.bytes", "-1");
+    mr_topic_set(topic, "min.insync.replicas", insync);
+    mr_topic_set(topic, "unclean.leader.election.enable", "false");
 }
 
 
