@@ -204,6 +204,16 @@ def test_compose():
     assert done.returncode == 0, done.stdout
     assert services["nginx"]["ports"] == ["127.0.0.1:8080:8080"]
 
+    # What has to be kept is where the server writes it: mongod by itself,
+    # Kafka where it is told to.
+    volumes = {name: [volume.split(":") for volume in service["volumes"]]
+               for name, service in services.items() if "volumes" in service}
+    assert volumes == {
+        "mongo": [["mongo", "/data/db"]],
+        "kafka": [["kafka",
+                   services["kafka"]["environment"].get("KAFKA_LOG_DIRS")]]}
+    assert set(compose["volumes"]) == set(volumes)
+
 
 def test_a_wrong_part_is_refused(image):
     image.buildah("from", "--name", "wrong", "localhost/millrace")
