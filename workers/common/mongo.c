@@ -1,21 +1,17 @@
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <millrace/time.h>
 
 #include "check.h"
 #include "log.h"
 #include "mongo.h"
+#include "mongo_uri.h"
 
 
 #undef mr_mongo_error /* the function itself */
-
-#define MR_MONGO_SELECTION 3000 /* ms that a primary is looked for */
-
 
 struct mr_mongo_s {
     char *database;
@@ -34,11 +30,6 @@ struct mr_mongo_s {
 };
 
 
-static int mr_mongo_uri(
-    const mr_options_t *options, mongoc_uri_t **ret_uri, mr_error_t *err);
-static int mr_mongo_uri_check(const mongoc_uri_t *uri, mr_error_t *err);
-static int mr_mongo_uri_file(
-    const mongoc_uri_t *uri, const char *option, mr_error_t *err);
 static mongoc_client_pool_t *mr_mongo_pool(const mr_options_t *options,
     const mongoc_uri_t *uri, const char *appname, mr_error_t *err);
 static void mr_mongo_changed(const mongoc_apm_server_changed_t *event);
@@ -58,7 +49,7 @@ mr_mongo_check(const mr_options_t *options, mr_error_t *err)
     mongoc_init();
     mongoc_log_set_handler(mr_mongo_log, NULL);
 
-    if (mr_mongo_uri(options, &uri, err) == -1) {
+    if (mr_mongo_uri(options, mr_mongo_log, &uri, err) == -1) {
         return -1;
     }
 
@@ -99,7 +90,7 @@ mr_mongo_open(const mr_options_t *options, const char *appname,
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    if (mr_mongo_uri(options, &mongo->uri, err) == -1) {
+    if (mr_mongo_uri(options, mr_mongo_log, &mongo->uri, err) == -1) {
         mr_mongo_close(mongo);
         return -1;
     }
@@ -333,128 +324,6 @@ mr_mongo_error(mr_error_t *err, const char *what, const bson_error_t *error)
     return mr_error_set(err, MR_ERROR_MONGODB, NULL,
         "%s: %s (domain %u, code %u)", what, error->message, error->domain,
         error->code);
-}
-
-
-static int
-mr_mongo_uri(
-    const mr_options_t *options, mongoc_uri_t **ret_uri, mr_error_t *err)
-{
-    int secret;
-    bson_error_t error;
-    mongoc_uri_t *uri;
-
-    /* The library's messages on it may repeat a piece of the URI. */
-    mongoc_log_set_handler(NULL, NULL);
-    uri = mongoc_uri_new_with_error(options->mongodb.uri, &error);
-    mongoc_log_set_handler(mr_mongo_log, NULL);
-
-    if (uri == NULL) {
-
-        secret = strchr(options->mongodb.uri, '@') != NULL
-                 || strcasestr(options->mongodb.uri, "password") != NULL;
-
-        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
-            "[mongodb] uri is no connection string%s%s; expected "
-            "mongodb://[user:password@]host[:port][,...]/[?option=value&...] "
-            "with %%XX for special characters of user and password",
-            secret ? "" : ": ", secret ? "" : error.message);
-    }
-
-    if (mr_mongo_uri_check(uri, err) == -1
-        || mr_mongo_uri_file(uri, MONGOC_URI_TLSCAFILE, err) == -1
-        || mr_mongo_uri_file(uri, MONGOC_URI_TLSCERTIFICATEKEYFILE, err) == -1)
-    {
-        mongoc_uri_destroy(uri);
-        return -1;
-    }
-
-    /*
-     * The library's default is 300 s, as long as a consumer may keep Kafka
-     * waiting: a stopped primary would cost the writer its partitions.
-     */
-    if (!mongoc_uri_has_option(uri, MONGOC_URI_SOCKETTIMEOUTMS)) {
-        mongoc_uri_set_option_as_int32(uri, MONGOC_URI_SOCKETTIMEOUTMS,
-            (int32_t) options->mongodb.timeout);
-    }
-
-    /*
-     * The library's default is 30 s, during which a daemon that is asked to
-     * stop does not.  Whoever needs longer retries anyway.
-     */
-    if (!mongoc_uri_has_option(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS)) {
-        mongoc_uri_set_option_as_int32(
-            uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, MR_MONGO_SELECTION);
-    }
-
-    *ret_uri = uri;
-
-    return 0;
-}
-
-
-/* What the promise rests on may be repeated in the URI, but not changed. */
-static int
-mr_mongo_uri_check(const mongoc_uri_t *uri, mr_error_t *err)
-{
-    const char *level;
-    const mongoc_read_prefs_t *prefs;
-    const mongoc_write_concern_t *concern;
-
-    concern = mongoc_uri_get_write_concern(uri);
-
-    if (mongoc_write_concern_get_w(concern) != MONGOC_WRITE_CONCERN_W_DEFAULT
-        && !mongoc_write_concern_get_wmajority(concern))
-    {
-        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
-            "[mongodb] uri: w must be majority or left out: events are "
-            "acknowledged for good only by a majority");
-    }
-
-    if (mongoc_write_concern_journal_is_set(concern)
-        && !mongoc_write_concern_get_journal(concern))
-    {
-        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
-            "[mongodb] uri: journal must be true or left out: a write that "
-            "is not journaled can be lost");
-    }
-
-    level = mongoc_read_concern_get_level(mongoc_uri_get_read_concern(uri));
-
-    if (level != NULL && strcmp(level, MONGOC_READ_CONCERN_LEVEL_MAJORITY) != 0)
-    {
-        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
-            "[mongodb] uri: readConcernLevel must be majority or left out: "
-            "what is read must not be rolled back");
-    }
-
-    prefs = mongoc_uri_get_read_prefs_t(uri);
-
-    if (mongoc_read_prefs_get_mode(prefs) != MONGOC_READ_PRIMARY) {
-        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
-            "[mongodb] uri: readPreference must be primary or left out: a "
-            "secondary may be behind");
-    }
-
-    return 0;
-}
-
-
-/* The library would find out at each connection, and say it only there. */
-static int
-mr_mongo_uri_file(const mongoc_uri_t *uri, const char *option, mr_error_t *err)
-{
-    const char *path;
-
-    path = mongoc_uri_get_option_as_utf8(uri, option, NULL);
-
-    if (path != NULL && access(path, R_OK) == -1) {
-        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
-            "[mongodb] uri: %s: cannot read %s: %s", option, path,
-            strerror(errno));
-    }
-
-    return 0;
 }
 
 
