@@ -79,6 +79,7 @@ def test_servers_that_do_not_answer(name, tmp_path):
 @pytest.mark.parametrize("bad", [
     f"[mongodb]\nuri = mongodb://u:{SECRET}@/\n",
     f"[mongodb]\nuri = mongodb://u:{SECRET}@h/?replicaSet=rs0&tls=maybe\n",
+    f"[mongodb]\nuri = mongodb://u:{SECRET}@h/?tlsEnabled={SECRET}\n",
     f"[mongodb]\nuri = {SECRET}\npool = x\n",
     f"[kafka]\nsasl.password = {SECRET}\nsecurity.protocol = sasl\n",
     f"[kafka]\nsasl.passwort = {SECRET}\n",

@@ -118,6 +118,30 @@ static const struct {
     {"mongodb://h/?readConcernLevel=local", "must be majority"},
     {"mongodb://h/?readPreference=secondary", "must be primary"},
     {"mongodb://h/?tls=true&tlsCAFile=/nowhere", "cannot read /nowhere"},
+
+    /* What the library would pass over. */
+    {"mongodb://u:hush@h/?tlsEnabled=true", "option tlsenabled is unknown"},
+    {"mongodb://u:hush@h/?tls=true&tlsCAFlie=/hu",
+        "option tlscaflie is unknown"},
+    {"mongodb://h/?foo=hu&bar=hu", "option foo is unknown"},
+    {"mongodb://h/?f%6fo=hu", "uri: an option is unknown"},
+    {"mongodb://h/?=hu", "uri: an option is unknown"},
+    {"mongodb://h/?tls=true&tls=false", "uri: option tls is there twice"},
+    {"mongodb://h/?tls=true&TLS=true", "uri: option TLS is there twice"},
+    {"mongodb://h/?compressors=zlib,hu", "uri: option compressors names one"},
+    {"mongodb://u:hush@h/?authMechanism=SCRAM-SHA-999", "authMechanism is"},
+    {"mongodb://u:hush@h/?authMechanism=hush", "authMechanism is none of"},
+    {"mongodb://u:hush@h/?authMechanism=scram-sha-256", NULL},
+    {"mongodb://u:hush@h/?authSource=x&authMechanism=SCRAM-SHA-1", NULL},
+    {"mongodb://h/?directConnection=yes&ssl=false", NULL},
+
+    /* A name that is a piece of a password. */
+    {"mongodb://u:1/?hush=1@h/", "uri: an option is unknown"},
+    {"mongodb://h/?tlsCertificateKeyFilePassword=x&hush=",
+        "uri: an option is unknown"},
+    {"mongodb://u@h/?authMechanism=MONGODB-AWS&authMechanismProperties="
+     "AWS_SESSION_TOKEN:x&hush=",
+        "uri: an option is unknown"},
 };
 
 
