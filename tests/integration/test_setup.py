@@ -145,21 +145,59 @@ def test_everything_is_made_once(setup):
                     "ready"]
 
 
-def test_indexes_are_multikey_before_the_first_transaction(setup):
-    assert setup.run("multikey")[0] == 0
+def multikey(database):
+    """{index: {key: fields that are arrays}} of those that need to be."""
 
-    for field, keys in ("who", ["who.u", "who.t"]), ("types", ["types"]):
-        for name in [name for name in setup.mongo.multikey.blocks
-                     .index_information() if name.startswith(field)]:
+    found = {}
+    for field, key in ("who", "who.u"), ("types", "types"):
+        for name in [name for name in database.blocks.index_information()
+                     if name.startswith(field)]:
             # Of the classes that all of these indexes have.
-            plan = setup.mongo.multikey.blocks.find(
-                {keys[0]: "x", "span": 2}).hint(name).explain()
+            plan = database.blocks.find(
+                {key: "x", "span": 2}).hint(name).explain()
             stage = plan["queryPlanner"]["winningPlan"]
             while "inputStage" in stage:
                 stage = stage["inputStage"]
             assert stage["indexName"] == name
-            assert {key: paths for key, paths in stage["multiKeyPaths"].items()
-                    if paths} == {key: [field] for key in keys}
+            found[name] = {key: paths for key, paths
+                           in stage["multiKeyPaths"].items() if paths}
+    return found
+
+
+MULTIKEY = {
+    "who_span_tmax": {"who.u": ["who"], "who.t": ["who"]},
+    "who_span_tmin_tmax": {"who.u": ["who"], "who.t": ["who"]},
+    "types_span_tmax_tmin": {"types": ["types"]},
+    "types_span_tmin_tmax": {"types": ["types"]}}
+
+
+def test_indexes_are_multikey_before_the_first_transaction(setup):
+    assert setup.run("multikey")[0] == 0
+    assert multikey(setup.mongo.multikey) == MULTIKEY
+
+
+@pytest.mark.parametrize("name", sorted(MULTIKEY))
+def test_an_index_that_is_not_multikey_yet_becomes_it(setup, name):
+    """A set-up of what is new that was killed behind the index."""
+
+    database = setup.mongo[name]
+    assert setup.run(name)[0] == 0
+    index = database.blocks.index_information()[name]
+    keys = index.pop("key")
+    index.pop("v")
+    database.blocks.drop_index(name)
+    database.blocks.create_index(keys, name=name, **index)
+    assert multikey(database)[name] == {}
+
+    assert setup.run(name)[0] == 0
+    assert multikey(database) == MULTIKEY
+    assert database.blocks.count_documents({}) == 0
+
+    # It is done once.
+    before = setup.mongo.admin.command("serverStatus")["opcounters"]["insert"]
+    assert setup.run(name)[0] == 0
+    after = setup.mongo.admin.command("serverStatus")["opcounters"]["insert"]
+    assert after == before
 
 
 def test_all_collections_and_indexes_are_stored_small(setup):
@@ -259,6 +297,11 @@ def test_a_set_up_that_was_killed_is_finished(setup):
     assert setup.run("killed")[0] == 0
     assert database.blocks.count_documents({}) == 0
     assert database.state.count_documents({"_id": "schema"}) == 1
+
+    # Also where another has finished it since.
+    database.blocks.insert_one({"_id": "setup", "span": 2, "types": ["a"]})
+    assert setup.run("killed")[0] == 0
+    assert database.blocks.count_documents({}) == 0
 
 
 def test_settings_that_differ_are_mended_and_others_kept(setup):

@@ -7,6 +7,7 @@
 #include "../common/run.h"
 #include "store.h"
 #include "store_index.h"
+#include "store_multikey.h"
 #include "store_types.h"
 
 
@@ -28,14 +29,11 @@ static int mr_store_collections(
     mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err);
 static mongoc_collection_t *mr_store_create(
     mongoc_database_t *database, const char *name, bson_error_t *error);
-static int mr_store_schema_check(
-    mongoc_collection_t *state, int *ret_present, mr_error_t *err);
+static int mr_store_schema_check(mongoc_collection_t *state, mr_error_t *err);
 static int mr_store_dedup(
     mongoc_collection_t *state, int64_t window, mr_error_t *err);
 static int mr_store_topic(
     mongoc_collection_t *state, const char *topic, mr_error_t *err);
-static int mr_store_multikey(
-    mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err);
 static int mr_store_once(mongoc_collection_t *state, const char *id,
     const char *field, int64_t value, int64_t *ret_value, int *ret_new,
     mr_error_t *err);
@@ -106,7 +104,7 @@ static int
 mr_store_shape(const mr_setup_t *setup, mr_mongo_t *mongo,
     mongoc_client_t *client, mr_error_t *err)
 {
-    int rc, present = 0, created = 0;
+    int rc, created = 0;
     int64_t version = 0;
     mongoc_collection_t *state;
 
@@ -116,7 +114,7 @@ mr_store_shape(const mr_setup_t *setup, mr_mongo_t *mongo,
 
     state = mr_mongo_collection(mongo, client, MR_MONGO_STATE);
 
-    rc = mr_store_schema_check(state, &present, err);
+    rc = mr_store_schema_check(state, err);
 
     if (rc == 0) {
         rc = mr_store_collections(mongo, client, err);
@@ -136,14 +134,14 @@ mr_store_shape(const mr_setup_t *setup, mr_mongo_t *mongo,
 
     if (rc == 0) {
         rc = mr_store_indexes(
-            mongo, client, setup->options->writer.retention, &created, err);
+            mongo, client, setup->options->writer.retention, err);
     }
 
-    /* Last of all "schema": where it is, everything before was done. */
-    if (rc == 0 && (created || !present)) {
+    if (rc == 0) {
         rc = mr_store_multikey(mongo, client, err);
     }
 
+    /* Last of all: where it is new, so is everything before. */
     if (rc == 0) {
         rc = mr_store_once(state, "schema", "version", MR_SCHEMA_VERSION,
             &version, &created, err);
@@ -252,11 +250,9 @@ mr_store_create(
 
 
 static int
-mr_store_schema_check(
-    mongoc_collection_t *state, int *ret_present, mr_error_t *err)
+mr_store_schema_check(mongoc_collection_t *state, mr_error_t *err)
 {
-    int present;
-    int64_t version = 0;
+    int64_t version;
     bson_t *filter;
     bson_iter_t iter;
     bson_error_t error;
@@ -267,9 +263,10 @@ mr_store_schema_check(
 
     filter = BCON_NEW("_id", BCON_UTF8("schema"));
     cursor = mongoc_collection_find_with_opts(state, filter, NULL, NULL);
-    present = mongoc_cursor_next(cursor, &doc);
 
-    if (present && bson_iter_init_find(&iter, doc, "version")) {
+    if (mongoc_cursor_next(cursor, &doc)
+        && bson_iter_init_find(&iter, doc, "version"))
+    {
         version = bson_iter_as_int64(&iter);
     }
 
@@ -288,8 +285,6 @@ mr_store_schema_check(
             "use the version of Millrace that wrote it, or newer",
             (long long) version, MR_SCHEMA_VERSION);
     }
-
-    *ret_present = present;
 
     return 0;
 }
@@ -379,50 +374,6 @@ mr_store_topic(mongoc_collection_t *state, const char *topic, mr_error_t *err)
 
     mongoc_cursor_destroy(cursor);
     bson_destroy(selector);
-
-    return rc;
-}
-
-
-/*
- * An index becomes multikey with the first array in it.  Where that is
- * inside a transaction that aborts, members of the set may disagree on it
- * (SERVER-113189), so the first array comes in a plain insert.  Its span is
- * one that all of these indexes are of, its times are none that a query asks
- * for.
- */
-static int
-mr_store_multikey(mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err)
-{
-    int rc;
-    bool ok;
-    bson_t *doc, *selector;
-    bson_error_t error;
-    mongoc_collection_t *blocks;
-
-    blocks = mr_mongo_collection(mongo, client, MR_MONGO_BLOCKS);
-
-    selector = BCON_NEW("_id", BCON_UTF8("setup"));
-    doc = BCON_NEW("_id", BCON_UTF8("setup"), "span", BCON_INT32(2), "tmin",
-        BCON_DATE_TIME(-1), "tmax", BCON_DATE_TIME(-1), "types", "[",
-        BCON_UTF8("a"), BCON_UTF8("b"), "]", "who", "[", "{", "u",
-        BCON_UTF8("a"), "t", BCON_INT32(1), "}", "{", "u", BCON_UTF8("b"), "t",
-        BCON_INT32(1), "}", "]");
-
-    /*
-     * One may be left of a set-up that was killed, or be there of another
-     * that goes on at this moment, which is as good.
-     */
-    ok = mongoc_collection_delete_one(blocks, selector, NULL, NULL, &error)
-         && (mongoc_collection_insert_one(blocks, doc, NULL, NULL, &error)
-             || error.code == MONGOC_ERROR_DUPLICATE_KEY)
-         && mongoc_collection_delete_one(blocks, selector, NULL, NULL, &error);
-
-    rc = ok ? 0 : mr_mongo_error(err, "cannot prepare the indexes", &error);
-
-    bson_destroy(selector);
-    bson_destroy(doc);
-    mongoc_collection_destroy(blocks);
 
     return rc;
 }

@@ -19,7 +19,7 @@ typedef struct {
 
 
 static int mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
-    const mr_index_t *index, int *ret_created, mr_error_t *err);
+    const mr_index_t *index, mr_error_t *err);
 static bson_t *mr_store_index_command(
     const mr_index_t *index, const char *engine, mr_error_t *err);
 static int mr_store_earlier(
@@ -94,21 +94,14 @@ static const mr_index_t mr_indexes_users[] = {
 
 int
 mr_store_indexes(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
-    int *ret_created, mr_error_t *err)
+    mr_error_t *err)
 {
-    int created, any;
     const mr_index_t *index;
-
-    any = 0;
 
     for (index = mr_indexes; index->collection != NULL; index++) {
 
-        if (mr_store_index(mongo, client, index, &created, err) == -1) {
+        if (mr_store_index(mongo, client, index, err) == -1) {
             return -1;
-        }
-
-        if (created && strcmp(index->collection, MR_MONGO_BLOCKS) == 0) {
-            any = 1;
         }
     }
 
@@ -118,15 +111,13 @@ mr_store_indexes(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
         return -1;
     }
 
-    *ret_created = any;
-
     return 0;
 }
 
 
 static int
 mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
-    const mr_index_t *index, int *ret_created, mr_error_t *err)
+    const mr_index_t *index, mr_error_t *err)
 {
     bool ok;
     size_t i;
@@ -185,8 +176,6 @@ mr_store_index(mr_mongo_t *mongo, mongoc_client_t *client,
         mr_setup_say("index %s.%s: created", index->collection, index->name);
     }
 
-    *ret_created = after > before;
-
     return 0;
 }
 
@@ -241,7 +230,7 @@ mr_store_index_command(
 static int
 mr_store_earlier(mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err)
 {
-    int rc, any, created;
+    int rc, any;
     size_t i;
     const mr_index_t *index;
     mongoc_collection_t *blocks;
@@ -250,7 +239,7 @@ mr_store_earlier(mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err)
     rc = mr_store_earlier_blocks(blocks, &any, err);
 
     for (index = mr_indexes_users; rc == 0 && index->name != NULL; index++) {
-        rc = any ? mr_store_index(mongo, client, index, &created, err)
+        rc = any ? mr_store_index(mongo, client, index, err)
                  : mr_store_earlier_say(blocks, index->name, err);
     }
 
@@ -313,7 +302,7 @@ static int
 mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
     mr_error_t *err)
 {
-    int rc, created;
+    int rc;
     char options[64];
     int64_t was = 0, seconds;
     mr_index_t index;
@@ -349,7 +338,7 @@ mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
         index.keys = "{\"received\": 1}";
         index.options = options;
 
-        rc = mr_store_index(mongo, client, &index, &created, err);
+        rc = mr_store_index(mongo, client, &index, err);
     }
 
     mongoc_collection_destroy(blocks);

@@ -19,9 +19,8 @@
 /*
  * Create what is missing and bring the TTL index of the blocks to
  * `retention` (ms; 0: events are kept for ever, so there is none).
- * *ret_created tells whether an index of the blocks is new.
  */
 int mr_store_indexes(mr_mongo_t *mongo, mongoc_client_t *client,
-    int64_t retention, int *ret_created, mr_error_t *err);
+    int64_t retention, mr_error_t *err);
 
 #endif /* MILLRACE_SETUP_STORE_INDEX_H */
