@@ -421,6 +421,16 @@ def test_retention_of_events(setup):
     assert status == 0 and setup.ttl("keep") is None
     assert "retention of events: was 3456000 s, now for ever" in said
 
+    # The longest that may be configured is one that MongoDB takes, for an
+    # index that is new and for one that is there.
+    longest = re.search(r"^\| `retention` .* 0 or 1h to (\w+)", subprocess.run(
+        [setup.binary, "--document"], check=True, text=True,
+        stdout=subprocess.PIPE).stdout.partition("## [writer]")[2], re.M)[1]
+    for value in longest, "30d", longest:
+        status, _, complained = setup.run("keep", WRITER_RETENTION=value)
+        assert (status, complained) == (0, ""), value
+        assert setup.ttl("keep") == int(value[:-1]) * 86400
+
     # Whether a type ever had events can no longer be told from the blocks.
     assert setup.mongo.keep.state.find_one("types")["trimmed"]
 

@@ -83,8 +83,9 @@ const mr_option_t mr_option_table[] = {
         "records of a partition within which a repeated event is recognised; "
         "fixed at the first set-up"},
 
+    /* 2^31 seconds: MongoDB's limit for an index that deletes. */
     {"writer", "retention", MR_OPTION_DURATION, MR_OFFSET(writer.retention),
-        "0", "1h", "36500d", "for ever",
+        "0", "1h", "24855d", "for ever",
         "how long MongoDB keeps events after they were received"},
 
     {"writer", "keep_accounts", MR_OPTION_DURATION,

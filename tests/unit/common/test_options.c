@@ -139,6 +139,7 @@ static const struct {
     {"writer", "flush_size = 64k", "flush_size", 65536},
     {"writer", "flush_size = 256m", "flush_size", 256 * 1048576},
     {"writer", "retention = 1h", "retention", 3600000},
+    {"writer", "retention = 24855d", "retention", 24855 * 86400000LL},
     {"writer", "dedup_window = 50000000", "dedup_window", 50000000},
     {"stats", "grace = 0", "grace", 0},
     {"stats", "keep_second = 30d", "keep_second", 30 * 86400000LL},

@@ -58,7 +58,9 @@ static const struct {
     {"[writer]\nflush_interval = 2 s\n", 2, "not a duration"},
     {"[writer]\nflush_interval = 61s\n", 2, "out of range"},
     {"[writer]\nretention = 1m\n", 2,
-        "allowed: 0 or 1h to 36500d (0: for ever)"},
+        "allowed: 0 or 1h to 24855d (0: for ever)"},
+    {"[writer]\nretention = 24856d\n", 2, "out of range"},
+    {"[writer]\nretention = 596523h\n", 2, "out of range"},
 
     {"[writer]\nmetrics = 9101\n", 2, "allowed: address:port"},
     {"[writer]\nmetrics = localhost:9101\n", 2, "the address as numbers"},
