@@ -37,6 +37,7 @@ COPY conf/docker/entrypoint conf/docker/health /usr/lib/millrace/
 
 USER millrace
 EXPOSE 8080 8081 9101 9102 9103
+# Of nginx, too, the entrypoint makes an orderly end of it.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["/usr/lib/millrace/health"]

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import httpx
@@ -213,6 +214,109 @@ def test_compose():
         "kafka": [["kafka",
                    services["kafka"]["environment"].get("KAFKA_LOG_DIRS")]]}
     assert set(compose["volumes"]) == set(volumes)
+
+
+class Entrypoint:
+    """
+    conf/docker/entrypoint with nginx, in a /tmp of its own as it has one in a
+    container, but with the module as it is built here.
+    """
+
+    SCRIPT = r"""
+set -e
+mount -t tmpfs tmpfs /tmp
+mount -t tmpfs tmpfs /etc/nginx/sites-available
+scripts/nginx-site > /etc/nginx/sites-available/millrace
+mkdir /tmp/bin
+cat > /tmp/bin/nginx <<END
+#!/bin/sh
+sed -i "s|/usr/lib/nginx/modules|$PWD/build|" /tmp/nginx.conf
+PATH=$PATH
+exec nginx "\$@"
+END
+chmod +x /tmp/bin/nginx
+PATH=/tmp/bin:$PATH
+exec conf/docker/entrypoint nginx
+"""
+
+    def __init__(self, servers, log):
+        self.path = log
+        with open(log, "wb") as out:
+            self.process = subprocess.Popen(
+                ["unshare", "--mount", "bash", "-c", self.SCRIPT], cwd=REPO,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                start_new_session=True, env={
+                    **os.environ, "MILLRACE_NGINX_WORKERS": "1",
+                    "MILLRACE_KAFKA_BROKERS": servers.brokers,
+                    "MILLRACE_LISTEN": f"127.0.0.1:{servers.ports['nginx']}"})
+
+    def log(self):
+        with open(self.path, errors="replace") as file:
+            return file.read()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+
+def test_a_stopped_container_answers_first(servers, tmp_path):
+    """SIGTERM, as Docker sends it, while a request waits for Kafka."""
+
+    servers.start("setup")
+    event = {"event_id": "1", "user_id": "u", "event_type": "t"}
+    answers = []
+
+    def post():
+        answers.append(httpx.post(servers.url + "/events", json={
+            **event, "timestamp": int(time.time())}, timeout=30).status_code)
+
+    def posted():
+        post()
+        return answers == [202] or answers.clear()
+
+    def waiting():
+        metrics = httpx.get(servers.url + "/metrics").text
+        return "\nmillrace_ingest_queue_events 1\n" in metrics
+
+    with Entrypoint(servers, tmp_path / "log") as container:
+        wait_until(posted, 30, container.log)
+
+        # A reload goes through as well.
+        container.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "reconfiguring" in container.log(), 20,
+                   container.log)
+        wait_until(lambda: "worker process" in container.log().partition(
+            "gracefully shutting down")[2], 20, container.log)
+        assert container.process.poll() is None
+
+        servers.signal("kafka", signal.SIGSTOP)
+        try:
+            sender = threading.Thread(target=post)
+            sender.start()
+            wait_until(waiting, 10, "a request that waits")
+            said = len(container.log())
+            container.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: "signal " in container.log()[said:], 10,
+                       container.log)
+        finally:
+            servers.signal("kafka", signal.SIGCONT)
+        sender.join(30)
+        assert answers == [202, 202], container.log()
+        assert container.process.wait(30) == 0
+
+    # One that does not come up says so.
+    with Entrypoint(servers, tmp_path / "log") as container, Entrypoint(
+            servers, tmp_path / "second") as second:
+        wait_until(lambda: "[emerg]" in container.log() + second.log(), 20,
+                   second.log)
+        wait_until(lambda: 1 in (container.process.poll(),
+                                 second.process.poll()), 20, second.log)
 
 
 def test_a_wrong_part_is_refused(image):
