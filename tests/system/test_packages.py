@@ -52,6 +52,13 @@ def root(tmp_path):
         yield root
 
 
+def mode(root):
+    """Who may read the configuration, in which passwords may stand."""
+
+    return root.run("stat", "-c", "%U:%G:%a",
+                    "/etc/millrace/millrace.conf").strip()
+
+
 def exec_start(root, unit):
     """(command, user) of a unit's ExecStart, as systemd would run it."""
 
@@ -187,6 +194,34 @@ def test_units():
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("ends, verdict", [
+    ("exit 0", "new"), ("exit 1", "new"),  # balanced, and not
+    ("exit 2", "old"), ("exit 127", "old"), ("kill -SEGV $$", "old"),
+    ("kill -TERM $$", "old"), ("kill -KILL $$", "old"),
+])
+def test_the_last_verdict_stays_until_there_is_another(ends, verdict,
+                                                       tmp_path):
+    """What the audit's unit does when millrace-audit ends so."""
+
+    with open(os.path.join(
+            REPO, "conf/systemd/millrace-audit.service")) as file:
+        text = file.read().replace("\\\n", " ")
+    shell, flag, script = shlex.split(
+        re.search(r"^ExecStart=(.*)$", text, re.M).group(1))
+    assert (shell, flag) == ("/bin/sh", "-c")
+    audit = tmp_path / "audit"
+    audit.write_text(f"#!/bin/sh\necho new\n{ends}\n")
+    audit.chmod(0o755)
+    (tmp_path / "audit.prom").write_text("old\n")
+
+    script = script.replace("$$", "$").replace(
+        "/usr/bin/millrace-audit", str(audit))
+    done = subprocess.run([shell, flag, script], cwd=tmp_path,
+                          stderr=subprocess.DEVNULL)
+    assert (tmp_path / "audit.prom").read_text() == verdict + "\n"
+    assert (done.returncode == 0) == (ends == "exit 0")
+
+
 def test_life(packages, root, servers, tmp_path):
     """Installed, started, upgraded while it runs, removed and purged."""
 
@@ -201,6 +236,7 @@ def test_life(packages, root, servers, tmp_path):
         "/etc/nginx/modules-enabled/50-mod-http-millrace.conf")
     root.run("nginx", "-t")
     assert "millrace" in root.run("id", "millrace")
+    assert mode(root) == "root:millrace:640"
     assert not glob.glob(root.path(
         "/etc/systemd/system/*.target.wants/millrace-*"))
     units = [f"millrace-{name}.service" for name in (*DAEMONS, "audit")]
@@ -231,8 +267,12 @@ def test_life(packages, root, servers, tmp_path):
     for path in upgrades:
         root.copy(path, "/tmp/")
     post(url, 50, "across")
+    # As 0.1.0 left it.
+    root.run("chown", "root:root", "/etc/millrace/millrace.conf")
+    root.run("chmod", "644", "/etc/millrace/millrace.conf")
     root.install(*(f"/tmp/{os.path.basename(path)}" for path in upgrades))
     assert "+newer" in root.run("dpkg-query", "-W", WORKERS)
+    assert mode(root) == "root:millrace:640"
     stop(root, children)
     # What was configured is still there.
     assert str(servers.ports["kafka"]) in root.read(
