@@ -335,6 +335,12 @@ def test_a_brokers_defaults_delete_nothing(setup):
 
     defaults = {"log_retention_bytes": "1048576",
                 "unclean_leader_election_enable": "true"}
+
+    # Also one whose values are right only because the broker's are.
+    setup.admin.create_topics([NewTopic("earlier-topic", 8, 1)])[
+        "earlier-topic"].result(20)
+    assert setup.run("earlier")[0] == 0
+
     setup.alter(ResourceType.BROKER, "1", AlterConfigOpType.SET, **defaults)
     try:
         setup.admin.create_topics([NewTopic("defaults-topic", 8, 1)])[
@@ -350,6 +356,7 @@ def test_a_brokers_defaults_delete_nothing(setup):
             settings = setup.settings(f"defaults-{topic}")
             assert settings["retention.bytes"] == "-1", topic
             assert settings["unclean.leader.election.enable"] == "false", topic
+        assert setup.settings("earlier-topic")["retention.bytes"] == "-1"
     finally:
         setup.alter(ResourceType.BROKER, "1", AlterConfigOpType.DELETE,
                     **defaults)

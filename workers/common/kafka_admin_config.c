@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "kafka_admin_request.h"
@@ -9,6 +10,8 @@ static int mr_admin_alter_configs(mr_kafka_admin_t *admin, const char *topic,
     const rd_kafka_ConfigEntry_t **entries, size_t n,
     const mr_kafka_setting_t *settings, size_t n_settings, int64_t deadline,
     mr_error_t *err);
+static int mr_admin_stands(const rd_kafka_ConfigEntry_t **entries, size_t n,
+    const mr_kafka_setting_t *setting);
 static int mr_admin_ours(
     const mr_kafka_setting_t *settings, size_t n, const char *name);
 static const char *mr_admin_value(
@@ -39,9 +42,7 @@ mr_kafka_admin_configure(mr_kafka_admin_t *admin, const char *topic,
     differs = 0;
 
     for (i = 0; i < n_settings; i++) {
-        value = mr_admin_value(entries, n, settings[i].name);
-
-        if (value == NULL || strcmp(value, settings[i].value) != 0) {
+        if (!mr_admin_stands(entries, n, &settings[i])) {
             differs = 1;
         }
     }
@@ -62,6 +63,33 @@ mr_kafka_admin_configure(mr_kafka_admin_t *admin, const char *topic,
     rd_kafka_event_destroy(event);
 
     return rc;
+}
+
+
+int
+mr_kafka_admin_setting(mr_kafka_admin_t *admin, const char *topic,
+    const char *name, int64_t deadline, char *buf, size_t size, mr_error_t *err)
+{
+    size_t n;
+    const char *value;
+    rd_kafka_event_t *event;
+    const rd_kafka_ConfigEntry_t **entries;
+    const rd_kafka_ConfigResource_t **resources;
+
+    if (mr_admin_describe_configs(admin, topic, deadline, &event, err) == -1) {
+        return -1;
+    }
+
+    resources = rd_kafka_DescribeConfigs_result_resources(
+        rd_kafka_event_DescribeConfigs_result(event), &n);
+    entries = rd_kafka_ConfigResource_configs(resources[0], &n);
+    value = mr_admin_value(entries, n, name);
+
+    (void) snprintf(buf, size, "%s", value == NULL ? "" : value);
+
+    rd_kafka_event_destroy(event);
+
+    return 0;
 }
 
 
@@ -157,6 +185,28 @@ mr_admin_alter_configs(mr_kafka_admin_t *admin, const char *topic,
     rd_kafka_ConfigResource_destroy(resource);
 
     return rc;
+}
+
+
+/* Has the topic this value as its own?  One of the broker's may change. */
+static int
+mr_admin_stands(const rd_kafka_ConfigEntry_t **entries, size_t n,
+    const mr_kafka_setting_t *setting)
+{
+    size_t i;
+    const char *value;
+
+    for (i = 0; i < n; i++) {
+        if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), setting->name) == 0) {
+            value = rd_kafka_ConfigEntry_value(entries[i]);
+
+            return value != NULL && strcmp(value, setting->value) == 0
+                   && rd_kafka_ConfigEntry_source(entries[i])
+                          == RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG;
+        }
+    }
+
+    return 0;
 }
 
 
