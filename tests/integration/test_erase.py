@@ -24,12 +24,16 @@ from test_writer import Stream, event, events
 BUILD = os.environ.get("MILLRACE_BUILD", "build")
 AWARE = CodecOptions(tz_aware=True)
 
+# libmongoc's word on a transaction that mongod has ended already.
+ABORTED = re.compile(r".* mongoc: Error in abortTransaction: .*\n")
+
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
     stack = Pipeline(tmp_path_factory.mktemp("erase"), build=BUILD)
     # What libmongoc loses (tests/lsan.supp) is told from what we lose.
     stack.environment = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
+    stack.mongod_parameters = {"enableTestCommands": "true"}
     try:
         stack.start("kafka", "mongod")
         yield stack
@@ -52,6 +56,7 @@ def erase(rig, user, *arguments):
     status, said = rig.run("--user", user, *arguments,
                            binary="millrace-erase")
     assert status == 0, said
+    said = ABORTED.sub("", said)
     found = re.fullmatch(r"(?:erased|found) (\d+) events in (\d+) blocks\n",
                          said)
     assert found, said
@@ -255,6 +260,63 @@ def test_killed_and_run_again(rig, seed):
     assert done
     assert blocks(rig) == expected
     assert rig.database.state.find_one({"_id": "erased"})["events"] == n
+
+
+def insert(rig, users, blocks=1, n=2):
+    """So many blocks, in each of which every one of the users has n events."""
+
+    made = [storage.block([
+        {"event_id": f"{b}-{i}", "user_id": user, "event_type": "t",
+         "timestamp": 1_760_000_000_000 + i, "metadata": {}, "offset": i}
+        for i, user in enumerate(sorted(users * n))], 1, 0, 1000 * b, 0)
+        for b in range(blocks)]
+    rig.database.blocks.insert_many(made)
+    return made
+
+
+# What mongod calls transient, in each command of the transaction.
+@pytest.mark.parametrize("command, users, code", [
+    ("update", "ab", 112), ("update", "ab", 189), ("delete", "a", 112),
+    ("commitTransaction", "ab", 251)])
+def test_a_transient_error_is_tried_again(rig, command, users, code):
+    insert(rig, list(users), 3)
+
+    def fail(mode, **data):
+        return rig.mongo.admin.command(
+            "configureFailPoint", "failCommand", mode=mode,
+            **({"data": data} if data else {}))["count"]
+
+    before = fail("off")
+    fail({"times": 1 if code == 189 else 4}, failCommands=[command],
+         appName="millrace-erase", errorCode=code,
+         errorLabels=["TransientTransactionError"])
+    try:
+        assert erase(rig, "a") == (6, 3)
+    finally:
+        struck = fail("off") - before
+    assert struck >= 1
+    assert users_in(rig) == [user for user in users if user != "a"]
+    assert rig.database.state.find_one({"_id": "erased"}) == {
+        "_id": "erased", "events": 6, "blocks": 3}
+
+
+def test_several_at_once(rig):
+    """All of them change the same blocks, and the same count."""
+
+    users = ["a", "b", "c", "d"]
+    insert(rig, [*users, "e"], 20)
+    running = [subprocess.Popen(
+        [os.path.join(rig.stack.build, "millrace-erase"), "-c",
+         rig.configuration(), "--user", user], env=rig.stack._environment(),
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for user in users]
+    for child in running:
+        said, _ = child.communicate(timeout=60)
+        assert child.returncode == 0, said
+        assert ABORTED.sub("", said) == "erased 40 events in 20 blocks\n"
+    assert users_in(rig) == ["e"]
+    assert rig.database.state.find_one({"_id": "erased"}) == {
+        "_id": "erased", "events": 160, "blocks": 80}
 
 
 def test_while_events_come_in(rig):

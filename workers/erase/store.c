@@ -36,8 +36,10 @@ static int store_change(store_t *store, mongoc_client_session_t *session,
     store_change_t *change, mr_error_t *err);
 static bool store_transaction(mongoc_client_session_t *session, void *ctx,
     bson_t **reply, bson_error_t *error);
-static bool store_replace(
-    store_change_t *change, const bson_t *opts, bson_error_t *error);
+static bool store_replace(store_change_t *change, const bson_t *opts,
+    bson_t *reply, bson_error_t *error);
+static bool store_count(store_change_t *change, const bson_t *opts,
+    bson_t *reply, bson_error_t *error);
 static mongoc_transaction_opt_t *store_durable(void);
 
 
@@ -236,13 +238,17 @@ store_change(store_t *store, mongoc_client_session_t *session,
 }
 
 
-/* May be called again by the driver: it has no effect of its own. */
+/*
+ * May be called again by the driver: it has no effect of its own.  In the
+ * reply of a command that failed the driver looks for whether to do so; what
+ * *reply is set to it destroys.
+ */
 static bool
 store_transaction(mongoc_client_session_t *session, void *ctx, bson_t **reply,
     bson_error_t *error)
 {
     bool done;
-    bson_t opts, *selector, *update;
+    bson_t opts, said;
     store_change_t *change;
 
     change = ctx;
@@ -251,40 +257,39 @@ store_transaction(mongoc_client_session_t *session, void *ctx, bson_t **reply,
 
     bson_init(&opts);
 
-    if (!mongoc_client_session_append(session, &opts, error)
-        || !store_replace(change, &opts, error))
-    {
+    if (!mongoc_client_session_append(session, &opts, error)) {
         bson_destroy(&opts);
         return false;
     }
 
-    done = true;
+    done = store_replace(change, &opts, &said, error);
 
-    if (change->changed) {
-        selector = BCON_NEW("_id", BCON_UTF8("erased"));
-        update = BCON_NEW("$inc", "{", "events", BCON_INT64(change->removed),
-            "blocks", BCON_INT64(1), "}");
-        BSON_APPEND_BOOL(&opts, "upsert", true);
-
-        done = mongoc_collection_update_one(
-            change->store->state, selector, update, &opts, NULL, error);
-
-        bson_destroy(selector);
-        bson_destroy(update);
+    if (done && change->changed) {
+        bson_destroy(&said);
+        done = store_count(change, &opts, &said, error);
     }
 
+    if (!done) {
+        *reply = bson_copy(&said);
+    }
+
+    bson_destroy(&said);
     bson_destroy(&opts);
 
     return done;
 }
 
 
-/* Only if it is still as it was read: as many rows, of the same users. */
+/*
+ * Only if it is still as it was read: as many rows, of the same users.
+ * *reply is always set.
+ */
 static bool
-store_replace(store_change_t *change, const bson_t *opts, bson_error_t *error)
+store_replace(store_change_t *change, const bson_t *opts, bson_t *reply,
+    bson_error_t *error)
 {
     bool done;
-    bson_t selector, replace, reply;
+    bson_t selector, replace;
     bson_iter_t iter;
     static const char *const counts[] = {"deletedCount", "modifiedCount"};
 
@@ -300,24 +305,47 @@ store_replace(store_change_t *change, const bson_t *opts, bson_error_t *error)
 
     if (change->block == NULL) {
         done = mongoc_collection_delete_one(
-            change->store->blocks, &selector, opts, &reply, error);
+            change->store->blocks, &selector, opts, reply, error);
 
     } else {
         /* Validation would refuse an empty key, which metadata may have. */
         bson_copy_to(opts, &replace);
         BSON_APPEND_BOOL(&replace, "validate", false);
         done = mongoc_collection_replace_one(change->store->blocks, &selector,
-            change->block, &replace, &reply, error);
+            change->block, &replace, reply, error);
         bson_destroy(&replace);
     }
 
     change->changed =
-        done
-        && bson_iter_init_find(&iter, &reply, counts[change->block != NULL])
+        done && bson_iter_init_find(&iter, reply, counts[change->block != NULL])
         && bson_iter_as_int64(&iter) == 1;
 
-    bson_destroy(&reply);
     bson_destroy(&selector);
+
+    return done;
+}
+
+
+/* What was erased, in `state`; *reply is always set. */
+static bool
+store_count(store_change_t *change, const bson_t *opts, bson_t *reply,
+    bson_error_t *error)
+{
+    bool done;
+    bson_t upsert, *selector, *update;
+
+    selector = BCON_NEW("_id", BCON_UTF8("erased"));
+    update = BCON_NEW("$inc", "{", "events", BCON_INT64(change->removed),
+        "blocks", BCON_INT64(1), "}");
+    bson_copy_to(opts, &upsert);
+    BSON_APPEND_BOOL(&upsert, "upsert", true);
+
+    done = mongoc_collection_update_one(
+        change->store->state, selector, update, &upsert, reply, error);
+
+    bson_destroy(&upsert);
+    bson_destroy(selector);
+    bson_destroy(update);
 
     return done;
 }
