@@ -414,6 +414,28 @@ def test_a_damaged_block_is_left_alone(rig, damage):
     assert blocks(rig) == before
 
 
+@pytest.mark.parametrize("which", [0, 2, 4])
+def test_one_that_is_damaged_does_not_keep_the_others(rig, which):
+    damaged = insert(rig, ["a", "b"], 5)[which]["_id"]
+    rig.database.blocks.update_one({"_id": damaged}, {"$set": {"extra": 1}})
+    shown = (f'{{ "_id" : {{ "epoch" : 1, "partition" : 0, "offset" : '
+             f'{damaged["offset"]}, "number" : 0 }} }}: a block is damaged')
+
+    for arguments, expected in (["--count"], "found 8 events in 4 blocks"), (
+            [], "erased 8 events in 4 blocks"), (
+            [], "erased 0 events in 0 blocks"):
+        status, said = rig.run("--user", "a", *arguments,
+                               binary="millrace-erase")
+        assert status == 1, said
+        assert expected in said
+        assert said.count(shown) == 1, said
+        assert "1 blocks were left as they are" in said
+
+    assert [block["_id"] for block in rig.database.blocks.find(
+        {"who.u": "a"})] == [damaged]
+    assert rig.database.blocks.count_documents({"who.u": "b"}) == 5
+
+
 @pytest.mark.parametrize("arguments, message", [
     ([], "--user is a user_id of 1 to 256 bytes"),
     (["--user", ""], "--user is a user_id of 1 to 256 bytes"),

@@ -1,3 +1,6 @@
+#include <string.h>
+
+#include "../common/log.h"
 #include "../common/mongo.h"
 #include "../common/run.h"
 
@@ -16,6 +19,8 @@ typedef struct {
     mr_str_t user;
     int count_only;
     mr_erased_t *erased;
+    bson_t unread; /* { number: { _id } } of blocks that are left as they are */
+    uint32_t n_unread;
 } store_t;
 
 /* One block's transaction. */
@@ -32,6 +37,7 @@ static int store_pass(store_t *store, int64_t *ret_blocks, mr_error_t *err);
 static void store_filter(mr_str_t user, bson_t *filter);
 static int store_block(store_t *store, mongoc_client_session_t *session,
     const bson_t *found, int *ret_changed, mr_error_t *err);
+static void store_unread(store_t *store, const bson_t *found, const char *why);
 static int store_change(store_t *store, mongoc_client_session_t *session,
     store_change_t *change, mr_error_t *err);
 static bool store_transaction(mongoc_client_session_t *session, void *ctx,
@@ -66,6 +72,8 @@ mr_store_erase(const mr_options_t *options, mr_str_t user, int count_only,
     store.user = user;
     store.count_only = count_only;
     store.erased = ret_erased;
+    store.n_unread = 0;
+    bson_init(&store.unread);
 
     /* A pass sees what was there when it began. */
     for (pass = 0;; pass++) {
@@ -84,6 +92,14 @@ mr_store_erase(const mr_options_t *options, mr_str_t user, int count_only,
         }
     }
 
+    if (rc == 0 && store.n_unread != 0) {
+        rc = mr_error_set(err, MR_ERROR_MONGODB, NULL,
+            "%u blocks were left as they are and still hold the user's events: "
+            "the log has their _id",
+            store.n_unread);
+    }
+
+    bson_destroy(&store.unread);
     mongoc_collection_destroy(store.state);
     mongoc_collection_destroy(store.blocks);
     mr_mongo_push(store.mongo, store.client);
@@ -174,25 +190,32 @@ store_filter(mr_str_t user, bson_t *filter)
 }
 
 
-/* A block that has changed since it was read is left to the next pass. */
+/*
+ * A block that has changed since it was read is left to the next pass, one
+ * that cannot be read to whoever can mend it: the others go all the same.
+ */
 static int
 store_block(store_t *store, mongoc_client_session_t *session,
     const bson_t *found, int *ret_changed, mr_error_t *err)
 {
     int rc;
     bson_t block;
+    mr_error_t why;
     mr_rewrite_t result;
     store_change_t change;
 
     bson_init(&block);
 
-    rc = mr_rewrite(found, store->user, &block, &result, err);
+    rc = 0;
 
-    if (rc == 0 && store->count_only) {
+    if (mr_rewrite(found, store->user, &block, &result, &why) != 0) {
+        store_unread(store, found, why.message);
+
+    } else if (store->count_only) {
         store->erased->events += result.removed;
         store->erased->blocks++;
 
-    } else if (rc == 0) {
+    } else {
         change.store = store;
         change.found = found;
         change.block = result.left != 0 ? &block : NULL;
@@ -205,6 +228,45 @@ store_block(store_t *store, mongoc_client_session_t *session,
     bson_destroy(&block);
 
     return rc;
+}
+
+
+/* Said and counted once, however many passes find it. */
+static void
+store_unread(store_t *store, const bson_t *found, const char *why)
+{
+    char digits[16], *text;
+    bson_t block;
+    uint32_t len;
+    const char *key;
+    bson_iter_t iter;
+    const uint8_t *data;
+
+    bson_init(&block);
+
+    if (bson_iter_init_find(&iter, found, "_id")) {
+        bson_append_iter(&block, NULL, 0, &iter);
+    }
+
+    if (bson_iter_init(&iter, &store->unread)) {
+        while (bson_iter_next(&iter)) {
+            bson_iter_document(&iter, &len, &data);
+
+            if (len == block.len
+                && memcmp(data, bson_get_data(&block), len) == 0) {
+                bson_destroy(&block);
+                return;
+            }
+        }
+    }
+
+    bson_uint32_to_string(store->n_unread++, &key, digits, sizeof(digits));
+    BSON_APPEND_DOCUMENT(&store->unread, key, &block);
+
+    text = bson_as_relaxed_extended_json(&block, NULL);
+    mr_log_error("%s: %s", text != NULL ? text : "?", why);
+    bson_free(text);
+    bson_destroy(&block);
 }
 
 

@@ -26,6 +26,9 @@ typedef struct {
  * found.  What is stored meanwhile is erased as well, as long as the user
  * does not send faster than this works; MR_ERROR_TIMEOUT when it does.
  *
+ * A block that cannot be read is left as it is and its `_id` logged; all the
+ * others are done before the call fails.
+ *
  * *ret_erased is set on failure too: what has been erased stays so, and the
  * call may be repeated.  MR_ERROR_MONGODB when MongoDB fails or a block is
  * damaged; MR_ERROR_SYSTEM when asked to stop.
