@@ -262,13 +262,13 @@ def test_killed_and_run_again(rig, seed):
     assert rig.database.state.find_one({"_id": "erased"})["events"] == n
 
 
-def insert(rig, users, blocks=1, n=2):
+def insert(rig, users, blocks=1, n=2, offset=1000):
     """So many blocks, in each of which every one of the users has n events."""
 
     made = [storage.block([
         {"event_id": f"{b}-{i}", "user_id": user, "event_type": "t",
          "timestamp": 1_760_000_000_000 + i, "metadata": {}, "offset": i}
-        for i, user in enumerate(sorted(users * n))], 1, 0, 1000 * b, 0)
+        for i, user in enumerate(sorted(users * n))], 1, 0, offset * (b + 1), 0)
         for b in range(blocks)]
     rig.database.blocks.insert_many(made)
     return made
@@ -348,6 +348,91 @@ def test_while_events_come_in(rig):
     rig.settle()
     rig.stop()
     assert rig.database.blocks.count_documents({"who.u": "u3"}) == 0
+
+
+def test_what_kafka_still_holds_is_no_success(rig):
+    """Acknowledged but not stored: the writer will store it after all."""
+
+    def tried(*arguments, options=None):
+        return rig.run("--user", "ada", *arguments, options=options,
+                       binary="millrace-erase")
+
+    rig.produce([event(f"e{i}", "ada") for i in range(3)], partition=1)
+    status, said = tried("--timeout", "1")
+    assert status == 1
+    assert "erased 0 events in 0 blocks" in said
+    assert "in 1 of 4 partitions not all that Kafka holds was stored" in said
+    assert "partition=1 next=0 Kafka holds 3 offsets" in said
+    status, said = tried("--no-wait")
+    assert status == 0
+    assert "erased 0 events in 0 blocks" in said
+    assert "they may still come" in said
+
+    rig.start()
+    assert erase(rig, "ada") == (3, 1)
+    assert rig.next()[1] == 3
+    rig.stop()
+    assert users_in(rig) == []
+    assert erase(rig, "ada") == (0, 0)
+
+    # What is stored goes though something waits, or Kafka is away.
+    insert(rig, ["ada", "bob"])
+    rig.produce([event("e9", "bob")], partition=2)
+    assert erase(rig, "bob", "--count") == (2, 1)
+    status, said = tried("--timeout", "1")
+    assert status == 1
+    assert "erased 2 events in 1 blocks" in said
+    insert(rig, ["ada"], offset=7000)
+    status, said = tried("--timeout", "1", options={
+        "kafka": {"brokers": "127.0.0.1:1"}})
+    assert status == 1
+    assert "erased 2 events in 1 blocks" in said
+    assert "Kafka at 127.0.0.1:1 does not answer" in said
+    assert users_in(rig) == ["bob"]
+
+
+def test_markers_in_the_log_are_no_events(rig):
+    transact = rig.transactions()
+    rig.start()
+    transact([event("e1", "u", "t")], commit=True)
+    transact([event("e2", "u", "t")], commit=False)
+    (partition, end), = ((p, end) for p, end in rig.ends().items() if end)
+    wait_until(lambda: (rig.ledger(partition) or {}).get("reached", 0) >= end,
+               30, "the log's end")
+    rig.stop()
+    assert rig.ledger(partition)["next"] < end
+    assert erase(rig, "u") == (1, 1)
+
+
+def test_another_log_is_no_success(rig):
+    """The topic was made anew: what it holds waits for the operator."""
+
+    rig.start()
+    rig.produce([event(f"e{i}", "u") for i in range(5)], partition=0)
+    rig.settle()
+    rig.stop()
+    rig.recreate(4)
+    assert erase(rig, "nobody") == (0, 0)
+    rig.produce([event("new", "u")], partition=0)
+    status, said = rig.run("--user", "u", binary="millrace-erase")
+    assert status == 1
+    assert "erased 5 events in 1 blocks" in said
+    assert "1 of 4 partitions have another log" in said
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"mongodb": {"database": "nowhere-at-all"}},
+     'the database "nowhere-at-all" was not set up by millrace-setup'),
+    ({"kafka": {"topic": "others"}}, "the configuration says [kafka] topic"),
+])
+@pytest.mark.parametrize("arguments", [(), ("--count",), ("--no-wait",)],
+                         ids="".join)
+def test_a_wrong_database_is_no_success(rig, options, message, arguments):
+    status, said = rig.run("--user", "a", *arguments, options=options,
+                           binary="millrace-erase")
+    assert status == 1
+    assert message in said
+    assert " events in " not in said
 
 
 def instead(block, name, **fields):

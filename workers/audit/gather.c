@@ -1,20 +1,23 @@
 #include <stdlib.h>
 
-#include <millrace/time.h>
-
 #include "../common/kafka_log.h"
-#include "../common/run.h"
+#include "../common/settle.h"
 #include "audit.h"
 #include "store.h"
 
 
-#define GATHER_PAUSE 100 /* ms */
+typedef struct {
+    mr_audit_t *audit;
+    mr_store_t *store;
+} gather_look_t;
 
 
 static int gather_all(mr_audit_t *audit, mr_kafka_log_t *log, mr_store_t *store,
     int settle, int64_t deadline, mr_error_t *err);
 static int gather_settle(mr_audit_t *audit, mr_kafka_log_t *log,
     mr_store_t *store, int64_t *reached, int64_t deadline, mr_error_t *err);
+static int gather_look(
+    void *ctx, int64_t *ret_reached, int *ret_ready, mr_error_t *err);
 static int gather_kafka(mr_audit_t *audit, mr_kafka_log_t *log,
     int64_t *offsets, int64_t deadline, mr_error_t *err);
 static int gather_mongodb(
@@ -100,41 +103,51 @@ static int
 gather_settle(mr_audit_t *audit, mr_kafka_log_t *log, mr_store_t *store,
     int64_t *reached, int64_t deadline, mr_error_t *err)
 {
+    int settled;
     size_t i, n, done;
     int64_t *ends;
+    gather_look_t look;
 
     n = audit->n_partitions;
     ends = reached + n;
+    look = (gather_look_t){audit, store};
 
-    if (mr_kafka_log_offsets(log, MR_LOG_END, deadline, ends, err) != 0) {
+    if (mr_settle(
+            log, gather_look, &look, deadline, ends, reached, &settled, err)
+        != 0)
+    {
         return -1;
     }
 
-    for (;;) {
-        if (mr_store_snapshot(store, err) != 0
-            || mr_store_ledgers(store, audit, reached, err) != 0)
-        {
-            return -1;
-        }
-
-        for (i = 0, done = 0; i < n; i++) {
-            done += reached[i] >= ends[i] || ends[i] == 0;
-        }
-
-        if (done == n && audit->merged) {
-            return 0;
-        }
-
-        if (mr_time_monotonic() + GATHER_PAUSE >= deadline
-            || mr_run_sleep(GATHER_PAUSE))
-        {
-            return mr_error_set(err, MR_ERROR_TIMEOUT, NULL,
-                "not all that Kafka holds was stored and merged in time (%zu "
-                "of %zu partitions are stored); without --settle the report "
-                "tells what waits",
-                done, n);
-        }
+    if (settled) {
+        return 0;
     }
+
+    for (i = 0, done = 0; i < n; i++) {
+        done += reached[i] >= ends[i];
+    }
+
+    return mr_error_set(err, MR_ERROR_TIMEOUT, NULL,
+        "not all that Kafka holds was stored and merged in time (%zu of %zu "
+        "partitions are stored); without --settle the report tells what waits",
+        done, n);
+}
+
+
+static int
+gather_look(void *ctx, int64_t *ret_reached, int *ret_ready, mr_error_t *err)
+{
+    gather_look_t *look = ctx;
+
+    if (mr_store_snapshot(look->store, err) != 0
+        || mr_store_ledgers(look->store, look->audit, ret_reached, err) != 0)
+    {
+        return -1;
+    }
+
+    *ret_ready = look->audit->merged;
+
+    return 0;
 }
 
 

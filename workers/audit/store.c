@@ -1,6 +1,6 @@
 #include <stdlib.h>
-#include <string.h>
 
+#include "../common/mongo_ledger.h"
 #include "store_private.h"
 
 
@@ -127,52 +127,27 @@ mr_store_ledgers(
 static int
 store_ledger(void *ctx, const bson_t *document)
 {
-    char id[300];
-    size_t n;
-    long number;
-    char *end;
-    bson_iter_t iter;
-    const char *text;
+    mr_mongo_ledger_t ledger;
     store_ledgers_t *ledgers = ctx;
     mr_audit_partition_t *partition;
 
-    n = (size_t) bson_snprintf(
-        id, sizeof(id), "%s/", ledgers->store->options->kafka.topic);
-
-    if (!bson_iter_init_find(&iter, document, "_id")
-        || !BSON_ITER_HOLDS_UTF8(&iter))
+    if (mr_mongo_ledger(document, ledgers->store->options->kafka.topic, &ledger)
+            != 0
+        || (size_t) ledger.partition >= ledgers->audit->n_partitions)
     {
         return 0;
     }
 
-    text = bson_iter_utf8(&iter, NULL);
-
-    if (strncmp(text, id, n) != 0) {
-        return 0;
-    }
-
-    number = strtol(text + n, &end, 10);
-
-    if (end == text + n || *end != '\0' || number < 0
-        || (size_t) number >= ledgers->audit->n_partitions)
-    {
-        return 0;
-    }
-
-    partition = &ledgers->audit->partitions[number];
+    partition = &ledgers->audit->partitions[ledger.partition];
     partition->known = 1;
-    partition->epoch = mr_store_int64(document, "epoch");
-    partition->next = mr_store_int64(document, "next");
-    partition->flush = mr_store_int64(document, "flush");
-    partition->stored = mr_store_int64(document, "stored");
-    partition->repeated = mr_store_int64(document, "repeated");
-    partition->dead = mr_store_int64(document, "dead");
+    partition->epoch = ledger.epoch;
+    partition->next = ledger.next;
+    partition->flush = ledger.flush;
+    partition->stored = ledger.stored;
+    partition->repeated = ledger.repeated;
+    partition->dead = ledger.dead;
 
-    ledgers->reached[number] = mr_store_int64(document, "reached");
-
-    if (ledgers->reached[number] < partition->next) {
-        ledgers->reached[number] = partition->next;
-    }
+    ledgers->reached[ledger.partition] = ledger.reached;
 
     store_ledger_other(ledgers->audit, document);
 

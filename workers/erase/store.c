@@ -1,7 +1,9 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "../common/log.h"
 #include "../common/mongo.h"
+#include "../common/mongo_ledger.h"
 #include "../common/run.h"
 
 #include "rewrite.h"
@@ -11,21 +13,28 @@
 #define STORE_PASSES 100
 
 
-typedef struct {
+struct mr_store_s {
+    const mr_options_t *options;
     mr_mongo_t *mongo;
     mongoc_client_t *client;
+    mongoc_collection_t *ledger;
     mongoc_collection_t *blocks;
     mongoc_collection_t *state;
+};
+
+typedef struct {
+    mr_store_t *store;
     mr_str_t user;
     int count_only;
     mr_erased_t *erased;
-    bson_t unread; /* { number: { _id } } of blocks that are left as they are */
+    bson_t unread; /* { number: { _id } } of blocks that are left as they
+                      are */
     uint32_t n_unread;
-} store_t;
+} store_erasure_t;
 
 /* One block's transaction. */
 typedef struct {
-    store_t *store;
+    store_erasure_t *erasure;
     const bson_t *found; /* the block as it was read */
     const bson_t *block; /* as it is to be, or NULL: to be deleted */
     int64_t removed;
@@ -33,13 +42,20 @@ typedef struct {
 } store_change_t;
 
 
-static int store_pass(store_t *store, int64_t *ret_blocks, mr_error_t *err);
+static int store_set_up(mr_store_t *store, mr_error_t *err);
+static int store_topic(mr_store_t *store, mr_error_t *err);
+static int store_state(mr_store_t *store, const char *id, bson_t *ret_document,
+    int *ret_found, mr_error_t *err);
+static int store_pass(
+    store_erasure_t *erasure, int64_t *ret_blocks, mr_error_t *err);
 static void store_filter(mr_str_t user, bson_t *filter);
-static int store_block(store_t *store, mongoc_client_session_t *session,
-    const bson_t *found, int *ret_changed, mr_error_t *err);
-static void store_unread(store_t *store, const bson_t *found, const char *why);
-static int store_change(store_t *store, mongoc_client_session_t *session,
-    store_change_t *change, mr_error_t *err);
+static int store_block(store_erasure_t *erasure,
+    mongoc_client_session_t *session, const bson_t *found, int *ret_changed,
+    mr_error_t *err);
+static void store_unread(
+    store_erasure_t *erasure, const bson_t *found, const char *why);
+static int store_change(store_erasure_t *erasure,
+    mongoc_client_session_t *session, store_change_t *change, mr_error_t *err);
 static bool store_transaction(mongoc_client_session_t *session, void *ctx,
     bson_t **reply, bson_error_t *error);
 static bool store_replace(store_change_t *change, const bson_t *opts,
@@ -50,35 +66,208 @@ static mongoc_transaction_opt_t *store_durable(void);
 
 
 int
-mr_store_erase(const mr_options_t *options, mr_str_t user, int count_only,
+mr_store_open(
+    const mr_options_t *options, mr_store_t **ret_store, mr_error_t *err)
+{
+    mr_store_t *store;
+
+    store = calloc(1, sizeof(mr_store_t));
+    if (store == NULL) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    store->options = options;
+
+    if (mr_mongo_open(options, "millrace-erase", &store->mongo, err) != 0) {
+        free(store);
+        return -1;
+    }
+
+    store->client = mr_mongo_pop(store->mongo);
+    store->ledger =
+        mr_mongo_collection(store->mongo, store->client, MR_MONGO_LEDGER);
+    store->blocks =
+        mr_mongo_collection(store->mongo, store->client, MR_MONGO_BLOCKS);
+    store->state =
+        mr_mongo_collection(store->mongo, store->client, MR_MONGO_STATE);
+
+    if (store_set_up(store, err) != 0 || store_topic(store, err) != 0) {
+        mr_store_close(store);
+        return -1;
+    }
+
+    *ret_store = store;
+
+    return 0;
+}
+
+
+void
+mr_store_close(mr_store_t *store)
+{
+    if (store == NULL) {
+        return;
+    }
+
+    mongoc_collection_destroy(store->state);
+    mongoc_collection_destroy(store->blocks);
+    mongoc_collection_destroy(store->ledger);
+    mr_mongo_push(store->mongo, store->client);
+    mr_mongo_close(store->mongo);
+    free(store);
+}
+
+
+/* Where there is nothing, nothing is found: that must not look like success. */
+static int
+store_set_up(mr_store_t *store, mr_error_t *err)
+{
+    int found;
+    bson_t schema;
+
+    if (store_state(store, "schema", &schema, &found, err) != 0) {
+        return -1;
+    }
+
+    bson_destroy(&schema);
+
+    if (!found) {
+        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "the database \"%s\" was not set up by millrace-setup: is "
+            "[mongodb] database the right one?",
+            mr_mongo_database(store->mongo));
+    }
+
+    return 0;
+}
+
+
+/* Databases of earlier versions do not say whose events they hold. */
+static int
+store_topic(mr_store_t *store, mr_error_t *err)
+{
+    int rc, found;
+    bson_t topic;
+    const char *name, *ours;
+    bson_iter_t iter;
+
+    if (store_state(store, "topic", &topic, &found, err) != 0) {
+        return -1;
+    }
+
+    rc = 0;
+    ours = store->options->kafka.topic;
+
+    if (found && bson_iter_init_find(&iter, &topic, "name")
+        && BSON_ITER_HOLDS_UTF8(&iter))
+    {
+        name = bson_iter_utf8(&iter, NULL);
+
+        if (strcmp(name, ours) != 0) {
+            rc = mr_error_set(err, MR_ERROR_CONFIG, NULL,
+                "the database \"%s\" holds the events of topic \"%s\", the "
+                "configuration says [kafka] topic = %s",
+                mr_mongo_database(store->mongo), name, ours);
+        }
+    }
+
+    bson_destroy(&topic);
+
+    return rc;
+}
+
+
+/* *ret_document is the caller's to destroy, found or not. */
+static int
+store_state(mr_store_t *store, const char *id, bson_t *ret_document,
+    int *ret_found, mr_error_t *err)
+{
+    int rc;
+    bson_t *filter;
+    bson_error_t error;
+    const bson_t *found;
+    mongoc_cursor_t *cursor;
+
+    rc = 0;
+    filter = BCON_NEW("_id", BCON_UTF8(id));
+    cursor = mongoc_collection_find_with_opts(store->state, filter, NULL, NULL);
+
+    if (mongoc_cursor_next(cursor, &found)) {
+        bson_copy_to(found, ret_document);
+        *ret_found = 1;
+
+    } else if (mongoc_cursor_error(cursor, &error)) {
+        rc = mr_mongo_error(err, "cannot read the state", &error);
+
+    } else {
+        bson_init(ret_document);
+        *ret_found = 0;
+    }
+
+    mongoc_cursor_destroy(cursor);
+    bson_destroy(filter);
+
+    return rc;
+}
+
+
+int
+mr_store_reached(
+    mr_store_t *store, size_t n, int64_t *ret_reached, mr_error_t *err)
+{
+    int rc;
+    bson_t all;
+    bson_error_t error;
+    const bson_t *found;
+    mongoc_cursor_t *cursor;
+    mr_mongo_ledger_t ledger;
+
+    rc = 0;
+    memset(ret_reached, 0, n * sizeof(int64_t));
+
+    bson_init(&all);
+    cursor = mongoc_collection_find_with_opts(store->ledger, &all, NULL, NULL);
+
+    while (mongoc_cursor_next(cursor, &found)) {
+        if (mr_mongo_ledger(found, store->options->kafka.topic, &ledger) == 0
+            && (size_t) ledger.partition < n)
+        {
+            ret_reached[ledger.partition] = ledger.reached;
+        }
+    }
+
+    if (mongoc_cursor_error(cursor, &error)) {
+        rc = mr_mongo_error(err, "cannot read the ledger", &error);
+    }
+
+    mongoc_cursor_destroy(cursor);
+    bson_destroy(&all);
+
+    return rc;
+}
+
+
+int
+mr_store_erase(mr_store_t *store, mr_str_t user, int count_only,
     mr_erased_t *ret_erased, mr_error_t *err)
 {
     int rc, pass;
-    store_t store;
     int64_t blocks;
+    store_erasure_t erasure;
 
     ret_erased->events = 0;
     ret_erased->blocks = 0;
 
-    if (mr_mongo_open(options, "millrace-erase", &store.mongo, err) == -1) {
-        return -1;
-    }
-
-    store.client = mr_mongo_pop(store.mongo);
-    store.blocks =
-        mr_mongo_collection(store.mongo, store.client, MR_MONGO_BLOCKS);
-    store.state =
-        mr_mongo_collection(store.mongo, store.client, MR_MONGO_STATE);
-    store.user = user;
-    store.count_only = count_only;
-    store.erased = ret_erased;
-    store.n_unread = 0;
-    bson_init(&store.unread);
+    erasure = (store_erasure_t){.store = store,
+        .user = user,
+        .count_only = count_only,
+        .erased = ret_erased};
+    bson_init(&erasure.unread);
 
     /* A pass sees what was there when it began. */
     for (pass = 0;; pass++) {
 
-        rc = store_pass(&store, &blocks, err);
+        rc = store_pass(&erasure, &blocks, err);
 
         if (rc != 0 || blocks == 0 || count_only) {
             break;
@@ -92,25 +281,21 @@ mr_store_erase(const mr_options_t *options, mr_str_t user, int count_only,
         }
     }
 
-    if (rc == 0 && store.n_unread != 0) {
+    if (rc == 0 && erasure.n_unread != 0) {
         rc = mr_error_set(err, MR_ERROR_MONGODB, NULL,
-            "%u blocks were left as they are and still hold the user's events: "
-            "the log has their _id",
-            store.n_unread);
+            "%u blocks were left as they are and still hold the user's "
+            "events: the log has their _id",
+            erasure.n_unread);
     }
 
-    bson_destroy(&store.unread);
-    mongoc_collection_destroy(store.state);
-    mongoc_collection_destroy(store.blocks);
-    mr_mongo_push(store.mongo, store.client);
-    mr_mongo_close(store.mongo);
+    bson_destroy(&erasure.unread);
 
     return rc;
 }
 
 
 static int
-store_pass(store_t *store, int64_t *ret_blocks, mr_error_t *err)
+store_pass(store_erasure_t *erasure, int64_t *ret_blocks, mr_error_t *err)
 {
     int rc, changed;
     int64_t blocks;
@@ -120,7 +305,7 @@ store_pass(store_t *store, int64_t *ret_blocks, mr_error_t *err)
     mongoc_cursor_t *cursor;
     mongoc_client_session_t *session;
 
-    session = mongoc_client_start_session(store->client, NULL, &error);
+    session = mongoc_client_start_session(erasure->store->client, NULL, &error);
 
     if (session == NULL) {
         return mr_mongo_error(err, "cannot start a session", &error);
@@ -130,10 +315,10 @@ store_pass(store_t *store, int64_t *ret_blocks, mr_error_t *err)
     blocks = 0;
 
     bson_init(&filter);
-    store_filter(store->user, &filter);
+    store_filter(erasure->user, &filter);
 
-    cursor =
-        mongoc_collection_find_with_opts(store->blocks, &filter, NULL, NULL);
+    cursor = mongoc_collection_find_with_opts(
+        erasure->store->blocks, &filter, NULL, NULL);
 
     while (rc == 0 && mongoc_cursor_next(cursor, &found)) {
 
@@ -144,7 +329,7 @@ store_pass(store_t *store, int64_t *ret_blocks, mr_error_t *err)
         }
 
         changed = 0;
-        rc = store_block(store, session, found, &changed, err);
+        rc = store_block(erasure, session, found, &changed, err);
         blocks += changed;
     }
 
@@ -195,7 +380,7 @@ store_filter(mr_str_t user, bson_t *filter)
  * that cannot be read to whoever can mend it: the others go all the same.
  */
 static int
-store_block(store_t *store, mongoc_client_session_t *session,
+store_block(store_erasure_t *erasure, mongoc_client_session_t *session,
     const bson_t *found, int *ret_changed, mr_error_t *err)
 {
     int rc;
@@ -208,20 +393,20 @@ store_block(store_t *store, mongoc_client_session_t *session,
 
     rc = 0;
 
-    if (mr_rewrite(found, store->user, &block, &result, &why) != 0) {
-        store_unread(store, found, why.message);
+    if (mr_rewrite(found, erasure->user, &block, &result, &why) != 0) {
+        store_unread(erasure, found, why.message);
 
-    } else if (store->count_only) {
-        store->erased->events += result.removed;
-        store->erased->blocks++;
+    } else if (erasure->count_only) {
+        erasure->erased->events += result.removed;
+        erasure->erased->blocks++;
 
     } else {
-        change.store = store;
+        change.erasure = erasure;
         change.found = found;
         change.block = result.left != 0 ? &block : NULL;
         change.removed = result.removed;
 
-        rc = store_change(store, session, &change, err);
+        rc = store_change(erasure, session, &change, err);
         *ret_changed = 1;
     }
 
@@ -233,7 +418,7 @@ store_block(store_t *store, mongoc_client_session_t *session,
 
 /* Said and counted once, however many passes find it. */
 static void
-store_unread(store_t *store, const bson_t *found, const char *why)
+store_unread(store_erasure_t *erasure, const bson_t *found, const char *why)
 {
     char digits[16], *text;
     bson_t block;
@@ -248,7 +433,7 @@ store_unread(store_t *store, const bson_t *found, const char *why)
         bson_append_iter(&block, NULL, 0, &iter);
     }
 
-    if (bson_iter_init(&iter, &store->unread)) {
+    if (bson_iter_init(&iter, &erasure->unread)) {
         while (bson_iter_next(&iter)) {
             bson_iter_document(&iter, &len, &data);
 
@@ -260,8 +445,8 @@ store_unread(store_t *store, const bson_t *found, const char *why)
         }
     }
 
-    bson_uint32_to_string(store->n_unread++, &key, digits, sizeof(digits));
-    BSON_APPEND_DOCUMENT(&store->unread, key, &block);
+    bson_uint32_to_string(erasure->n_unread++, &key, digits, sizeof(digits));
+    BSON_APPEND_DOCUMENT(&erasure->unread, key, &block);
 
     text = bson_as_relaxed_extended_json(&block, NULL);
     mr_log_error("%s: %s", text != NULL ? text : "?", why);
@@ -271,7 +456,7 @@ store_unread(store_t *store, const bson_t *found, const char *why)
 
 
 static int
-store_change(store_t *store, mongoc_client_session_t *session,
+store_change(store_erasure_t *erasure, mongoc_client_session_t *session,
     store_change_t *change, mr_error_t *err)
 {
     bool done;
@@ -292,8 +477,8 @@ store_change(store_t *store, mongoc_client_session_t *session,
     }
 
     if (change->changed) {
-        store->erased->events += change->removed;
-        store->erased->blocks++;
+        erasure->erased->events += change->removed;
+        erasure->erased->blocks++;
     }
 
     return 0;
@@ -367,14 +552,14 @@ store_replace(store_change_t *change, const bson_t *opts, bson_t *reply,
 
     if (change->block == NULL) {
         done = mongoc_collection_delete_one(
-            change->store->blocks, &selector, opts, reply, error);
+            change->erasure->store->blocks, &selector, opts, reply, error);
 
     } else {
         /* Validation would refuse an empty key, which metadata may have. */
         bson_copy_to(opts, &replace);
         BSON_APPEND_BOOL(&replace, "validate", false);
-        done = mongoc_collection_replace_one(change->store->blocks, &selector,
-            change->block, &replace, reply, error);
+        done = mongoc_collection_replace_one(change->erasure->store->blocks,
+            &selector, change->block, &replace, reply, error);
         bson_destroy(&replace);
     }
 
@@ -403,7 +588,7 @@ store_count(store_change_t *change, const bson_t *opts, bson_t *reply,
     BSON_APPEND_BOOL(&upsert, "upsert", true);
 
     done = mongoc_collection_update_one(
-        change->store->state, selector, update, &upsert, reply, error);
+        change->erasure->store->state, selector, update, &upsert, reply, error);
 
     bson_destroy(&upsert);
     bson_destroy(selector);
