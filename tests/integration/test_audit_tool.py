@@ -23,17 +23,17 @@ class Tool:
         self.stack = stack
         self.path = os.path.join(stack.build, "millrace-audit")
 
-    def run(self, *arguments, conf=None):
+    def run(self, *arguments, conf=None, **environment):
         return subprocess.run(
             [self.path, "-c", conf or self.stack.conf, *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             timeout=90, check=False, cwd=self.stack.directory,
             env={**os.environ, "LSAN_OPTIONS": "suppressions=" + os.path.join(
                 REPO, "tests", "lsan.supp") + ":print_suppressions=0",
-                "ASAN_OPTIONS": "fast_unwind_on_malloc=0"})
+                "ASAN_OPTIONS": "fast_unwind_on_malloc=0", **environment})
 
-    def report(self, *arguments):
-        done = self.run("--json", "--settle", *arguments)
+    def report(self, *arguments, **environment):
+        done = self.run("--json", "--settle", *arguments, **environment)
         assert done.returncode in (0, 1), done.stderr
         report = json.loads(done.stdout)
         assert report["balanced"] == (done.returncode == 0)
@@ -84,10 +84,17 @@ def test_a_real_run_is_balanced(stack, tool, filled, log):
     assert total["repeated"] > 0
     assert total["events"] == total["counted"] == total["windows"] > 0
 
-    done = tool.run()
-    assert done.returncode == 0 and "\nbalanced: " in done.stdout, done.stdout
+    assert set(report["uncompared"].values()) == {0}
+
+    done = tool.run("--settle")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith(
+        "\nbalanced: records = stored + repeated + dead, stored = blocks, "
+        "events = counted, counted = windows\n")
     done = tool.run("--metrics")
     assert "\nmillrace_audit_balanced 1\n" in done.stdout
+    assert ('\nmillrace_audit_uncompared_minutes{check="events"} 0\n'
+            in done.stdout)
     assert (f'millrace_audit_records{{state="stored"}} {total["stored"]}\n'
             in done.stdout)
 
@@ -259,7 +266,43 @@ def test_a_window_that_counts_more(stack, tool, filled):
     assert findings(report) == [("windows", None, 2)]
 
 
+@pytest.mark.parametrize("hours", [0, 24, 25, 48])
+def test_retention_hides_no_loss(stack, tool, filled, hours):
+    """With 24 hours or less no minute's events are all known to be there."""
+
+    known = hours != 24
+    retention = {"MILLRACE_WRITER_RETENTION": f"{hours}h" if hours else "0"}
+    report = tool.report(**retention)
+    assert report["findings"] == []
+    assert report["uncompared"] == {
+        "records": 0, "blocks": 0, "windows": 0,
+        "events": 0 if known else len(report["minutes"])}
+    assert (report["sum"]["events"] is not None) == known
+    assert report["sum"]["counted"] == report["sum"]["windows"] > 0
+    if not known:
+        said = tool.run("--settle", **retention).stdout.splitlines()[-1]
+        assert said.startswith("balanced: records = ")
+        assert "counted = windows; NOT compared: events = counted in " in said
+
+    newest_minute = stack.database.partials.find_one(
+        {"_id.width": 60, "_id.event_type": ""},
+        sort=[("_id.start", -1)])["_id"]
+    minute = {"_id.width": 60, "_id.start": newest_minute["start"],
+              "_id.partition": newest_minute["partition"]}
+    changed = stack.database.partials.update_many(minute, {"$inc": {
+        "count": -1}}).modified_count
+    try:
+        report = tool.report(**retention)
+    finally:
+        stack.database.partials.update_many(minute, {"$inc": {"count": 1}})
+    assert changed > 1
+    assert sorted(findings(report), key=str) == (
+        [("partials", newest_minute["partition"], -1)] * changed
+        + [("windows", None, 1)] * changed)
+
+
 @pytest.mark.parametrize("arguments, message", [
+    (["--max-future", "1d"], "--max-future is a whole number of hours"),
     (["--from", "yesterday"], "--from: "),
     (["--to", "x"], "--to: "),
     (["--from", "2000", "--to", "1000"], "the period is empty"),

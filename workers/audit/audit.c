@@ -6,10 +6,6 @@
 #include <string.h>
 
 
-/* By how much an event's timestamp may lie after its receipt, by default. */
-#define AUDIT_FUTURE (INT64_C(24) * 3600 * 1000)
-
-
 static int audit_compare(const void *a, const void *b);
 
 
@@ -25,6 +21,7 @@ mr_audit_init(mr_audit_t *audit, const mr_options_t *options, int64_t from,
     audit->from = from;
     audit->to = to;
     audit->now = now;
+    audit->future = MR_AUDIT_FUTURE;
     audit->n_minutes = (size_t) ((to - from) / MR_AUDIT_MINUTE);
 
     audit->minutes = calloc(audit->n_minutes, sizeof(mr_audit_minute_t));
@@ -144,17 +141,19 @@ mr_audit_blocks_fade(const mr_audit_t *audit, int64_t minute)
 }
 
 
+/* An event may have come, and gone, before the minute of its timestamp. */
+int
+mr_audit_events_fade(const mr_audit_t *audit, int64_t minute)
+{
+    return mr_audit_blocks_fade(audit, minute - audit->future);
+}
+
+
 int
 mr_audit_windows_fade(const mr_audit_t *audit, int64_t minute)
 {
-    int64_t retention, keep;
-
-    retention = audit->options->writer.retention;
-    keep = audit->options->stats.keep_minute;
-
-    return minute + MR_AUDIT_MINUTE <= audit->now - keep
-           || (retention != 0
-               && minute <= audit->now - retention + AUDIT_FUTURE);
+    return minute + MR_AUDIT_MINUTE
+           <= audit->now - audit->options->stats.keep_minute;
 }
 
 
@@ -182,6 +181,21 @@ mr_audit_find(mr_audit_t *audit, const char *check, int64_t minute,
     va_start(args, fmt);
     (void) vsnprintf(finding->text, sizeof(finding->text), fmt, args);
     va_end(args);
+}
+
+
+int
+mr_audit_blind(const mr_audit_t *audit)
+{
+    int i;
+
+    for (i = 0; i < MR_AUDIT_EQUATIONS; i++) {
+        if (audit->uncompared[i] < audit->n_minutes) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

@@ -25,6 +25,9 @@
 #define MR_AUDIT_MINUTES_MAX 10080 /* a week */
 #define MR_AUDIT_UNKNOWN INT64_C(-1)
 
+/* By how much a timestamp may lie after its receipt: millrace_max_future. */
+#define MR_AUDIT_FUTURE (INT64_C(24) * 3600 * 1000)
+
 
 /* A document of `accounts`; in the audit `found` is what its blocks hold. */
 typedef struct {
@@ -92,9 +95,22 @@ typedef struct {
     char text[224];
 } mr_audit_finding_t;
 
+/*
+ * The equations that are held minute by minute.  Which of them cannot be told
+ * of a minute any more, since one of its sides has been removed by age?
+ */
+typedef enum {
+    MR_AUDIT_RECORDS, /* records = stored + repeated + dead */
+    MR_AUDIT_BLOCKS,  /* stored = blocks */
+    MR_AUDIT_EVENTS,  /* events = counted */
+    MR_AUDIT_WINDOWS, /* counted = windows */
+    MR_AUDIT_EQUATIONS
+} mr_audit_equation_t;
+
 typedef struct {
     const mr_options_t *options;
-    int64_t now;
+    int64_t now;    /* when MongoDB was read, or a little later */
+    int64_t future; /* ms; MR_AUDIT_FUTURE unless set otherwise */
     int64_t from;
     int64_t to;
     size_t n_minutes;
@@ -110,6 +126,7 @@ typedef struct {
     int64_t windows_days;
     mr_audit_finding_t *findings; /* the first MR_AUDIT_FINDINGS of them */
     size_t n_findings;            /* all of them */
+    size_t uncompared[MR_AUDIT_EQUATIONS]; /* minutes */
 } mr_audit_t;
 
 #define MR_AUDIT_FINDINGS 1000
@@ -129,8 +146,12 @@ int mr_audit_account(
     mr_audit_partition_t *partition, const mr_audit_account_t *account);
 void mr_audit_sort(mr_audit_partition_t *partition);
 
-/* May the blocks, the windows of a minute have been removed by age? */
+/*
+ * May that have been removed by age: blocks with records, blocks with events,
+ * windows and partials of this minute?
+ */
 int mr_audit_blocks_fade(const mr_audit_t *audit, int64_t minute);
+int mr_audit_events_fade(const mr_audit_t *audit, int64_t minute);
 int mr_audit_windows_fade(const mr_audit_t *audit, int64_t minute);
 
 /*
@@ -151,8 +172,11 @@ void mr_audit_find(mr_audit_t *audit, const char *check, int64_t minute,
 int mr_audit_acknowledged(
     mr_audit_t *audit, FILE *in, const char *name, mr_error_t *err);
 
-/* Compare everything: fills `minutes` and adds to `findings`. */
+/* Compare all that is known: fills `minutes`, `findings` and `uncompared`. */
 void mr_audit_judge(mr_audit_t *audit);
+
+/* Whether nothing could be compared of any minute: then there is no verdict. */
+int mr_audit_blind(const mr_audit_t *audit);
 
 
 /*

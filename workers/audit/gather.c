@@ -1,5 +1,7 @@
 #include <stdlib.h>
 
+#include <millrace/time.h>
+
 #include "../common/kafka_log.h"
 #include "../common/settle.h"
 #include "audit.h"
@@ -83,6 +85,9 @@ gather_all(mr_audit_t *audit, mr_kafka_log_t *log, mr_store_t *store,
     if (rc == 0) {
         rc = mr_store_ledgers(store, audit, offsets, err);
     }
+
+    /* What has been removed by age is what had been by then. */
+    audit->now = mr_time_now();
 
     if (rc == 0) {
         rc = gather_kafka(audit, log, offsets, deadline, err);

@@ -41,6 +41,7 @@ static void judge_total(mr_audit_t *audit, int32_t partition, int64_t stored,
     int64_t counted, const char *what);
 static void judge_tally(mr_audit_t *audit);
 static void judge_cell(mr_audit_t *audit, const mr_tally_cell_t *cell);
+static void judge_uncompared(mr_audit_t *audit);
 static size_t judge_index(const mr_audit_t *audit, int64_t minute);
 static void judge_add(int64_t *sum, int64_t n);
 
@@ -54,20 +55,10 @@ mr_audit_judge(mr_audit_t *audit)
         judge_partition(audit, (int32_t) i);
     }
 
-    for (i = 0; i < audit->n_minutes; i++) {
-        if (mr_audit_windows_fade(audit, audit->minutes[i].start)) {
-            audit->minutes[i].events = MR_AUDIT_UNKNOWN;
-            audit->minutes[i].counted = MR_AUDIT_UNKNOWN;
-            audit->minutes[i].windows = MR_AUDIT_UNKNOWN;
-
-        } else if (!audit->merged) {
-            audit->minutes[i].windows = MR_AUDIT_UNKNOWN;
-        }
-    }
-
     judge_acknowledged(audit);
     judge_tally(audit);
     judge_totals(audit);
+    judge_uncompared(audit);
 }
 
 
@@ -429,8 +420,27 @@ judge_total(mr_audit_t *audit, int32_t partition, int64_t stored,
 static void
 judge_tally(mr_audit_t *audit)
 {
+    int gone;
     size_t i, n;
+    mr_audit_minute_t *row;
     const mr_tally_cell_t *cells;
+
+    for (i = 0; i < audit->n_minutes; i++) {
+        row = &audit->minutes[i];
+        gone = mr_audit_windows_fade(audit, row->start);
+
+        if (gone || mr_audit_events_fade(audit, row->start)) {
+            row->events = MR_AUDIT_UNKNOWN;
+        }
+
+        if (gone) {
+            row->counted = MR_AUDIT_UNKNOWN;
+        }
+
+        if (gone || !audit->merged) {
+            row->windows = MR_AUDIT_UNKNOWN;
+        }
+    }
 
     n = mr_tally_cells(audit->tally, &cells);
 
@@ -462,11 +472,18 @@ judge_cell(mr_audit_t *audit, const mr_tally_cell_t *cell)
         row->windows += type.len == 0 ? cell->counted : 0;
 
     } else if (type.len == 0) {
-        row->events += cell->events;
+        judge_add(&row->events, cell->events);
         row->counted += cell->counted;
     }
 
     if (cell->events == cell->counted) {
+        return;
+    }
+
+    /* What was removed by age stays counted; what is there was counted too. */
+    if (cell->partition != -1 && cell->events < cell->counted
+        && mr_audit_events_fade(audit, row->start))
+    {
         return;
     }
 
@@ -482,6 +499,25 @@ judge_cell(mr_audit_t *audit, const mr_tally_cell_t *cell)
                                 "minute, its partial counts %lld",
         type.len == 0 ? "all types" : "type ", type.len == 0 ? "" : name,
         (long long) cell->events, (long long) cell->counted);
+}
+
+
+static void
+judge_uncompared(mr_audit_t *audit)
+{
+    size_t i;
+    const mr_audit_minute_t *row;
+
+    for (i = 0; i < audit->n_minutes; i++) {
+        row = &audit->minutes[i];
+
+        audit->uncompared[MR_AUDIT_RECORDS] += row->records == MR_AUDIT_UNKNOWN;
+        audit->uncompared[MR_AUDIT_BLOCKS] +=
+            row->blocks == MR_AUDIT_UNKNOWN
+            || mr_audit_blocks_fade(audit, row->start);
+        audit->uncompared[MR_AUDIT_EVENTS] += row->events == MR_AUDIT_UNKNOWN;
+        audit->uncompared[MR_AUDIT_WINDOWS] += row->windows == MR_AUDIT_UNKNOWN;
+    }
 }
 
 

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <millrace/time.h>
@@ -12,6 +13,7 @@
 
 #define AUDIT_PROGRAM "millrace-audit"
 #define AUDIT_MINUTES 60
+#define AUDIT_HOURS_MAX 876000 /* a century */
 
 /* Exit statuses besides 0 */
 #define AUDIT_UNBALANCED 1
@@ -25,12 +27,14 @@ typedef struct {
     int json;
     int metrics;
     int settle;
+    const char *future;
     int64_t timeout; /* ms */
 } audit_arguments_t;
 
 
 static int audit_run(const audit_arguments_t *arguments,
     const mr_options_t *options, mr_error_t *err);
+static int audit_future(mr_audit_t *audit, const char *hours, mr_error_t *err);
 static int audit_acknowledged(
     mr_audit_t *audit, const char *name, mr_error_t *err);
 static int audit_period(const audit_arguments_t *arguments, int64_t now,
@@ -68,6 +72,10 @@ main(int argc, char **argv)
         {.name = "metrics",
             .flag = &arguments.metrics,
             .help = "the report as Prometheus text"},
+        {.name = "max-future",
+            .value = "HOURS",
+            .text = &arguments.future,
+            .help = "nginx's millrace_max_future, if it is more than 24h"},
         {.name = "timeout",
             .value = "SECONDS",
             .ms = &arguments.timeout,
@@ -126,7 +134,11 @@ audit_run(const audit_arguments_t *arguments, const mr_options_t *options,
         return -1;
     }
 
-    rc = audit_acknowledged(&audit, arguments->acknowledged, err);
+    rc = audit_future(&audit, arguments->future, err);
+
+    if (rc == 0) {
+        rc = audit_acknowledged(&audit, arguments->acknowledged, err);
+    }
 
     if (rc == 0) {
         rc = mr_audit_gather(&audit, arguments->settle,
@@ -154,11 +166,40 @@ audit_run(const audit_arguments_t *arguments, const mr_options_t *options,
 
     if (rc == 0 && audit.n_findings != 0) {
         rc = AUDIT_UNBALANCED;
+
+    } else if (rc == 0 && mr_audit_blind(&audit)) {
+        rc = mr_error_set(err, MR_ERROR_ARGUMENT, NULL,
+            "nothing of the period can be compared any more: what it takes "
+            "has been removed by age");
     }
 
     mr_audit_free(&audit);
 
     return rc;
+}
+
+
+static int
+audit_future(mr_audit_t *audit, const char *hours, mr_error_t *err)
+{
+    long n;
+    char *end;
+
+    if (hours == NULL) {
+        return 0;
+    }
+
+    n = strtol(hours, &end, 10);
+
+    if (end == hours || *end != '\0' || n < 0 || n > AUDIT_HOURS_MAX) {
+        return mr_error_set(err, MR_ERROR_ARGUMENT, NULL,
+            "--max-future is a whole number of hours, from 0 to %d",
+            AUDIT_HOURS_MAX);
+    }
+
+    audit->future = n * 60 * MR_AUDIT_MINUTE;
+
+    return 0;
 }
 
 

@@ -13,6 +13,7 @@
 #define PRINT_WIDTH(column) ((column) == PRINT_COLUMNS - 1 ? 12 : 10)
 
 
+static void print_verdict(const mr_audit_t *audit);
 static int print_columns(const mr_audit_t *audit);
 static void print_row(
     const char *name, const int64_t *numbers, int columns, int bad);
@@ -27,6 +28,16 @@ static json_t *print_json_numbers(
 static const char *const print_names[PRINT_COLUMNS] = {"records", "waiting",
     "stored", "repeated", "dead", "blocks", "events", "counted", "windows",
     "acknowledged"};
+
+static const struct {
+    const char *name;
+    const char *text;
+} print_equations[MR_AUDIT_EQUATIONS] = {
+    [MR_AUDIT_RECORDS] = {"records", "records = stored + repeated + dead"},
+    [MR_AUDIT_BLOCKS] = {"blocks", "stored = blocks"},
+    [MR_AUDIT_EVENTS] = {"events", "events = counted"},
+    [MR_AUDIT_WINDOWS] = {"windows", "counted = windows"},
+};
 
 
 void
@@ -94,13 +105,46 @@ mr_audit_print(const mr_audit_t *audit)
         printf("and %zu more\n", audit->n_findings - shown);
     }
 
-    if (audit->n_findings == 0) {
-        printf("balanced: records = stored + repeated + dead, stored = blocks, "
-               "events = counted\n");
+    print_verdict(audit);
+}
+
+
+/* What was compared, and what was not: one line. */
+static void
+print_verdict(const mr_audit_t *audit)
+{
+    int i;
+    const char *before;
+
+    if (audit->n_findings != 0) {
+        printf("NOT balanced: %zu findings", audit->n_findings);
+
+    } else if (mr_audit_blind(audit)) {
+        printf("no verdict");
 
     } else {
-        printf("NOT balanced: %zu findings\n", audit->n_findings);
+        before = "balanced: ";
+
+        for (i = 0; i < MR_AUDIT_EQUATIONS; i++) {
+            if (audit->uncompared[i] < audit->n_minutes) {
+                printf("%s%s", before, print_equations[i].text);
+                before = ", ";
+            }
+        }
     }
+
+    before = "; NOT compared: ";
+
+    for (i = 0; i < MR_AUDIT_EQUATIONS; i++) {
+        if (audit->uncompared[i] != 0) {
+            printf("%s%s in %zu of %zu minutes", before,
+                print_equations[i].text, audit->uncompared[i],
+                audit->n_minutes);
+            before = ", ";
+        }
+    }
+
+    printf("\n");
 }
 
 
@@ -109,7 +153,7 @@ mr_audit_print_json(const mr_audit_t *audit, mr_error_t *err)
 {
     size_t i;
     char *text;
-    json_t *root, *minutes, *findings, *row;
+    json_t *root, *minutes, *findings, *uncompared, *row;
     int64_t numbers[PRINT_COLUMNS];
     const mr_audit_finding_t *finding;
 
@@ -141,14 +185,22 @@ mr_audit_print_json(const mr_audit_t *audit, mr_error_t *err)
         (void) json_array_append_new(findings, row);
     }
 
+    uncompared = json_object();
+
+    for (i = 0; i < MR_AUDIT_EQUATIONS; i++) {
+        (void) json_object_set_new(uncompared, print_equations[i].name,
+            json_integer((json_int_t) audit->uncompared[i]));
+    }
+
     print_sum(audit, numbers);
 
-    root = json_pack("{s:b, s:I, s:I, s:b, s:i, s:o, s:o, s:i, s:o}",
-        "balanced", audit->n_findings == 0, "from",
-        (json_int_t) audit->from / 1000, "to", (json_int_t) audit->to / 1000,
-        "merged", audit->merged, "partitions", (int) audit->n_partitions, "sum",
-        print_json_numbers(audit, numbers), "minutes", minutes,
-        "findings_total", (int) audit->n_findings, "findings", findings);
+    root = json_pack("{s:b, s:o, s:I, s:I, s:b, s:i, s:o, s:o, s:i, s:o}",
+        "balanced", audit->n_findings == 0 && !mr_audit_blind(audit),
+        "uncompared", uncompared, "from", (json_int_t) audit->from / 1000, "to",
+        (json_int_t) audit->to / 1000, "merged", audit->merged, "partitions",
+        (int) audit->n_partitions, "sum", print_json_numbers(audit, numbers),
+        "minutes", minutes, "findings_total", (int) audit->n_findings,
+        "findings", findings);
 
     text = root == NULL ? NULL : json_dumps(root, JSON_COMPACT);
     json_decref(root);
@@ -176,11 +228,20 @@ mr_audit_print_metrics(const mr_audit_t *audit)
            "nothing lost or repeated\n"
            "# TYPE millrace_audit_balanced gauge\n"
            "millrace_audit_balanced %d\n",
-        audit->n_findings == 0);
+        audit->n_findings == 0 && !mr_audit_blind(audit));
     printf("# HELP millrace_audit_findings What did not agree\n"
            "# TYPE millrace_audit_findings gauge\n"
            "millrace_audit_findings %zu\n",
         audit->n_findings);
+    printf("# HELP millrace_audit_uncompared_minutes Minutes that an equation "
+           "could not be held against\n"
+           "# TYPE millrace_audit_uncompared_minutes gauge\n");
+
+    for (i = 0; i < MR_AUDIT_EQUATIONS; i++) {
+        printf("millrace_audit_uncompared_minutes{check=\"%s\"} %zu\n",
+            print_equations[i].name, audit->uncompared[i]);
+    }
+
     printf("# HELP millrace_audit_time_seconds When the audit was made\n"
            "# TYPE millrace_audit_time_seconds gauge\n"
            "millrace_audit_time_seconds %.3f\n",

@@ -378,6 +378,117 @@ START_TEST(windows_are_compared_once_merged)
 END_TEST
 
 
+/* Minute 1: so many in blocks, in partials, in the merged window. */
+static void
+tally(int64_t events, int64_t counted, int64_t windows)
+{
+    uint32_t all;
+    mr_tally_cell_t *cell;
+
+    ck_assert_int_eq(mr_tally_type(audit.tally, mr_str(""), &all), 0);
+
+    cell = mr_tally_cell(audit.tally, 0, 1, all);
+    cell->events = events;
+    cell->counted = counted;
+    cell = mr_tally_cell(audit.tally, -1, 1, all);
+    cell->events = counted;
+    cell->counted = windows;
+}
+
+
+/* Events may have come a day before their timestamp, and be gone. */
+START_TEST(events_that_may_be_gone_are_not_missed)
+{
+    balanced();
+    options.writer.retention = INT64_C(24) * 3600 * 1000;
+    tally(5, 7, 7);
+    mr_audit_judge(&audit);
+
+    ck_assert_uint_eq(audit.n_findings, 0);
+    ck_assert_int_eq(audit.minutes[1].events, MR_AUDIT_UNKNOWN);
+    ck_assert_int_eq(audit.minutes[1].counted, 7);
+    ck_assert_int_eq(audit.minutes[1].windows, 7);
+    ck_assert_uint_eq(audit.uncompared[MR_AUDIT_RECORDS], 0);
+    ck_assert_uint_eq(audit.uncompared[MR_AUDIT_BLOCKS], 0);
+    ck_assert_uint_eq(audit.uncompared[MR_AUDIT_EVENTS], MINUTES);
+    ck_assert_uint_eq(audit.uncompared[MR_AUDIT_WINDOWS], 0);
+    ck_assert(!mr_audit_blind(&audit));
+}
+END_TEST
+
+
+START_TEST(more_events_than_counted_are_found_at_any_age)
+{
+    balanced();
+    options.writer.retention = INT64_C(24) * 3600 * 1000;
+    tally(7, 5, 5);
+    mr_audit_judge(&audit);
+
+    ck_assert_uint_eq(audit.n_findings, 1);
+    expect(0, "partials", 1, -2);
+}
+END_TEST
+
+
+START_TEST(windows_are_compared_whatever_became_of_events)
+{
+    balanced();
+    options.writer.retention = INT64_C(3600) * 1000;
+    tally(5, 5, 4);
+    mr_audit_judge(&audit);
+
+    ck_assert_uint_eq(audit.n_findings, 1);
+    expect(0, "windows", 1, -1);
+}
+END_TEST
+
+
+START_TEST(how_far_timestamps_may_be_ahead_is_heeded)
+{
+    balanced();
+    options.writer.retention = INT64_C(48) * 3600 * 1000;
+    tally(5, 7, 7);
+    audit.future = INT64_C(48) * 3600 * 1000;
+    mr_audit_judge(&audit);
+    ck_assert_uint_eq(audit.n_findings, 0);
+
+    audit.future = MR_AUDIT_FUTURE;
+    mr_audit_judge(&audit);
+    ck_assert_uint_eq(audit.n_findings, 1);
+    expect(0, "partials", 1, 2);
+}
+END_TEST
+
+
+START_TEST(windows_past_their_time_are_unknown)
+{
+    balanced();
+    options.stats.keep_minute = NOW - START - 2 * MR_AUDIT_MINUTE;
+    tally(5, 0, 0);
+    mr_audit_judge(&audit);
+
+    ck_assert_uint_eq(audit.n_findings, 0);
+    ck_assert_int_eq(audit.minutes[1].counted, MR_AUDIT_UNKNOWN);
+    ck_assert_int_eq(audit.minutes[2].counted, 0);
+    ck_assert_uint_eq(audit.uncompared[MR_AUDIT_EVENTS], 2);
+    ck_assert_uint_eq(audit.uncompared[MR_AUDIT_WINDOWS], 2);
+}
+END_TEST
+
+
+START_TEST(what_is_all_unknown_is_no_verdict)
+{
+    balanced();
+    options.writer.retention = 1;
+    options.stats.keep_minute = 1;
+    mr_audit_judge(&audit);
+    ck_assert_uint_eq(audit.n_findings, 0);
+    ck_assert_uint_eq(audit.uncompared[MR_AUDIT_BLOCKS], MINUTES);
+    ck_assert(!mr_audit_blind(&audit));
+}
+END_TEST
+
+
 START_TEST(a_tally_keeps_many_cells_apart)
 {
     char name[32];
@@ -465,6 +576,12 @@ main(void)
     tcase_add_test(tcase, accounts_may_interleave);
     tcase_add_test(tcase, each_total_is_compared);
     tcase_add_test(tcase, windows_are_compared_once_merged);
+    tcase_add_test(tcase, events_that_may_be_gone_are_not_missed);
+    tcase_add_test(tcase, more_events_than_counted_are_found_at_any_age);
+    tcase_add_test(tcase, windows_are_compared_whatever_became_of_events);
+    tcase_add_test(tcase, how_far_timestamps_may_be_ahead_is_heeded);
+    tcase_add_test(tcase, windows_past_their_time_are_unknown);
+    tcase_add_test(tcase, what_is_all_unknown_is_no_verdict);
     tcase_add_test(tcase, a_tally_keeps_many_cells_apart);
     tcase_add_test(tcase, types_without_windows_are_tallied_together);
     suite_add_tcase(suite, tcase);
