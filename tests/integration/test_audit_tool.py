@@ -7,11 +7,15 @@ import json
 import os
 import subprocess
 import time
+from datetime import datetime, timezone
 
 import httpx
 import pytest
+from confluent_kafka.admin import (
+    AlterConfigOpType, ConfigEntry, ConfigResource)
 
 from harness.pipeline import REPO
+from harness.rig import Rig
 from harness.workload import Workload
 
 EVENTS = 4_000
@@ -299,6 +303,68 @@ def test_retention_hides_no_loss(stack, tool, filled, hours):
     assert sorted(findings(report), key=str) == (
         [("partials", newest_minute["partition"], -1)] * changed
         + [("windows", None, 1)] * changed)
+
+
+def test_accounts_past_their_time(stack, name):
+    """Kafka has the records, and what became of them is not known any more."""
+
+    now = time.time()
+    hour = 3600
+    rig = Rig(stack, f"aged{name}", partitions=1, keep_accounts="1h").setup()
+    try:
+        admin = rig.admin()  # the future ends with it
+        topic = ConfigResource(
+            ConfigResource.Type.TOPIC, rig.topic, incremental_configs=[
+                ConfigEntry("message.timestamp.type", "CreateTime",
+                            incremental_operation=AlterConfigOpType.SET)])
+        admin.incremental_alter_configs([topic])[topic].result(20)
+        rig.start()
+        for i, age in enumerate([2 * hour] * 4 + [1.5 * hour] * 3 + [600] * 2):
+            rig.producer.produce(rig.topic, key="u", value=json.dumps({
+                "event_id": f"e{i}", "user_id": "u", "event_type": "t",
+                "timestamp": now}), timestamp=int((now - age) * 1000))
+            assert rig.producer.flush(30) == 0
+        rig.settle()
+        rig.stop()
+
+        accounts = rig.database.accounts
+        assert accounts.count_documents({}) <= 3
+        accounts.delete_many({"_id.minute": {
+            "$lt": datetime.fromtimestamp(now - hour, timezone.utc)}})
+        assert accounts.count_documents({}) == 1
+
+        def audit(*arguments, **options):
+            return rig.run("--from", str(int(now - 3 * hour)), "--json",
+                           *arguments, options=options, binary="millrace-audit")
+
+        status, said = audit()
+        report = json.JSONDecoder().raw_decode(said)[0]
+        assert report["findings"] == [] and status == 0
+        assert report["uncompared"]["records"] == 2
+        assert "keep_accounts is less than [kafka] retention" in said
+        known = {m["stored"] for m in report["minutes"]}
+        assert known == {0, 2, None}
+        assert all(m["records"] is m["blocks"] is None
+                   for m in report["minutes"] if m["stored"] is None)
+
+        # Of the accounts that have to be there one is missed.
+        (account,) = accounts.find()
+        accounts.delete_one({"_id": account["_id"]})
+        status, said = audit()
+        report = json.JSONDecoder().raw_decode(said)[0]
+        assert status == 1
+        assert ("kafka", 0, -2) in findings(report)
+        accounts.insert_one(account)
+
+        # And where Kafka has deleted the records too, nothing is known.
+        rig.delete_before(0, 8)
+        status, said = audit(
+            "--to", str(int(now - 1.2 * hour)), writer={"retention": "1h"},
+            stats={"grace": "1m", "keep_second": "1m", "keep_minute": "1h"})
+        assert status == 2, said
+        assert "nothing of the period can be compared any more" in said
+    finally:
+        rig.close()
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -131,6 +131,17 @@ mr_audit_sort(mr_audit_partition_t *partition)
 
 
 int
+mr_audit_accounts_fade(const mr_audit_t *audit, int64_t minute)
+{
+    int64_t keep;
+
+    keep = audit->options->writer.keep_accounts;
+
+    return keep != 0 && minute + MR_AUDIT_MINUTE <= audit->now - keep;
+}
+
+
+int
 mr_audit_blocks_fade(const mr_audit_t *audit, int64_t minute)
 {
     int64_t retention;

@@ -147,9 +147,10 @@ int mr_audit_account(
 void mr_audit_sort(mr_audit_partition_t *partition);
 
 /*
- * May that have been removed by age: blocks with records, blocks with events,
- * windows and partials of this minute?
+ * May that have been removed by age: accounts, blocks with records, blocks
+ * with events, windows and partials of this minute?
  */
+int mr_audit_accounts_fade(const mr_audit_t *audit, int64_t minute);
 int mr_audit_blocks_fade(const mr_audit_t *audit, int64_t minute);
 int mr_audit_events_fade(const mr_audit_t *audit, int64_t minute);
 int mr_audit_windows_fade(const mr_audit_t *audit, int64_t minute);

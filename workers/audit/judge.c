@@ -31,6 +31,8 @@ static void judge_blocks(
     mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch);
 static void judge_empty(
     mr_audit_t *audit, int32_t id, size_t from, size_t to, int64_t slack);
+static int judge_forgotten(const mr_audit_partition_t *partition, size_t i);
+static void judge_unknown(mr_audit_minute_t *row);
 static int64_t judge_offsets(
     const mr_audit_partition_t *partition, size_t from, size_t to);
 static void judge_rows(mr_audit_t *audit, int32_t id,
@@ -66,7 +68,7 @@ static void
 judge_partition(mr_audit_t *audit, int32_t id)
 {
     size_t i, at;
-    int64_t before, waiting, start;
+    int64_t before, waiting, start, after;
     judge_stretch_t stretch;
     mr_audit_partition_t *partition;
 
@@ -87,12 +89,18 @@ judge_partition(mr_audit_t *audit, int32_t id)
         audit->minutes[i].waiting += waiting > 0 ? waiting : 0;
     }
 
+    /* Between `before` and what follows, accounts of `after` on are missing. */
     before = partition->before;
+    after = audit->from - MR_AUDIT_MINUTE;
     stretch.to = 0;
     at = 0;
 
     while (stretch.to < partition->n_accounts) {
         judge_next(partition, &stretch);
+
+        if (before < stretch.first && mr_audit_accounts_fade(audit, after)) {
+            before = MR_AUDIT_UNKNOWN;
+        }
 
         judge_empty(
             audit, id, at, judge_index(audit, stretch.low), stretch.holes);
@@ -100,12 +108,14 @@ judge_partition(mr_audit_t *audit, int32_t id)
         judge_blocks(audit, id, &stretch);
 
         before = stretch.last + 1;
+        after = stretch.high + MR_AUDIT_MINUTE;
         at = judge_index(audit, stretch.high) + 1;
     }
 
     judge_empty(audit, id, at, audit->n_minutes, 0);
 
     if (before != MR_AUDIT_UNKNOWN && before != partition->next
+        && !mr_audit_accounts_fade(audit, after)
         && partition->offsets[audit->n_minutes] >= partition->next)
     {
         mr_audit_find(audit, "accounts", MR_AUDIT_UNKNOWN, id,
@@ -255,7 +265,10 @@ judge_blocks(mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch)
 }
 
 
-/* Minutes [from, to) have no account: Kafka must not have records there. */
+/*
+ * Minutes [from, to) have no account: Kafka must not have records there, but
+ * for those of which the account may have been removed by age.
+ */
 static void
 judge_empty(
     mr_audit_t *audit, int32_t id, size_t from, size_t to, int64_t slack)
@@ -268,6 +281,13 @@ judge_empty(
 
     for (i = from; i < to; i++) {
         offsets = judge_offsets(partition, i, i + 1);
+
+        if (mr_audit_accounts_fade(audit, audit->minutes[i].start)
+            && (offsets > slack || judge_forgotten(partition, i)))
+        {
+            judge_unknown(&audit->minutes[i]);
+            continue;
+        }
 
         if (offsets <= slack) {
             continue;
@@ -284,6 +304,27 @@ judge_empty(
             "Kafka received %lld records, and there is no account of them",
             (long long) offsets);
     }
+}
+
+
+/* May Kafka have had records in the minute, and deleted them? */
+static int
+judge_forgotten(const mr_audit_partition_t *partition, size_t i)
+{
+    return partition->known && partition->log_start > 0
+           && partition->offsets[i] <= partition->log_start;
+}
+
+
+/* Its account is gone, of one partition at least. */
+static void
+judge_unknown(mr_audit_minute_t *row)
+{
+    row->records = MR_AUDIT_UNKNOWN;
+    row->stored = MR_AUDIT_UNKNOWN;
+    row->repeated = MR_AUDIT_UNKNOWN;
+    row->dead = MR_AUDIT_UNKNOWN;
+    row->blocks = MR_AUDIT_UNKNOWN;
 }
 
 
@@ -323,9 +364,9 @@ judge_rows(mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch,
         row = &audit->minutes[judge_index(audit, account->minute)];
         sum = account->stored + account->repeated + account->dead;
 
-        row->stored += account->stored;
-        row->repeated += account->repeated;
-        row->dead += account->dead;
+        judge_add(&row->stored, account->stored);
+        judge_add(&row->repeated, account->repeated);
+        judge_add(&row->dead, account->dead);
         judge_add(&row->records, records == MR_AUDIT_UNKNOWN ? records : sum);
         judge_add(&row->blocks, mr_audit_blocks_fade(audit, account->minute)
                                     ? MR_AUDIT_UNKNOWN
@@ -360,6 +401,11 @@ judge_acknowledged(mr_audit_t *audit)
 
     for (i = 0; i < audit->n_minutes; i++) {
         row = &audit->minutes[i];
+
+        if (row->stored == MR_AUDIT_UNKNOWN) {
+            continue;
+        }
+
         there = row->stored + row->repeated + row->dead + row->waiting;
 
         if (row->acknowledged > there) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "log.h"
 #include "version.h"
 
 
@@ -34,6 +35,7 @@ static int mr_command_take(const mr_command_t *command, int index);
 static int mr_command_seconds(const char *text, int64_t *ret_ms);
 static int mr_command_load(const mr_command_line_t *line, const char *path,
     int test, mr_options_t *ret_options);
+static void mr_command_warn(const mr_options_t *options);
 static void mr_command_usage(FILE *out, const mr_command_t *command);
 static void mr_command_usage_option(
     FILE *out, const mr_command_option_t *option);
@@ -268,6 +270,8 @@ mr_command_load(const mr_command_line_t *line, const char *path, int test,
         return bad;
     }
 
+    mr_command_warn(ret_options);
+
     if (test) {
         printf("%s: %s: the configuration is good\n", line->program,
             path == NULL ? "no file" : path);
@@ -276,6 +280,23 @@ mr_command_load(const mr_command_line_t *line, const char *path, int test,
     }
 
     return -1;
+}
+
+
+/* What may be meant, and yet takes something away. */
+static void
+mr_command_warn(const mr_options_t *options)
+{
+    int64_t keep, retention;
+
+    keep = options->writer.keep_accounts;
+    retention = options->kafka.retention;
+
+    if (keep != 0 && (retention == 0 || keep < retention)) {
+        mr_log_warn("[writer] keep_accounts is less than [kafka] retention: "
+                    "millrace-audit cannot tell whether records that are "
+                    "older than it were stored, though Kafka still has them");
+    }
 }
 
 

@@ -476,8 +476,52 @@ START_TEST(windows_past_their_time_are_unknown)
 END_TEST
 
 
+/* Of the first account, and after it of the one before the period. */
+START_TEST(accounts_past_their_time_are_unknown)
+{
+    int i;
+    mr_audit_partition_t *partition = &audit.partitions[0];
+
+    for (i = 0; i < 2; i++) {
+        teardown();
+        setup();
+        balanced();
+        options.writer.keep_accounts = NOW - START - 2 * MR_AUDIT_MINUTE;
+        partition = &audit.partitions[0];
+        memmove(partition->accounts, partition->accounts + 1,
+            2 * sizeof(mr_audit_account_t));
+        memmove(partition->found, partition->found + 1, 2 * sizeof(int64_t));
+        partition->n_accounts = 2;
+        partition->before = i == 0 ? 100 : MR_AUDIT_UNKNOWN;
+        audit.minutes[0].acknowledged = 30;
+        audit.acknowledged = 1;
+        mr_audit_judge(&audit);
+
+        ck_assert_msg(audit.n_findings == 0, "%s", audit.findings[0].text);
+        ck_assert_int_eq(audit.minutes[0].records, MR_AUDIT_UNKNOWN);
+        ck_assert_int_eq(audit.minutes[0].stored, MR_AUDIT_UNKNOWN);
+        ck_assert_int_eq(audit.minutes[0].blocks, MR_AUDIT_UNKNOWN);
+        ck_assert_int_eq(audit.minutes[1].records, 0);
+        ck_assert_int_eq(audit.minutes[2].stored, 19);
+        ck_assert_uint_eq(audit.uncompared[MR_AUDIT_RECORDS], 1);
+    }
+
+    /* One that is younger is missed as ever. */
+    partition->accounts[0] = partition->accounts[1];
+    partition->found[0] = partition->found[1];
+    partition->n_accounts = 1;
+    mr_audit_judge(&audit);
+    ck_assert_uint_ge(audit.n_findings, 1);
+    expect(0, "kafka", 2, -20);
+}
+END_TEST
+
+
 START_TEST(what_is_all_unknown_is_no_verdict)
 {
+    size_t i;
+    mr_audit_partition_t *partition = &audit.partitions[0];
+
     balanced();
     options.writer.retention = 1;
     options.stats.keep_minute = 1;
@@ -485,6 +529,25 @@ START_TEST(what_is_all_unknown_is_no_verdict)
     ck_assert_uint_eq(audit.n_findings, 0);
     ck_assert_uint_eq(audit.uncompared[MR_AUDIT_BLOCKS], MINUTES);
     ck_assert(!mr_audit_blind(&audit));
+
+    teardown();
+    setup();
+    balanced();
+    partition = &audit.partitions[0];
+    options.writer.retention = 1;
+    options.writer.keep_accounts = 1;
+    options.stats.keep_minute = 1;
+    partition->n_accounts = 0;
+    partition->before = MR_AUDIT_UNKNOWN;
+    partition->log_start = 180;
+
+    for (i = 0; i <= MINUTES; i++) {
+        partition->offsets[i] = 180;
+    }
+
+    mr_audit_judge(&audit);
+    ck_assert_uint_eq(audit.n_findings, 0);
+    ck_assert(mr_audit_blind(&audit));
 }
 END_TEST
 
@@ -581,6 +644,7 @@ main(void)
     tcase_add_test(tcase, windows_are_compared_whatever_became_of_events);
     tcase_add_test(tcase, how_far_timestamps_may_be_ahead_is_heeded);
     tcase_add_test(tcase, windows_past_their_time_are_unknown);
+    tcase_add_test(tcase, accounts_past_their_time_are_unknown);
     tcase_add_test(tcase, what_is_all_unknown_is_no_verdict);
     tcase_add_test(tcase, a_tally_keeps_many_cells_apart);
     tcase_add_test(tcase, types_without_windows_are_tallied_together);
