@@ -223,7 +223,7 @@ def test_nobody_of_that_name(rig):
     assert rig.database.state.find_one({"_id": "erased"}) is None
 
 
-def test_killed_and_run_again(rig, seed):
+def test_killed_and_run_again(rig, servers, request, seed):
     """A block is whole at any moment, and counted exactly once."""
 
     rig.start()
@@ -235,9 +235,16 @@ def test_killed_and_run_again(rig, seed):
     before = blocks(rig)
     user = rig.database.blocks.find_one()["who"][0]["u"]
     expected, n, _ = without(before, user)
-    done = False
 
-    for attempt in range(200):
+    # Long enough to be killed in the middle.
+    rig.mongo.admin.command(
+        "configureFailPoint", "failCommand", mode="alwaysOn", data={
+            "failCommands": ["commitTransaction"], "appName": "millrace-erase",
+            "blockConnection": True, "blockTimeMS": 100})
+    request.addfinalizer(lambda: servers.mongo.admin.command(
+        "configureFailPoint", "failCommand", mode="off"))
+
+    for _ in range(4):
         child = subprocess.Popen(
             [os.path.join(rig.stack.build, "millrace-erase"), "-c",
              rig.configuration(), "--user", user],
@@ -252,12 +259,10 @@ def test_killed_and_run_again(rig, seed):
         finally:
             child.send_signal(signal.SIGKILL)
             child.wait()
-        done = child.returncode == 0
-        if done:
-            break
+        assert child.returncode == -signal.SIGKILL, "it was done too soon"
 
-    assert attempt >= 2, "it was never killed in the middle"
-    assert done
+    rig.mongo.admin.command("configureFailPoint", "failCommand", mode="off")
+    erase(rig, user)
     assert blocks(rig) == expected
     assert rig.database.state.find_one({"_id": "erased"})["events"] == n
 
