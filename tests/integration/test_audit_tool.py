@@ -97,7 +97,7 @@ def test_a_real_run_is_balanced(stack, tool, filled, log):
         "events = counted, counted = windows\n")
     done = tool.run("--metrics")
     assert "\nmillrace_audit_balanced 1\n" in done.stdout
-    assert ('\nmillrace_audit_uncompared_minutes{check="events"} 0\n'
+    assert ('\nmillrace_audit_uncompared{check="events"} 0\n'
             in done.stdout)
     assert (f'millrace_audit_records{{state="stored"}} {total["stored"]}\n'
             in done.stdout)

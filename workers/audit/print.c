@@ -233,12 +233,12 @@ mr_audit_print_metrics(const mr_audit_t *audit)
            "# TYPE millrace_audit_findings gauge\n"
            "millrace_audit_findings %zu\n",
         audit->n_findings);
-    printf("# HELP millrace_audit_uncompared_minutes Minutes that an equation "
+    printf("# HELP millrace_audit_uncompared Minutes that an equation "
            "could not be held against\n"
-           "# TYPE millrace_audit_uncompared_minutes gauge\n");
+           "# TYPE millrace_audit_uncompared gauge\n");
 
     for (i = 0; i < MR_AUDIT_EQUATIONS; i++) {
-        printf("millrace_audit_uncompared_minutes{check=\"%s\"} %zu\n",
+        printf("millrace_audit_uncompared{check=\"%s\"} %zu\n",
             print_equations[i].name, audit->uncompared[i]);
     }
 
