@@ -71,13 +71,14 @@ typedef struct {
     } writer;
 
     struct {
-        int64_t interval;    /* 250ms between two merges */
-        int64_t grace;       /* 1h after a window's end: final */
-        int64_t keep_second; /* 1h */
-        int64_t keep_minute; /* 35d */
-        int64_t max_types;   /* 2000 with windows of their own */
-        int64_t lease;       /* 10s */
-        char *metrics;       /* 127.0.0.1:9102 */
+        int64_t interval;     /* 250ms between two merges */
+        int64_t grace;        /* 1h after a window's end: final */
+        int64_t keep_second;  /* 1h */
+        int64_t keep_minute;  /* 35d */
+        int64_t max_types;    /* 2000 with windows of their own */
+        int64_t merge_memory; /* 256m of partials that were walked over */
+        int64_t lease;        /* 10s */
+        char *metrics;        /* 127.0.0.1:9102 */
     } stats;
 
     struct {

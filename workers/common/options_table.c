@@ -124,6 +124,11 @@ const mr_option_t mr_option_table[] = {
         "come; all others are counted together, under (other); kept in "
         "MongoDB, where millrace-setup raises it and nothing lowers it"},
 
+    {"stats", "merge_memory", MR_OPTION_SIZE, MR_OFFSET(stats.merge_memory),
+        "256m", "1m", "64g", NULL,
+        "changed partials that a merge holds in memory, and again as much of "
+        "what it reads beside; what does not fit waits for its next part"},
+
     {"stats", "lease", MR_OPTION_DURATION, MR_OFFSET(stats.lease), "10s", "1s",
         "5m", NULL,
         "how long a publisher that has died keeps others from taking over"},

@@ -11,6 +11,8 @@
 #define DAMAGE_QUIET 60000 /* ms */
 
 
+static int batch_merge(
+    mr_member_t *member, mr_pass_t *pass, mr_slice_t *slice, mr_error_t *err);
 static int batch_entry(mr_member_t *member, mr_arena_t *arena,
     const mr_entry_t *entry, mr_merged_t **ret_next, mr_error_t *err);
 static void batch_damage(
@@ -21,25 +23,38 @@ int
 mr_member_batch(mr_member_t *member, mr_pass_t *pass, size_t first, size_t n,
     mr_error_t *err)
 {
+    int rc;
+    mr_slice_t slice = {pass->chunk, first, n, &member->arena};
+
+    mr_arena_reset(slice.arena);
+    rc = batch_merge(member, pass, &slice, err);
+    mr_slice_end(&slice);
+
+    return rc;
+}
+
+
+static int
+batch_merge(
+    mr_member_t *member, mr_pass_t *pass, mr_slice_t *slice, mr_error_t *err)
+{
     size_t i;
     mr_merged_t *next;
     mr_merged_list_t windows;
 
     next = NULL;
 
-    if (mr_store_read(member->store, pass->chunk, first, n, &pass->ledger, err)
-        != 0)
-    {
+    if (mr_store_read(member->store, slice, &pass->ledger, err) != 0) {
         return -1;
     }
 
     windows.list = member->batch;
     windows.n = 0;
 
-    for (i = first; i < first + n; i++) {
+    for (i = slice->first; i < slice->first + slice->n; i++) {
 
-        if (batch_entry(member, mr_chunk_arena(pass->chunk),
-                mr_chunk_at(pass->chunk, i), &next, err)
+        if (batch_entry(
+                member, slice->arena, mr_chunk_at(slice->chunk, i), &next, err)
             != 0)
         {
             return -1;

@@ -6,7 +6,14 @@
 #include "chunk.h"
 
 
-#define CHUNK_MEMORY ((size_t) 256 * 1024 * 1024)
+/*
+ * What a window's part in another partition is taken for where this one's is
+ * smaller: two sketches of users that are full, and one of a measure.
+ */
+#define PART_SIZE ((size_t) 20 * 1024)
+
+/* As stored, the sum of all, and its message take as much as some parts. */
+#define PARTS_MORE 3
 
 
 struct mr_chunk_s {
@@ -14,6 +21,7 @@ struct mr_chunk_s {
     mr_entry_t *entries;
     size_t count;
     size_t max;
+    size_t memory;
     uint32_t *slots; /* index into entries plus 1, or 0 */
     size_t mask;
 };
@@ -23,11 +31,13 @@ static uint64_t chunk_hash(const mr_window_key_t *key);
 static int chunk_compare(const void *a, const void *b);
 static uint32_t *chunk_slot(
     mr_chunk_t *chunk, const mr_window_key_t *key, uint64_t hash);
+static size_t entry_size(const mr_entry_t *entry);
+static bool entry_together(const mr_entry_t *a, const mr_entry_t *b);
 static int64_t entry_place(int32_t partition, bool inside);
 
 
 mr_chunk_t *
-mr_chunk_create(size_t max)
+mr_chunk_create(size_t max, size_t memory)
 {
     size_t size;
     mr_chunk_t *chunk;
@@ -43,6 +53,7 @@ mr_chunk_create(size_t max)
     }
 
     chunk->max = max;
+    chunk->memory = memory;
     chunk->mask = size - 1;
     chunk->entries = calloc(max, sizeof(mr_entry_t));
     chunk->slots = calloc(size, sizeof(uint32_t));
@@ -93,7 +104,7 @@ mr_chunk_arena(mr_chunk_t *chunk)
 bool
 mr_chunk_full(const mr_chunk_t *chunk)
 {
-    return chunk->count >= chunk->max || chunk->arena.used >= CHUNK_MEMORY;
+    return chunk->count >= chunk->max || chunk->arena.used >= chunk->memory;
 }
 
 
@@ -119,6 +130,69 @@ mr_chunk_find(mr_chunk_t *chunk, const mr_window_key_t *key)
     slot = chunk_slot(chunk, key, chunk_hash(key));
 
     return *slot ? &chunk->entries[*slot - 1] : NULL;
+}
+
+
+mr_entry_t *
+mr_slice_find(const mr_slice_t *slice, const mr_window_key_t *key)
+{
+    size_t i;
+    mr_entry_t *entry;
+
+    entry = mr_chunk_find(slice->chunk, key);
+
+    if (entry == NULL) {
+        return NULL;
+    }
+
+    i = (size_t) (entry - slice->chunk->entries);
+
+    return i >= slice->first && i < slice->first + slice->n ? entry : NULL;
+}
+
+
+void
+mr_slice_end(const mr_slice_t *slice)
+{
+    size_t i;
+    mr_entry_t *entry;
+
+    for (i = slice->first; i < slice->first + slice->n; i++) {
+        entry = mr_chunk_at(slice->chunk, i);
+        entry->partials = NULL;
+        entry->stored = NULL;
+    }
+
+    mr_arena_reset(slice->arena);
+}
+
+
+size_t
+mr_chunk_slice(
+    const mr_chunk_t *chunk, size_t first, size_t most, size_t partitions)
+{
+    size_t n, whole, used;
+    const mr_entry_t *entry;
+
+    used = 0;
+    whole = 0;
+    entry = &chunk->entries[first];
+
+    for (n = 0; first + n < chunk->count; n++, entry++) {
+
+        /* A document that is cut is read twice. */
+        if (n > 0 && !entry_together(entry - 1, entry)) {
+            whole = n;
+        }
+
+        used += entry_size(entry) * (partitions + PARTS_MORE);
+
+        if (n == most || (n > 0 && used > chunk->memory)) {
+            return whole > 0 ? whole : n;
+        }
+    }
+
+    return n;
 }
 
 
@@ -299,6 +373,43 @@ mr_entry_document(const mr_entry_t *entry)
     }
 
     return key;
+}
+
+
+/* The largest part that was read of it, or what others may be. */
+static size_t
+entry_size(const mr_entry_t *entry)
+{
+    size_t i, size, largest;
+    const mr_partial_t *part;
+    const mr_named_measure_t *measure;
+
+    largest = entry->key.width == MR_WIDTH_SECOND ? 0 : PART_SIZE;
+
+    for (part = entry->partials; part != NULL; part = part->next) {
+        size = sizeof(*part) + part->scalars.users.len + part->tail.len;
+
+        for (i = 0; i < part->scalars.n_measures; i++) {
+            measure = &part->scalars.measures[i];
+            size += sizeof(*measure) + measure->name.len + measure->sketch.len;
+        }
+
+        if (size > largest) {
+            largest = size;
+        }
+    }
+
+    return largest;
+}
+
+
+static bool
+entry_together(const mr_entry_t *a, const mr_entry_t *b)
+{
+    const mr_window_key_t x = mr_entry_document(a), y = mr_entry_document(b);
+
+    return x.width == y.width && x.start == y.start
+           && mr_str_eq(x.event_type, y.event_type);
 }
 
 

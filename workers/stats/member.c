@@ -53,9 +53,11 @@ mr_member_open(
     }
 
     member->recent.age = MR_AGE_RECENT;
-    member->recent.chunk = mr_chunk_create(MR_CHUNK_WINDOWS);
+    member->recent.chunk =
+        mr_chunk_create(MR_CHUNK_WINDOWS, (size_t) options->stats.merge_memory);
     member->older.age = MR_AGE_OLDER;
-    member->older.chunk = mr_chunk_create(MR_CHUNK_WINDOWS);
+    member->older.chunk =
+        mr_chunk_create(MR_CHUNK_WINDOWS, (size_t) options->stats.merge_memory);
     member->batch = calloc(MR_BATCH_WINDOWS, sizeof(mr_merged_t *));
 
     if (member->recent.chunk == NULL || member->older.chunk == NULL

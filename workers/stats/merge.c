@@ -321,7 +321,7 @@ merge_chunk(mr_member_t *member, mr_pass_t *pass, mr_error_t *err)
     for (i = 0; i < count; i += n) {
         most =
             pass->age == MR_AGE_OLDER ? merge_most(member) : MR_BATCH_WINDOWS;
-        n = count - i < most ? count - i : most;
+        n = mr_chunk_slice(pass->chunk, i, most, pass->ledger.n);
         begun = mr_time_monotonic();
 
         if (mr_member_keep(member, err) != 0

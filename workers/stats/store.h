@@ -128,11 +128,11 @@ void mr_changes_close(mr_changes_t *changes);
 
 
 /*
- * Complete the chunk's entries [first, first + n): read the windows as stored
- * and the partials of the given partitions that are not there yet; these
- * without their users where the stored window has them merged already.
+ * Complete the slice's entries: read the windows as stored and the partials of
+ * the given partitions that are not there yet; these without their users where
+ * the stored window has them merged already.
  */
-int mr_store_read(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
+int mr_store_read(mr_store_t *store, const mr_slice_t *slice,
     const mr_progress_list_t *partitions, mr_error_t *err);
 
 /*

@@ -9,6 +9,13 @@
 /* Ids of one query: well within a 16 MiB document. */
 #define IDS_MAX 8192
 
+/*
+ * Documents of one answer of a walk.  16 MiB of small ones, which the server
+ * gives otherwise, may be so many that it reads from its disk for longer than
+ * a command may take; and they are in memory twice.
+ */
+#define WALK_BATCH 256
+
 
 struct mr_changes_s {
     mr_store_t *store;
@@ -27,20 +34,21 @@ typedef struct {
 } ids_t;
 
 
-typedef int (*read_pt)(mr_chunk_t *chunk, const bson_t *doc, int lean);
+typedef int (*read_pt)(const mr_slice_t *slice, const bson_t *doc, int lean);
 
 
 static void changes_age(bson_t *filter, mr_age_t age, int64_t since);
-static int read_others(mr_store_t *store, mr_chunk_t *chunk, size_t first,
-    size_t n, const mr_progress_list_t *partitions, int lean, mr_error_t *err);
-static void read_other(mr_store_t *store, mr_chunk_t *chunk, size_t first,
-    size_t i, int32_t partition, ids_t *ids);
+static int read_others(mr_store_t *store, const mr_slice_t *slice,
+    const mr_progress_list_t *partitions, int lean, mr_error_t *err);
+static void read_other(mr_store_t *store, const mr_slice_t *slice, size_t i,
+    int32_t partition, ids_t *ids);
 static int read_lean(const mr_entry_t *entry);
 static int read_batch(mr_store_t *store, mongoc_collection_t *collection,
-    ids_t *ids, int lean, mr_chunk_t *chunk, read_pt handler, mr_error_t *err);
-static int read_partial(mr_chunk_t *chunk, const bson_t *doc, int lean);
+    ids_t *ids, int lean, const mr_slice_t *slice, read_pt handler,
+    mr_error_t *err);
+static int read_partial(const mr_slice_t *slice, const bson_t *doc, int lean);
 static void read_users(mr_merged_t *window);
-static int read_window(mr_chunk_t *chunk, const bson_t *doc, int lean);
+static int read_window(const mr_slice_t *slice, const bson_t *doc, int lean);
 static int read_list(mr_store_t *store, const bson_t *filter, bson_t *opts,
     mr_arena_t *arena, mr_merged_list_t *windows, mr_error_t *err);
 static void ids_init(ids_t *ids);
@@ -81,6 +89,7 @@ mr_store_changes(mr_store_t *store, const mr_progress_t *merged, mr_age_t age,
     /* By this index, rather than by one walk for each width. */
     BSON_APPEND_DOCUMENT(&opts, "sort", &index);
     BSON_APPEND_DOCUMENT(&opts, "hint", &index);
+    BSON_APPEND_INT32(&opts, "batchSize", WALK_BATCH);
 
     changes->cursor =
         mongoc_collection_find_with_opts(store->partials, filter, &opts, NULL);
@@ -181,7 +190,7 @@ mr_changes_close(mr_changes_t *changes)
 
 
 int
-mr_store_read(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
+mr_store_read(mr_store_t *store, const mr_slice_t *slice,
     const mr_progress_list_t *partitions, mr_error_t *err)
 {
     size_t i;
@@ -189,23 +198,23 @@ mr_store_read(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
 
     ids_init(&ids);
 
-    for (i = first; i < first + n; i++) {
-        ids_add(&ids, &mr_chunk_at(chunk, i)->key, -1);
+    for (i = slice->first; i < slice->first + slice->n; i++) {
+        ids_add(&ids, &mr_chunk_at(slice->chunk, i)->key, -1);
     }
 
-    if (read_batch(store, store->windows, &ids, 0, chunk, read_window, err) != 0
-        || read_others(store, chunk, first, n, partitions, 1, err) != 0)
+    if (read_batch(store, store->windows, &ids, 0, slice, read_window, err) != 0
+        || read_others(store, slice, partitions, 1, err) != 0)
     {
         return -1;
     }
 
-    return read_others(store, chunk, first, n, partitions, 0, err);
+    return read_others(store, slice, partitions, 0, err);
 }
 
 
 /* The partials that are not there, of the windows that are lean or not. */
 static int
-read_others(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
+read_others(mr_store_t *store, const mr_slice_t *slice,
     const mr_progress_list_t *partitions, int lean, mr_error_t *err)
 {
     int rc;
@@ -215,18 +224,17 @@ read_others(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
     rc = 0;
     ids_init(&ids);
 
-    for (i = first; i < first + n && rc == 0; i++) {
+    for (i = slice->first; i < slice->first + slice->n && rc == 0; i++) {
 
-        if (read_lean(mr_chunk_at(chunk, i)) != lean) {
+        if (read_lean(mr_chunk_at(slice->chunk, i)) != lean) {
             continue;
         }
 
         for (p = 0; p < partitions->n && rc == 0; p++) {
-            read_other(
-                store, chunk, first, i, partitions->list[p].partition, &ids);
+            read_other(store, slice, i, partitions->list[p].partition, &ids);
 
             if (ids.n >= IDS_MAX) {
-                rc = read_batch(store, store->partials, &ids, lean, chunk,
+                rc = read_batch(store, store->partials, &ids, lean, slice,
                     read_partial, err);
                 ids_init(&ids);
             }
@@ -239,7 +247,7 @@ read_others(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
     }
 
     return read_batch(
-        store, store->partials, &ids, lean, chunk, read_partial, err);
+        store, store->partials, &ids, lean, slice, read_partial, err);
 }
 
 
@@ -248,14 +256,14 @@ read_others(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t n,
  * together in a sorted chunk: one document is for all.
  */
 static void
-read_other(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t i,
+read_other(mr_store_t *store, const mr_slice_t *slice, size_t i,
     int32_t partition, ids_t *ids)
 {
     bool inside;
     mr_entry_t *entry, *before;
     mr_window_key_t key, other;
 
-    entry = mr_chunk_at(chunk, i);
+    entry = mr_chunk_at(slice->chunk, i);
     inside = entry->key.width == MR_WIDTH_SECOND;
 
     if (inside && store->alone && !mr_entry_has(entry, partition, false)) {
@@ -268,8 +276,8 @@ read_other(mr_store_t *store, mr_chunk_t *chunk, size_t first, size_t i,
 
     key = mr_entry_document(entry);
 
-    if (i > first) {
-        before = mr_chunk_at(chunk, i - 1);
+    if (i > slice->first) {
+        before = mr_chunk_at(slice->chunk, i - 1);
         other = mr_entry_document(before);
 
         if (read_lean(before) == read_lean(entry) && other.width == key.width
@@ -298,7 +306,7 @@ read_lean(const mr_entry_t *entry)
 /* Ends the ids.  `lean`: without users. */
 static int
 read_batch(mr_store_t *store, mongoc_collection_t *collection, ids_t *ids,
-    int lean, mr_chunk_t *chunk, read_pt handler, mr_error_t *err)
+    int lean, const mr_slice_t *slice, read_pt handler, mr_error_t *err)
 {
     int rc;
     bson_t opts, projection;
@@ -334,7 +342,7 @@ read_batch(mr_store_t *store, mongoc_collection_t *collection, ids_t *ids,
 
     while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
 
-        if (handler(chunk, doc, lean) == -1) {
+        if (handler(slice, doc, lean) == -1) {
             rc = mr_store_memory(err);
         }
     }
@@ -352,11 +360,11 @@ read_batch(mr_store_t *store, mongoc_collection_t *collection, ids_t *ids,
 
 
 /*
- * The document's own part and its seconds, whoever of them asked for it: what
- * is not there yet, and not without users what needs them.
+ * The document's own part and its seconds, whoever of them asked for it, of
+ * this slice: what is not there yet, and not without users what needs them.
  */
 static int
-read_partial(mr_chunk_t *chunk, const bson_t *doc, int lean)
+read_partial(const mr_slice_t *slice, const bson_t *doc, int lean)
 {
     int rc;
     mr_entry_t *entry;
@@ -369,12 +377,12 @@ read_partial(mr_chunk_t *chunk, const bson_t *doc, int lean)
         return rc;
     }
 
-    entry = mr_chunk_find(chunk, &seconds.key);
+    entry = mr_slice_find(slice, &seconds.key);
 
     if (entry != NULL && !mr_entry_has(entry, seconds.partition, false)
         && (!lean || read_lean(entry)))
     {
-        rc = mr_bson_partial(doc, mr_chunk_arena(chunk), &key, &part);
+        rc = mr_bson_partial(doc, slice->arena, &key, &part);
 
         if (rc != 0) {
             return rc;
@@ -384,13 +392,13 @@ read_partial(mr_chunk_t *chunk, const bson_t *doc, int lean)
     }
 
     while (mr_seconds_next(&seconds, 0, &key)) {
-        entry = mr_chunk_find(chunk, &key);
+        entry = mr_slice_find(slice, &key);
 
         if (entry == NULL || mr_entry_has(entry, seconds.partition, true)) {
             continue;
         }
 
-        rc = mr_seconds_read(&seconds, &key, mr_chunk_arena(chunk), &part);
+        rc = mr_seconds_read(&seconds, &key, slice->arena, &part);
         if (rc != 0) {
             return rc;
         }
@@ -415,7 +423,7 @@ read_users(mr_merged_t *window)
 
 
 static int
-read_window(mr_chunk_t *chunk, const bson_t *doc, int lean)
+read_window(const mr_slice_t *slice, const bson_t *doc, int lean)
 {
     int rc;
     mr_entry_t *entry;
@@ -423,10 +431,10 @@ read_window(mr_chunk_t *chunk, const bson_t *doc, int lean)
 
     (void) lean;
 
-    rc = mr_bson_window(doc, mr_chunk_arena(chunk), &window);
+    rc = mr_bson_window(doc, slice->arena, &window);
 
     if (rc == 0) {
-        entry = mr_chunk_find(chunk, &window->key);
+        entry = mr_slice_find(slice, &window->key);
 
         if (entry != NULL) {
             read_users(window);

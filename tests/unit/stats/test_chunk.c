@@ -6,6 +6,7 @@
 
 
 #define MAX 1000
+#define MEMORY (16 * 1024 * 1024)
 
 
 static mr_chunk_t *chunk;
@@ -14,7 +15,7 @@ static mr_chunk_t *chunk;
 static void
 setup(void)
 {
-    chunk = mr_chunk_create(MAX);
+    chunk = mr_chunk_create(MAX, MEMORY);
     ck_assert_ptr_nonnull(chunk);
 }
 
@@ -227,6 +228,129 @@ START_TEST(a_second_may_have_two_parts_of_a_partition)
 END_TEST
 
 
+/* What is read beside of a slice has room in the chunk's memory. */
+START_TEST(a_slice_is_bounded_by_what_is_read_of_it)
+{
+    size_t i, n, all;
+    char text[16];
+    mr_partial_t *part;
+    mr_window_key_t key;
+    static const struct {
+        size_t users;
+        size_t partitions;
+        size_t most;
+        size_t slice;
+    } cases[] = {
+        {0, 1, 100, 100},
+        {0, 8, 100, 74}, /* taken for 20 KiB each, and three more */
+        {12 * 1024, 8, 100, 74},
+        {12 * 1024, 8, 10, 10},
+        {40 * 1024, 8, 100, 37},
+        {12 * 1024, 512, 100, 1},
+        {MEMORY, 1, 100, 1},
+    };
+
+    for (n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
+
+        mr_chunk_reset(chunk);
+
+        for (i = 0; i < 200; i++) {
+            (void) snprintf(text, sizeof(text), "type-%zu", i);
+            key = test_key(MR_WIDTH_MINUTE, text, 60000);
+            part = test_partial(mr_chunk_arena(chunk), 0, 1);
+            part->scalars.users = (mr_str_t){text, cases[n].users};
+            mr_entry_link(mr_chunk_add(chunk, &key), part);
+        }
+
+        mr_chunk_sort(chunk);
+
+        ck_assert_uint_eq(
+            mr_chunk_slice(chunk, 0, cases[n].most, cases[n].partitions),
+            cases[n].slice);
+
+        /* one after the other they are all */
+        for (all = 0; all < 200; all += i) {
+            i = mr_chunk_slice(chunk, all, cases[n].most, cases[n].partitions);
+            ck_assert_uint_ge(i, 1);
+            ck_assert_uint_le(i, cases[n].slice);
+        }
+
+        ck_assert_uint_eq(all, 200);
+    }
+}
+END_TEST
+
+
+START_TEST(a_slice_does_not_cut_a_document)
+{
+    int64_t second;
+    mr_window_key_t key;
+
+    /* the minute 60000 of b, its seconds, then the same of a minute before */
+    for (second = 0; second < 120; second++) {
+        key = test_key(MR_WIDTH_SECOND, "b", second * 1000);
+        ck_assert_ptr_nonnull(mr_chunk_add(chunk, &key));
+        key = test_key(MR_WIDTH_MINUTE, "b", second / 60 * 60000);
+        ck_assert_ptr_nonnull(mr_chunk_add(chunk, &key));
+    }
+
+    mr_chunk_sort(chunk);
+
+    ck_assert_uint_eq(mr_chunk_slice(chunk, 0, 121, 1), 61);
+    ck_assert_uint_eq(mr_chunk_slice(chunk, 61, 121, 1), 61);
+    ck_assert_uint_eq(mr_chunk_slice(chunk, 0, 122, 1), 122);
+    ck_assert_uint_eq(mr_chunk_slice(chunk, 0, 61, 1), 61);
+
+    /* but where it has to */
+    ck_assert_uint_eq(mr_chunk_slice(chunk, 0, 60, 1), 60);
+    ck_assert_uint_eq(mr_chunk_slice(chunk, 60, 60, 1), 1);
+}
+END_TEST
+
+
+/* What is read of one slice must not be linked into the next. */
+START_TEST(a_slice_ends_with_its_memory)
+{
+    size_t i;
+    mr_arena_t arena = MR_ARENA_INIT;
+    mr_window_key_t key;
+    mr_slice_t slice = {chunk, 1, 2, &arena};
+
+    for (i = 0; i < 4; i++) {
+        key = test_key(MR_WIDTH_HOUR, "a", -3600000 * (int64_t) i);
+        mr_entry_link(mr_chunk_add(chunk, &key),
+            test_partial(mr_chunk_arena(chunk), 0, 1));
+    }
+
+    mr_chunk_sort(chunk);
+
+    for (i = 0; i < 4; i++) {
+        key = test_key(MR_WIDTH_HOUR, "a", -3600000 * (int64_t) i);
+        ck_assert_ptr_eq(mr_slice_find(&slice, &key),
+            i == 1 || i == 2 ? mr_chunk_at(chunk, i) : NULL);
+    }
+
+    key = test_key(MR_WIDTH_HOUR, "b", 0);
+    ck_assert_ptr_null(mr_slice_find(&slice, &key));
+
+    mr_entry_link(mr_chunk_at(chunk, 1), test_partial(&arena, 1, 1));
+    mr_chunk_at(chunk, 2)->stored = mr_arena_alloc(&arena, sizeof(mr_merged_t));
+
+    mr_slice_end(&slice);
+
+    ck_assert_uint_eq(arena.used, 0);
+
+    for (i = 0; i < 4; i++) {
+        ck_assert_ptr_null(mr_chunk_at(chunk, i)->stored);
+        ck_assert(mr_entry_has(mr_chunk_at(chunk, i), 0, false)
+                  == (i == 0 || i == 3));
+    }
+
+    mr_arena_free(&arena);
+}
+END_TEST
+
+
 START_TEST(an_arena_gives_zeroed_aligned_memory)
 {
     size_t i, j;
@@ -272,6 +396,9 @@ suite_chunk(void)
     tcase_add_test(tc, a_full_chunk_takes_no_more);
     tcase_add_test(tc, partials_are_kept_in_the_order_of_partitions);
     tcase_add_test(tc, a_second_may_have_two_parts_of_a_partition);
+    tcase_add_test(tc, a_slice_is_bounded_by_what_is_read_of_it);
+    tcase_add_test(tc, a_slice_does_not_cut_a_document);
+    tcase_add_test(tc, a_slice_ends_with_its_memory);
     tcase_add_test(tc, an_arena_gives_zeroed_aligned_memory);
 
     return suite;
