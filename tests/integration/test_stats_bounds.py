@@ -88,3 +88,48 @@ def test_memory_is_not_multiplied_by_the_partitions(make, servers):
     # What was walked over, what is read beside, and the driver's copies of
     # some answers; a sanitized daemon keeps far more of what it has freed.
     assert grown < 5 * limit or "san" in BUILD
+
+
+def test_a_backlog_of_closing_and_forgetting_is_worked_off(make, servers):
+    """A round may take long, and what is due until then is no fixed number."""
+
+    windows, minutes, interval = 24000, 4000, 20
+    stats = make(interval=f"{interval}s", lease="40s")
+    now = int(time.time())
+    day, minute = now // 86400 * 86400, now // 60 * 60
+    stats.database.windows.insert_many([
+        {"_id": {"width": 86400, "event_type": f"type-{i % 1000}",
+                 "start": date(day - (2 + i // 1000) * 86400)},
+         "count": 1, "measures": {}, "revision": 1, "final": False,
+         "published": 0, "dirty": False, "closes": date(now - i), "term": 0}
+        for i in range(windows)])
+    stats.database.partials.insert_many([
+        partial(60, f"type-{i % 100}", minute - (70 + i // 100) * 60, 0,
+                forget=date(now - 1),
+                seconds={"7": {"flush": 1, "count": 1}})
+        for i in range(minutes)])
+
+    def left():
+        return (stats.database.windows.count_documents({"final": False}),
+                stats.database.partials.count_documents(
+                    {"seconds": {"$exists": True}}))
+
+    # It stops in the middle of it when it is asked to.
+    servers.start("stats")
+    wait_until(lambda: left()[0] < windows, 10, "the first to be closed")
+    begun = time.monotonic()
+    servers.stop("stats")
+    took = time.monotonic() - begun
+    assert took < 3, f"{took} s to stop"
+    assert left()[0] > 16384
+
+    servers.start("stats")
+    begun = time.monotonic()
+    wait_until(lambda: left() == (0, 0), interval, lambda: f"{left()} left")
+    print(f"{time.monotonic() - begun:.1f} s for what was left")
+    assert stats.metric("failures_total") == 0
+    assert stats.metric("conflicts_total") == 0
+    assert stats.metric("lease_term") == 2
+    assert stats.database.windows.count_documents({"revision": 2}) == windows
+    assert stats.database.partials.count_documents(
+        {"count": 1, "forget": {"$exists": False}}) == minutes

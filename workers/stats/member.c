@@ -22,11 +22,15 @@
  */
 #define ROUND_PAUSE 15000 /* ms at most */
 
+/* What a round leaves for closing and forgetting at least, if need be. */
+#define TIDY_TIME 500 /* ms */
+
 
 static void member_free(mr_pass_t *pass);
 static void member_metrics(mr_member_metrics_t *metrics);
 static int member_owner(mr_member_t *member, mr_error_t *err);
 static int member_turn(mr_member_t *member, mr_error_t *err);
+static int member_round(mr_member_t *member, mr_error_t *err);
 static int member_lease(mr_member_t *member, mr_error_t *err);
 static int member_ask(
     mr_member_t *member, mr_lease_event_t *ret_event, mr_error_t *err);
@@ -147,7 +151,7 @@ member_metrics(mr_member_metrics_t *metrics)
     metrics->term = mr_metric(MR_METRIC_GAUGE, "millrace_stats_lease_term", "",
         "How often the lease has changed hands.");
     metrics->round = mr_metric(MR_METRIC_GAUGE, "millrace_stats_round_seconds",
-        "", "What the last round took.");
+        "", "What merging took in the last round.");
     metrics->recent =
         mr_metric(MR_METRIC_GAUGE, "millrace_stats_recent_seconds", "",
             "What the last merge of the recent windows alone took.");
@@ -212,7 +216,7 @@ mr_member_run(mr_member_t *member)
 static int
 member_turn(mr_member_t *member, mr_error_t *err)
 {
-    int64_t begun, took;
+    int64_t begun;
 
     begun = mr_time_monotonic();
 
@@ -227,19 +231,48 @@ member_turn(mr_member_t *member, mr_error_t *err)
 
     if (begun >= member->due) {
 
-        if (mr_member_merge(member, err) != 0) {
+        if (member_round(member, err) != 0) {
             return -1;
         }
-
-        took = mr_time_monotonic() - begun;
-        member->due = begun + took + mr_member_pause(member, took, ROUND_PAUSE);
-        mr_metric_set(member->metrics.round, (double) took / 1000);
 
     } else if (mr_member_recent(member, err) != 0) {
         return -1;
     }
 
     member_sleep(member);
+
+    return 0;
+}
+
+
+/*
+ * What the clock alone asks for may take the pause, and as long as merging
+ * took: the more there is to merge, the more there will be to close and to
+ * forget.
+ */
+static int
+member_round(mr_member_t *member, mr_error_t *err)
+{
+    int64_t begun, merged, took, due, until;
+
+    begun = mr_time_monotonic();
+
+    if (mr_member_merge(member, err) != 0) {
+        return -1;
+    }
+
+    merged = mr_time_monotonic();
+    took = merged - begun;
+    mr_metric_set(member->metrics.round, (double) took / 1000);
+
+    due = merged + mr_member_pause(member, took, ROUND_PAUSE);
+    until = merged + (took > TIDY_TIME ? took : TIDY_TIME);
+
+    if (mr_member_tidy(member, until > due ? until : due, err) != 0) {
+        return -1;
+    }
+
+    member->due = due;
 
     return 0;
 }

@@ -4,8 +4,8 @@
  *
  *   main.c     starts and stops it
  *   member.c   the lease, rounds, failures
- *   merge.c    one round: what was changed becomes new revisions, and what is
- *              kept no longer goes
+ *   merge.c    one round: what was changed becomes new revisions
+ *   tidy.c     after it: windows are closed, and what is kept no longer goes
  *   batch.c    windows that are read, merged, stored and published together
  *   outbox.c   stored revisions go to Kafka and are marked
  *
@@ -123,11 +123,24 @@ int64_t mr_member_time(const mr_member_t *member);
 int64_t mr_member_pause(const mr_member_t *member, int64_t took, int64_t most);
 
 
-/* One round: outbox.c's rest, merging, closing. */
+/* One round: outbox.c's rest, then all that has changed. */
 int mr_member_merge(mr_member_t *member, mr_error_t *err);
+
+/*
+ * Close windows and forget seconds, whose time has come: until all are done,
+ * or until `until`, about (monotonic), but some of both.
+ */
+int mr_member_tidy(mr_member_t *member, int64_t until, mr_error_t *err);
 
 /* Only the recent windows; not before the first round of a term. */
 int mr_member_recent(mr_member_t *member, mr_error_t *err);
+
+/*
+ * The same, if it is due: whoever looks at the newest windows does not wait
+ * for what is done in batches, which have so many windows at most.
+ */
+int mr_member_between(mr_member_t *member, mr_error_t *err);
+size_t mr_member_most(const mr_member_t *member);
 
 /*
  * Merge the windows [first, first + n) of the pass's chunk, at most

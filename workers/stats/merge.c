@@ -9,12 +9,6 @@
 #include "member.h"
 
 
-/* Windows closed in one round. */
-#define CLOSE_WINDOWS 16384
-
-/* Minutes that forget their seconds in one round. */
-#define FORGET_MINUTES 1000
-
 /* Windows that ended longer ago than this, about, are not recent. */
 #define RECENT_TIME 60000 /* ms */
 
@@ -37,14 +31,8 @@ static int merge_part(mr_member_t *member, mr_pass_t *pass,
     mr_progress_t *merged, int64_t flush, mr_error_t *err);
 static int merge_chunk(mr_member_t *member, mr_pass_t *pass, mr_error_t *err);
 static bool merge_yields(const mr_member_t *member);
-static size_t merge_most(const mr_member_t *member);
 static int merge_rest(mr_member_t *member, int64_t took, mr_error_t *err);
-static int merge_between(mr_member_t *member, mr_error_t *err);
 static int merge_state(mr_member_t *member, mr_error_t *err);
-static int merge_close(mr_member_t *member, mr_error_t *err);
-static int merge_forget(mr_member_t *member, mr_error_t *err);
-static int merge_close_batch(
-    mr_member_t *member, size_t most, size_t *ret_n, mr_error_t *err);
 
 
 int
@@ -85,11 +73,7 @@ mr_member_merge(mr_member_t *member, mr_error_t *err)
         mr_metric_set(member->metrics.as_of, (double) as_of / 1000);
     }
 
-    if (merge_close(member, err) != 0) {
-        return -1;
-    }
-
-    return merge_forget(member, err);
+    return 0;
 }
 
 
@@ -319,8 +303,8 @@ merge_chunk(mr_member_t *member, mr_pass_t *pass, mr_error_t *err)
     mr_chunk_sort(pass->chunk);
 
     for (i = 0; i < count; i += n) {
-        most =
-            pass->age == MR_AGE_OLDER ? merge_most(member) : MR_BATCH_WINDOWS;
+        most = pass->age == MR_AGE_OLDER ? mr_member_most(member)
+                                         : MR_BATCH_WINDOWS;
         n = mr_chunk_slice(pass->chunk, i, most, pass->ledger.n);
         begun = mr_time_monotonic();
 
@@ -337,7 +321,7 @@ merge_chunk(mr_member_t *member, mr_pass_t *pass, mr_error_t *err)
         }
     }
 
-    return pass->age == MR_AGE_OLDER ? merge_between(member, err) : 0;
+    return pass->age == MR_AGE_OLDER ? mr_member_between(member, err) : 0;
 }
 
 
@@ -349,9 +333,8 @@ merge_yields(const mr_member_t *member)
 }
 
 
-/* Windows of a batch that the recent ones wait for. */
-static size_t
-merge_most(const mr_member_t *member)
+size_t
+mr_member_most(const mr_member_t *member)
 {
     return merge_yields(member) ? OLDER_BATCH : MR_BATCH_WINDOWS;
 }
@@ -375,8 +358,8 @@ merge_rest(mr_member_t *member, int64_t took, mr_error_t *err)
 
     do {
 
-        if (merge_between(member, err) != 0 || mr_member_keep(member, err) != 0)
-        {
+        if (mr_member_between(member, err) != 0
+            || mr_member_keep(member, err) != 0) {
             return -1;
         }
 
@@ -394,9 +377,8 @@ merge_rest(mr_member_t *member, int64_t took, mr_error_t *err)
 }
 
 
-/* Whoever looks at the newest windows does not wait for the others. */
-static int
-merge_between(mr_member_t *member, mr_error_t *err)
+int
+mr_member_between(mr_member_t *member, mr_error_t *err)
 {
     if (mr_time_monotonic() < member->recent_due) {
         return 0;
@@ -423,108 +405,6 @@ merge_state(mr_member_t *member, mr_error_t *err)
 
     member->unstored = false;
     member->stored_as_of = member->as_of;
-
-    return 0;
-}
-
-
-/* By the clock, not by the events: the last window of a type closes too. */
-static int
-merge_close(mr_member_t *member, mr_error_t *err)
-{
-    size_t closed, n, most;
-
-    n = 0;
-
-    for (closed = 0; closed < CLOSE_WINDOWS; closed += n) {
-        most = merge_most(member);
-
-        if (mr_member_keep(member, err) != 0
-            || merge_close_batch(member, most, &n, err) != 0
-            || merge_between(member, err) != 0)
-        {
-            return -1;
-        }
-
-        if (n < most) {
-            break;
-        }
-    }
-
-    return 0;
-}
-
-
-static int
-merge_close_batch(
-    mr_member_t *member, size_t most, size_t *ret_n, mr_error_t *err)
-{
-    size_t i, n;
-    int64_t now;
-    mr_merge_t what;
-    mr_merged_t *next;
-    mr_merged_list_t windows;
-
-    mr_arena_reset(&member->arena);
-
-    now = mr_member_time(member);
-    windows.list = member->batch;
-    windows.n = most;
-
-    if (mr_store_closing(member->store, &member->arena, now, &windows, err)
-        != 0) {
-        return -1;
-    }
-
-    n = windows.n;
-    windows.n = 0;
-
-    for (i = 0; i < n; i++) {
-
-        next = mr_arena_alloc(&member->arena, sizeof(mr_merged_t));
-        if (next == NULL) {
-            return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
-        }
-
-        what = mr_window_close(&member->arena, windows.list[i], now, next);
-
-        if (what == MR_MERGE_MEMORY) {
-            return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
-        }
-
-        if (what == MR_MERGE_WRITE) {
-            windows.list[windows.n++] = next;
-        }
-    }
-
-    if (mr_member_store(member, &windows, member->metrics.closed, err) != 0) {
-        return -1;
-    }
-
-    *ret_n = n;
-
-    return 0;
-}
-
-
-/*
- * Seconds are kept for a shorter time than the minutes that they are in.  In
- * the thread that merges, so that none goes while its window is made of it.
- */
-static int
-merge_forget(mr_member_t *member, mr_error_t *err)
-{
-    size_t n;
-
-    if (mr_member_keep(member, err) != 0
-        || mr_store_forget(
-               member->store, mr_member_time(member), FORGET_MINUTES, &n, err)
-               != 0)
-    {
-        return -1;
-    }
-
-    mr_metric_add(member->metrics.forgotten, (int64_t) n);
 
     return 0;
 }
