@@ -12,7 +12,7 @@ from pymongo import UpdateOne
 
 from harness.flushes import date
 from harness.pipeline import Pipeline
-from harness.sketches import hyperloglog_dense
+from harness.sketches import hyperloglog, hyperloglog_dense
 from harness.statsdaemon import Stats
 from harness.waiting import wait_until
 
@@ -133,3 +133,81 @@ def test_a_backlog_of_closing_and_forgetting_is_worked_off(make, servers):
     assert stats.database.windows.count_documents({"revision": 2}) == windows
     assert stats.database.partials.count_documents(
         {"count": 1, "forget": {"$exists": False}}) == minutes
+
+
+@pytest.fixture
+def slow_walks(servers):
+    """A function: mongod waits again and again while it walks over partials."""
+
+    admin = servers.mongo.admin
+    iterations = "internalQueryExecYieldIterations"
+    before = admin.command("getParameter", 1, **{iterations: 1})[iterations]
+
+    def slow(database, every, ms):
+        admin.command("setParameter", 1, **{iterations: every})
+        admin.command(
+            "configureFailPoint", "setYieldAllLocksWait", mode="alwaysOn",
+            data={"namespace": f"{database.name}.partials",
+                  "waitForMillis": ms})
+
+    yield slow
+    admin.command("configureFailPoint", "setYieldAllLocksWait", mode="off")
+    admin.command("setParameter", 1, **{iterations: before})
+
+
+def test_recent_windows_that_take_too_long_to_find(make, servers, slow_walks):
+    """
+    mongod looks at every change to find the recent ones.  Where that takes
+    longer than a command may, all are merged in their order, and what is
+    merged already need not be again.
+    """
+
+    stats = make(lease="4s", merge_memory="1m")
+    servers.options["mongodb"]["timeout"] = "2s"
+    now = int(time.time())
+    last = 17
+    users = hyperloglog(f"user-{i}" for i in range(50))
+    for i in range(1, last):
+        start = now // 86400 * 86400 - (100 + i) * 86400
+        stats.database.partials.insert_many([
+            partial(86400, f"old-{n}", start, 0,
+                    sketches={"users": users}) | {"flush": i}
+            for n in range(300)])
+        stats.flushes.account.windows |= {
+            (86400, f"old-{n}", start): [1, 0, 0.0, None, None]
+            for n in range(300)}
+    stats.database.ledger.insert_one(
+        {"_id": "events/0", "flush": last - 1})
+    stats.flushes.flushes[0] = last - 1
+    stats.flushes.flush(0, [("new", now, 1.0), ("old", now - 700, 2.0)])
+
+    # 4,800 documents: some 5 s to look at all, 0.3 s for one answer.
+    slow_walks(stats.database, 50, 50)
+    servers.start("stats")
+
+    def merged():
+        state = stats.database.state.find_one({"_id": "merge"}) or {}
+        return state.get("partitions", [{"flush": 0}])[0]["flush"]
+
+    wait_until(lambda: 0 < merged() < last, 40, "a part")
+    assert not any(key[1] == "new" for key in stats.windows())
+
+    # Killed there, it goes on from there.
+    servers.kill("stats")
+    before = merged()
+    servers.start("stats")
+    wait_until(lambda: merged() > before, 40, "another part")
+    stats.settle()
+    assert "too many changes" in servers.log_text("stats")
+    assert stats.metric("failures_total") == 0
+    assert stats.metric("conflicts_total") == 0
+
+    # The recent ones are found alone again, and nothing was missed.
+    assert stats.windows()[1, "new", now]["count"] == 1
+    said = servers.log_text("stats").count("too many changes")
+    for partition in (0, 1):
+        stats.flushes.flush(partition, [
+            ("new", now, 2.0), ("new", now - 1, None), ("old", now - 800, 1)])
+        stats.settle()
+    assert servers.log_text("stats").count("too many changes") == said
+    stats.check()

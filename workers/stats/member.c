@@ -385,6 +385,7 @@ member_begin(mr_member_t *member, mr_error_t *err)
     }
 
     member->since = 0;
+    member->late = false;
     member->due = 0;
     member->stored_as_of = member->as_of;
     member->unstored = false;

@@ -19,6 +19,10 @@
  * rests between, while recent windows change.  Which windows are recent
  * changes only from one round to the next, so that two passes never have the
  * same window at work.
+ *
+ * To find the recent ones the server looks at all that has changed.  Where
+ * that is too much, after a long outage or a lost state, the round merges all
+ * windows in the order of their changes instead, and stores how far it got.
  */
 #ifndef MILLRACE_STATS_MEMBER_H
 #define MILLRACE_STATS_MEMBER_H
@@ -75,6 +79,7 @@ typedef struct {
     mr_pass_t older;    /* its `merged` is what state.merge says or will say */
     int64_t since;      /* the recent windows end after it */
     int64_t recent_due; /* monotonic; when these are merged again */
+    bool late;          /* they are not, until a round has merged all */
     int64_t due;        /* monotonic; of the next round */
 
     mr_arena_t arena; /* of the windows of one batch */
@@ -132,7 +137,10 @@ int mr_member_merge(mr_member_t *member, mr_error_t *err);
  */
 int mr_member_tidy(mr_member_t *member, int64_t until, mr_error_t *err);
 
-/* Only the recent windows; not before the first round of a term. */
+/*
+ * Only the recent windows; not before the first round of a term.  Where there
+ * is too much to look at they are left to the next round: member->late.
+ */
 int mr_member_recent(mr_member_t *member, mr_error_t *err);
 
 /*

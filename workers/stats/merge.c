@@ -22,6 +22,8 @@
 
 static int merge_ledger(mr_member_t *member, mr_progress_list_t *ledger,
     int64_t *ret_as_of, mr_error_t *err);
+static int merge_late(mr_member_t *member, const mr_error_t *err);
+static void merge_caught_up(mr_member_t *member);
 static int merge_pass(mr_member_t *member, mr_pass_t *pass, mr_error_t *err);
 static int merge_partition(mr_member_t *member, mr_pass_t *pass,
     mr_progress_t *merged, int64_t flush, mr_error_t *err);
@@ -55,10 +57,18 @@ mr_member_merge(mr_member_t *member, mr_error_t *err)
         member->since = since;
     }
 
-    if (mr_member_recent(member, err) != 0
-        || merge_pass(member, &member->older, err) != 0)
-    {
+    if (mr_member_recent(member, err) != 0) {
         return -1;
+    }
+
+    member->older.age = member->late ? MR_AGE_ANY : MR_AGE_OLDER;
+
+    if (merge_pass(member, &member->older, err) != 0) {
+        return -1;
+    }
+
+    if (member->older.age == MR_AGE_ANY) {
+        merge_caught_up(member);
     }
 
     member->as_of = as_of;
@@ -84,10 +94,14 @@ mr_member_recent(mr_member_t *member, mr_error_t *err)
 
     begun = mr_time_monotonic();
 
-    if (merge_ledger(member, &member->recent.ledger, &as_of, err) != 0
-        || merge_pass(member, &member->recent, err) != 0)
-    {
+    if (merge_ledger(member, &member->recent.ledger, &as_of, err) != 0) {
         return -1;
+    }
+
+    member->late = false;
+
+    if (merge_pass(member, &member->recent, err) != 0) {
+        return merge_late(member, err);
     }
 
     took = mr_time_monotonic() - begun;
@@ -97,6 +111,40 @@ mr_member_recent(mr_member_t *member, mr_error_t *err)
     mr_metric_set(member->metrics.recent, (double) took / 1000);
 
     return 0;
+}
+
+
+/*
+ * The recent windows are as they were, or newer, and what is said to be merged
+ * of them has not changed.  Until all are merged together nobody asks for them
+ * again: it would take as long, and fail; and no other pass may have a window
+ * at work that is in the walk over all.
+ */
+static int
+merge_late(mr_member_t *member, const mr_error_t *err)
+{
+    if (err->code != MR_ERROR_TIMEOUT || mr_run_stopping()) {
+        return -1;
+    }
+
+    mr_log_warn(
+        "%s: all are merged in the order in which they came", err->message);
+
+    mr_chunk_reset(member->recent.chunk);
+    member->recent_due = INT64_MAX;
+    member->late = true;
+
+    return 0;
+}
+
+
+/* A round has merged all windows: the recent ones go on from there. */
+static void
+merge_caught_up(mr_member_t *member)
+{
+    member->late = false;
+    member->older.age = MR_AGE_OLDER;
+    member->recent_due = mr_time_monotonic();
 }
 
 
@@ -142,7 +190,7 @@ static int
 merge_pass(mr_member_t *member, mr_pass_t *pass, mr_error_t *err)
 {
     size_t i;
-    mr_progress_t *at;
+    mr_progress_t *at, *recent;
     const mr_progress_t *stored;
 
     mr_chunk_reset(pass->chunk);
@@ -170,10 +218,21 @@ merge_pass(mr_member_t *member, mr_pass_t *pass, mr_error_t *err)
         at = mr_progress_at(&pass->merged, stored->partition);
 
         member->unstored |=
-            pass->age == MR_AGE_OLDER && at->flush != stored->flush;
+            pass->age != MR_AGE_RECENT && at->flush != stored->flush;
         at->flush = stored->flush;
 
         at->seconds = at->flush;
+
+        if (pass->age == MR_AGE_ANY) {
+            recent = mr_progress_at(&member->recent.merged, stored->partition);
+
+            if (recent == NULL) {
+                return mr_error_set(
+                    err, MR_ERROR_MEMORY, NULL, "out of memory");
+            }
+
+            *recent = *at;
+        }
     }
 
     return 0;
@@ -186,6 +245,10 @@ merge_partition(mr_member_t *member, mr_pass_t *pass, mr_progress_t *merged,
 {
     int rc;
     mr_changes_t *changes;
+
+    if (mr_member_keep(member, err) != 0) {
+        return -1;
+    }
 
     if (merged->flush == flush) {
         return 0;
@@ -226,9 +289,11 @@ merge_walk(mr_member_t *member, mr_pass_t *pass, mr_changes_t *changes,
 
     for (;;) {
 
-        if (mr_changes_next(
-                changes, mr_chunk_arena(pass->chunk), &key, &part, err)
-            != 0)
+        /* The server may have to look for what comes next. */
+        if (mr_member_keep(member, err) != 0
+            || mr_changes_next(
+                   changes, mr_chunk_arena(pass->chunk), &key, &part, err)
+                   != 0)
         {
             return -1;
         }
@@ -257,13 +322,13 @@ merge_walk(mr_member_t *member, mr_pass_t *pass, mr_changes_t *changes,
 /*
  * The chunk is full.  There may be more of the flush that was read last, so
  * that the one before it is what has been merged, as far as the recent windows
- * are as well: these are not in the walk.
+ * are as well, where these are not in the walk.
  */
 static int
 merge_part(mr_member_t *member, mr_pass_t *pass, mr_progress_t *merged,
     int64_t flush, mr_error_t *err)
 {
-    const mr_progress_t *recent;
+    mr_progress_t *recent;
 
     if (merge_chunk(member, pass, err) != 0) {
         return -1;
@@ -280,11 +345,19 @@ merge_part(mr_member_t *member, mr_pass_t *pass, mr_progress_t *merged,
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    flush = flush - 1 < recent->flush ? flush - 1 : recent->flush;
+    flush--;
+
+    if (pass->age == MR_AGE_OLDER && recent->flush < flush) {
+        flush = recent->flush;
+    }
 
     if (flush > merged->flush) {
         merged->flush = flush;
         member->unstored = true;
+    }
+
+    if (pass->age == MR_AGE_ANY && recent->flush < merged->flush) {
+        recent->flush = merged->flush;
     }
 
     return merge_state(member, err);
@@ -303,8 +376,8 @@ merge_chunk(mr_member_t *member, mr_pass_t *pass, mr_error_t *err)
     mr_chunk_sort(pass->chunk);
 
     for (i = 0; i < count; i += n) {
-        most = pass->age == MR_AGE_OLDER ? mr_member_most(member)
-                                         : MR_BATCH_WINDOWS;
+        most = pass->age != MR_AGE_RECENT ? mr_member_most(member)
+                                          : MR_BATCH_WINDOWS;
         n = mr_chunk_slice(pass->chunk, i, most, pass->ledger.n);
         begun = mr_time_monotonic();
 
@@ -314,14 +387,14 @@ merge_chunk(mr_member_t *member, mr_pass_t *pass, mr_error_t *err)
             return -1;
         }
 
-        if (pass->age == MR_AGE_OLDER && i + n < count
+        if (pass->age != MR_AGE_RECENT && i + n < count
             && merge_rest(member, mr_time_monotonic() - begun, err) != 0)
         {
             return -1;
         }
     }
 
-    return pass->age == MR_AGE_OLDER ? mr_member_between(member, err) : 0;
+    return pass->age != MR_AGE_RECENT ? mr_member_between(member, err) : 0;
 }
 
 

@@ -105,14 +105,18 @@ int mr_store_set_state(mr_store_t *store, int64_t term,
  */
 int mr_store_alone(mr_store_t *store, mr_error_t *err);
 
-/* Windows that end after a certain minute's begin, or those that do not. */
-typedef enum { MR_AGE_RECENT, MR_AGE_OLDER } mr_age_t;
+/* Windows that end after a certain minute's begin, those that do not, all. */
+typedef enum { MR_AGE_RECENT, MR_AGE_OLDER, MR_AGE_ANY } mr_age_t;
 
 /*
  * Walk the partials of a partition whose documents were changed after
  * merged->flush, in the order of their flushes; of the seconds inside, those
  * that were changed after merged->seconds.  Only windows of that age: recent
  * ones end after `since`, the begin of a minute.
+ *
+ * The server looks at every change for these.  Where that is so many that it
+ * would take longer than a command may, or than a lease is good for, the walk
+ * over recent windows fails with MR_ERROR_TIMEOUT; the session is as before.
  */
 int mr_store_changes(mr_store_t *store, const mr_progress_t *merged,
     mr_age_t age, int64_t since, mr_changes_t **ret_changes, mr_error_t *err);

@@ -16,12 +16,16 @@
  */
 #define WALK_BATCH 256
 
+/* The server's code: it has taken maxTimeMS for a command. */
+#define MAX_TIME_EXPIRED 50
+
 
 struct mr_changes_s {
     mr_store_t *store;
     mongoc_cursor_t *cursor;
     int64_t since;
-    bool inside; /* `seconds` has some of the document that was read last */
+    bool bounded; /* in time */
+    bool inside;  /* `seconds` has some of the document that was read last */
     mr_seconds_t seconds;
 };
 
@@ -37,6 +41,7 @@ typedef struct {
 typedef int (*read_pt)(const mr_slice_t *slice, const bson_t *doc, int lean);
 
 
+static int64_t changes_patience(const mr_store_t *store);
 static void changes_age(bson_t *filter, mr_age_t age, int64_t since);
 static int read_others(mr_store_t *store, const mr_slice_t *slice,
     const mr_progress_list_t *partitions, int lean, mr_error_t *err);
@@ -76,11 +81,15 @@ mr_store_changes(mr_store_t *store, const mr_progress_t *merged, mr_age_t age,
 
     changes->store = store;
     changes->since = merged->seconds;
+    changes->bounded = age == MR_AGE_RECENT;
     changes->inside = false;
 
     filter = BCON_NEW("_id.partition", BCON_INT32(merged->partition), "flush",
         "{", "$gt", BCON_INT64(merged->flush), "}");
-    changes_age(filter, age, since);
+
+    if (age != MR_AGE_ANY) {
+        changes_age(filter, age, since);
+    }
 
     bson_init(&index);
     BSON_APPEND_INT32(&index, "_id.partition", 1);
@@ -90,6 +99,10 @@ mr_store_changes(mr_store_t *store, const mr_progress_t *merged, mr_age_t age,
     BSON_APPEND_DOCUMENT(&opts, "sort", &index);
     BSON_APPEND_DOCUMENT(&opts, "hint", &index);
     BSON_APPEND_INT32(&opts, "batchSize", WALK_BATCH);
+
+    if (changes->bounded) {
+        BSON_APPEND_INT64(&opts, "maxTimeMS", changes_patience(store));
+    }
 
     changes->cursor =
         mongoc_collection_find_with_opts(store->partials, filter, &opts, NULL);
@@ -101,6 +114,24 @@ mr_store_changes(mr_store_t *store, const mr_progress_t *merged, mr_age_t age,
     *ret_changes = changes;
 
     return 0;
+}
+
+
+/* ms of the server's time, over all answers; 1 at least. */
+static int64_t
+changes_patience(const mr_store_t *store)
+{
+    int64_t wire, lease;
+
+    wire = mongoc_uri_get_option_as_int32(
+        mongoc_client_get_uri(store->client), MONGOC_URI_SOCKETTIMEOUTMS, 0);
+    lease = store->options->stats.lease;
+
+    if (wire > 0 && wire < lease) {
+        return wire / 2 + wire % 2;
+    }
+
+    return lease / 2;
 }
 
 
@@ -170,6 +201,12 @@ mr_changes_next(mr_changes_t *changes, mr_arena_t *arena,
     }
 
     if (mongoc_cursor_error(changes->cursor, &error)) {
+
+        if (changes->bounded && error.code == MAX_TIME_EXPIRED) {
+            return mr_error_set(err, MR_ERROR_TIMEOUT, NULL,
+                "there are too many changes to look for recent ones alone");
+        }
+
         return mr_mongo_error(err, "cannot read the changes", &error);
     }
 
