@@ -59,7 +59,7 @@ mr_entries_read(mr_session_t *session, mongoc_collection_t *blocks)
     stretch.blocks = blocks;
     stretch.asked = mr_entries_asked(session);
 
-    keys = malloc(stretch.asked * sizeof(mr_entries_key_t));
+    keys = calloc(stretch.asked, sizeof(mr_entries_key_t));
 
     if (keys == NULL) {
         return;

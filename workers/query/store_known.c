@@ -204,8 +204,8 @@ mr_known_bits(const mr_store_t *store, const mr_plan_t *plan)
 {
     int bits;
     size_t i;
-    mr_type_t wanted;
     const mr_type_t *type;
+    mr_type_t wanted = {.name = {NULL, 0}};
 
     bits = plan->n_types == 0 ? MR_LAYOUT_ALL_BITS : 0;
 

@@ -520,7 +520,7 @@ END_TEST
 START_TEST(what_is_all_unknown_is_no_verdict)
 {
     size_t i;
-    mr_audit_partition_t *partition = &audit.partitions[0];
+    mr_audit_partition_t *partition;
 
     balanced();
     options.writer.retention = 1;
