@@ -304,6 +304,52 @@ def test_an_event_appears_by_itself(sender, tab, name):
     expect(page.locator("#parts")).to_contain_text("the live stream")
 
 
+def test_all_that_is_stored(sender, stack, tab, name):
+    """However old it is; what no answer has room for is said to be older."""
+
+    now = int(time.time())
+
+    def deliver(times):
+        sender.deliver([{"event_id": name + what, "user_id": name,
+                         "event_type": name, "timestamp": timestamp}
+                        for what, timestamp in times.items()])
+        stack.settle()
+
+    deliver({"now": now, "older": now - 999 * 86400,
+             "oldest": now - 1100 * 86400})
+    one = tab()
+    page = one.open(range="all", type=name, zone="utc")
+    expect(figure(page, "events")).to_have_text("3")
+
+    deliver({"2001": 10**9, "1970": 0})
+    page.reload()
+    began = time.strftime("%Y-%m-%d", time.gmtime(now - 10998 * 86400))
+    expect(page.locator("#tile-events .note")).to_have_text(
+        re.compile(f"^one type, .* a day, without 1 from before {began}$"))
+    expect(figure(page, "events")).to_have_text("4")
+    assert ids_of(page) == [name + what for what in (
+        "now", "older", "oldest", "2001", "1970")]
+    one.forgive("status of 400")  # so many points are asked piece by piece
+
+
+def test_a_stray_event_of_long_ago(sender, stack, tab, name):
+    """The types are told apart all the same: years of nothing cost nothing."""
+
+    middle, years = 10**9, 13 * 365 * 86400
+    sender.deliver([{"event_id": f"{name}{i}", "user_id": name,
+                     "event_type": f"{name}{i % 20:02}",
+                     "timestamp": middle if i else middle - years}
+                    for i in range(100)])
+    stack.settle()
+    one = tab()
+    page = one.open(**{**VIEW, "from": middle - years, "to": middle + years})
+    rows = page.locator("#types tbody tr", has_text=name)
+    expect(rows).to_have_count(20)
+    for row in rows.all():
+        expect(row.locator("td").first).to_have_text("5")
+    one.forgive("status of 400")
+
+
 def test_markup_in_events_stays_text(sender, client, tab, name):
     events = [{"event_id": f"{name}{text}", "user_id": f"{name}{text}",
                "event_type": (name + text)[:60], "timestamp": START + 1800 + i,

@@ -48,9 +48,10 @@ export async function restart(bounds) {
 
 
 function ask(bounds) {
+    const {from, to} = plan(now(), bounds);
     const range = moving()
         ? {from: Math.floor(now() - RANGES[state.range]), to: null}
-        : (({from, to}) => ({from, to}))(plan(now(), bounds));
+        : {from: state.range === "all" ? null : from, to};
     return {
         ...range, limit: LIMIT, event_type: state.types,
         user_id: state.user || null,

@@ -11,6 +11,9 @@ import {plan, state} from "./state.js";
 
 const DAY = 86400;
 
+/* Days of a question: one answer holds 11,000 points, and both ends widen. */
+const DAYS = 10998;
+
 /* Questions that a range of very many points is cut into. */
 const PIECES = [1, 4, 16];
 
@@ -18,14 +21,15 @@ const PIECES = [1, 4, 16];
 const DETAILS_AGE = 10;
 
 let running = null;
-let bounds = null;      /* of all that is stored: {from, to} */
+let bounds = null;      /* of all that is stored: {first, from, to} */
 let pieces = {key: "", tried: 0};  /* of PIECES, what was too few */
 let details = {key: "", time: 0, totals: new Map()};
 
 
 /*
  * {plan, types: [{name, count, sum, measured, points, total}], buckets,
- * total, grouped}; types are sorted by count.  Throws ApiError.
+ * total, grouped, older}; types are sorted by count, and `older` are events
+ * from before a range of all that is too long.  Throws ApiError.
  */
 export async function load() {
     running?.abort();
@@ -52,6 +56,8 @@ export async function load() {
     if (!all.grouped) {
         view.single = answer.series;
     }
+    view.older = state.range === "all" && bounds !== null
+        ? await countOlder(bounds.first, wanted.from, signal) : 0;
     await addDetails(view, question, signal);
     return view;
 }
@@ -69,18 +75,14 @@ async function askTypes(question, width, signal) {
         pieces = {key, tried: 0};
     }
     for (; pieces.tried < PIECES.length; pieces.tried++) {
-        const step = Math.ceil((to - from) / width / PIECES[pieces.tried])
-            * width;
-        const starts = [];
-        for (let at = from; at < to; at += step) {
-            starts.push(at);
-        }
+        const n = PIECES[pieces.tried];
         try {
-            const answers = await Promise.all(starts.map((at) => ask({
-                from: at, to: Math.min(to, at + step),
-                group_by: "event_type"})));
-            const answer = answers.length === 1 ? answers[0] : await ask({});
-            return {grouped: true, answer,
+            const whole = n === 1 ? null : await ask({});
+            const ranges = n === 1 ? [{from, to}]
+                : cut(whole.series, width, n);
+            const answers = await Promise.all(ranges.map((range) => ask({
+                ...range, group_by: "event_type"})));
+            return {grouped: true, answer: whole ?? answers[0],
                 series: answers.flatMap((piece) => piece.series)};
         } catch (error) {
             if (!(error instanceof ApiError) || error.status !== 400
@@ -91,6 +93,27 @@ async function askTypes(question, width, signal) {
         }
     }
     return {grouped: false, answer: await ask({}), series: []};
+}
+
+
+/*
+ * At most `n` ranges that have all events of the buckets; a stray event of
+ * long ago shall not cost all the empty ones that come after it.
+ */
+function cut(buckets, width, n) {
+    const most = Math.ceil(buckets.length / n) * width;
+    const ranges = [];
+    for (const {start, count} of buckets) {
+        if (count > 0) {
+            const last = ranges.at(-1);
+            if (last !== undefined && start < last.from + most) {
+                last.to = start + width;
+            } else {
+                ranges.push({from: start, to: start + width});
+            }
+        }
+    }
+    return ranges;
 }
 
 
@@ -151,5 +174,19 @@ async function findBounds(signal) {
         return null;
     }
     const to = Math.floor(last.events[0].timestamp) + 1;
-    return {from: Math.max(first.events[0].timestamp, to - 1000 * DAY), to};
+    const oldest = first.events[0].timestamp;
+    return {first: oldest, from: Math.max(oldest, to - DAYS * DAY), to};
+}
+
+
+/* Events of the chosen types from `first` until before `to`. */
+async function countOlder(first, to, signal) {
+    let sum = 0;
+    for (let at = to; at > first; at -= DAYS * DAY) {
+        const {total} = await get("/stats", {
+            from: Math.max(0, at - DAYS * DAY), to: at, time_interval: "1d",
+            event_type: state.types}, signal);
+        sum += total.count;
+    }
+    return sum;
 }

@@ -1,7 +1,7 @@
 /* The figures above the chart. */
 
 import {byId, setText, svg} from "./dom.js";
-import {count, NONE, real} from "./format.js";
+import {count, date, NONE, real} from "./format.js";
 import {state} from "./state.js";
 
 export const SPARK = 60;
@@ -27,7 +27,9 @@ export function drawTotals(view) {
     events.figure(count(total.count));
     events.note(`${scope}, ` + (total.rate > 0 && total.rate < 0.01
         ? `${real(total.rate * 86400)} a day`
-        : `${real(total.rate)} a second`));
+        : `${real(total.rate)} a second`)
+        + (view.older > 0 ? `, without ${count(view.older)} from before `
+            + date(view.plan.from, state.zone) : ""));
     const users = tile("users");
     users.figure(count(total.unique_users));
     users.note(typeof total.unique_users === "number"
