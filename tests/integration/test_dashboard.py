@@ -264,6 +264,22 @@ def test_what_is_wrong_is_said(stored, stack, tab):
     one.forgive(r"status of (400|503)")
 
 
+def test_what_was_refused_is_asked_again_as_time_goes_on(tab, name):
+    """The range moves on to where there is an answer."""
+
+    one = tab()
+    detail = (f'event type "{name}" has statistics of its own from '
+              f"{int(time.time())} on")
+    one.page.route("**/stats?*time_interval=5s*", lambda route: route.fulfill(
+        status=400, content_type="application/problem+json",
+        json={"title": "Bad Request", "status": 400, "detail": detail}))
+    page = one.open(range="5m", type=name)
+    expect(page.locator("#chart")).to_contain_text(detail)
+    one.page.unroute("**/stats?*time_interval=5s*")
+    expect(page.locator("#chart")).to_contain_text("No events in this range")
+    one.forgive("status of 400")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part, status, sentence", [
     ("kafka", "Kafka is away", "Kafka is away: events are refused with 503"),

@@ -8,14 +8,17 @@ remove events.
 import json
 import os
 import random
+import re
 import subprocess
 import time
 from collections import Counter
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from harness.audit import OTHER, audit
+from harness.browser import Tab, chromium
 from harness.killer import Killer
 from harness.pipeline import Pipeline
 from harness.sender import Sender, SentLog
@@ -245,6 +248,29 @@ def test_the_number_of_places_is_raised(world):
     world.send(["one more"], 1)
     world.stack.settle()
     assert "one more" in world.refusal(event_type="one more")
+
+
+def test_the_dashboard_shows_the_others_all_the_same(world):
+    """Where a frequent type has no figures of its own for the range."""
+
+    late = world.stats(group_by="event_type").json()["partial"]
+    world.send(late, 300)
+    world.stack.settle()
+
+    with chromium() as browser:
+        tab = Tab(browser, world.stack.url)
+        page = tab.open(range="1h", interval="1m")
+        expect(page.locator("#tile-events .figure")).to_have_text(
+            f"{world.true():,}")
+        for name, users in ((late[0], "–"), (world.known()[0], r"\d")):
+            row = page.locator("#types tbody tr").filter(
+                has=page.get_by_text(name, exact=True))
+            expect(row.locator("td").nth(2)).to_have_text(re.compile(users))
+        expect(page.locator("#types .note")).to_have_text(
+            "Earlier events of these types may be counted under (other) "
+            "instead: " + ", ".join(late))
+        tab.forgive("status of 400")
+        assert tab.complaints == []
 
 
 @pytest.mark.parametrize("how", ["erased", "by age"])

@@ -45,7 +45,7 @@ async function update(changed) {
         }
         loading = false;
         fail(error);
-        again = error.status === 400 ? null : RETRY;
+        again = error.status === 400 && !moving() ? null : RETRY;
     }
     main.setAttribute("aria-busy", "false");
     if (again !== null) {

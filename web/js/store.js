@@ -28,8 +28,9 @@ let details = {key: "", time: 0, totals: new Map()};
 
 /*
  * {plan, types: [{name, count, sum, measured, points, total}], buckets,
- * total, grouped, older}; types are sorted by count, and `older` are events
- * from before a range of all that is too long.  Throws ApiError.
+ * total, grouped, partial, older}; types are sorted by count, `partial` names
+ * those that are in part counted under others, and `older` are events from
+ * before a range of all that is too long.  Throws ApiError.
  */
 export async function load() {
     running?.abort();
@@ -83,7 +84,9 @@ async function askTypes(question, width, signal) {
             const answers = await Promise.all(ranges.map((range) => ask({
                 ...range, group_by: "event_type"})));
             return {grouped: true, answer: whole ?? answers[0],
-                series: answers.flatMap((piece) => piece.series)};
+                series: answers.flatMap((piece) => piece.series),
+                partial: [...new Set(answers.flatMap((piece) =>
+                    piece.partial ?? []))]};
         } catch (error) {
             if (!(error instanceof ApiError) || error.status !== 400
                 || !/ series /.test(error.message))
@@ -92,7 +95,7 @@ async function askTypes(question, width, signal) {
             }
         }
     }
-    return {grouped: false, answer: await ask({}), series: []};
+    return {grouped: false, answer: await ask({}), series: [], partial: []};
 }
 
 
@@ -117,7 +120,7 @@ function cut(buckets, width, n) {
 }
 
 
-function arrange(wanted, {series, grouped}) {
+function arrange(wanted, {series, grouped, partial}) {
     const types = new Map();
     for (const point of series) {
         let type = types.get(point.event_type);
@@ -142,11 +145,14 @@ function arrange(wanted, {series, grouped}) {
     for (let at = wanted.from; at < wanted.to; at += wanted.width) {
         buckets.push(at);
     }
-    return {plan: wanted, types: sorted, buckets, grouped};
+    return {plan: wanted, types: sorted, buckets, grouped, partial};
 }
 
 
-/* Percentiles and distinct users of the most frequent types. */
+/*
+ * Percentiles and distinct users of the most frequent types.  A type that is
+ * in part counted under others has none: the question is refused.
+ */
 async function addDetails(view, question, signal) {
     const shown = view.types.slice(0, SHOWN).filter((type) => type.count > 0);
     const key = JSON.stringify([question.time_interval, question.measure,
@@ -155,9 +161,15 @@ async function addDetails(view, question, signal) {
     if (key !== details.key || time - details.time > DETAILS_AGE) {
         const totals = new Map();
         await Promise.all(shown.map(async (type) => {
-            const answer = await get("/stats",
-                {...question, event_type: type.name}, signal);
-            totals.set(type.name, answer.total);
+            try {
+                const answer = await get("/stats",
+                    {...question, event_type: type.name}, signal);
+                totals.set(type.name, answer.total);
+            } catch (error) {
+                if (error.status !== 400) {
+                    throw error;
+                }
+            }
         }));
         details = {key, time, totals};
     }

@@ -8,6 +8,9 @@ import {change, state} from "./state.js";
 /* Rows at most; the rest is counted. */
 const ROWS = 50;
 
+/* Names in the note on types that are not whole. */
+const NAMES = 5;
+
 const root = byId("types");
 const clear = byId("types-clear");
 
@@ -39,7 +42,18 @@ export function drawTypes(view) {
                 el("th", {scope: "col", class: "number"}, "p95"),
                 el("th", {scope: "col", class: "number"}, "p99"))),
             el("tbody", {}, rows.map((type) => row(type, all)))),
-        rest > 0 ? el("p", {class: "note"}, `and ${count(rest)} more`) : ""));
+        rest > 0 ? el("p", {class: "note"}, `and ${count(rest)} more`) : "",
+        view.partial.length > 0 ? partial(view.partial) : ""));
+}
+
+
+function partial(names) {
+    const rest = names.length - NAMES;
+    return el("p", {class: "note"}, "Earlier events of these types may be "
+        + "counted under (other) instead: ",
+    names.slice(0, NAMES).map((name, i) =>
+        [i > 0 ? ", " : "", foreign(name, 60)]).flat(),
+    rest > 0 ? ` and ${count(rest)} more` : "");
 }
 
 
