@@ -17,6 +17,12 @@ const RETRY = 15000;
 const SELDOM = 5000;
 
 const seconds = new Map();      /* start -> Map(type -> count) */
+
+/*
+ * Where there are too many types to be asked for: start -> count of the types
+ * that were chosen then.
+ */
+let sums = {types: "", counts: new Map()};
 const measures = new Set();
 
 let source = null;
@@ -67,10 +73,14 @@ export function measureNames() {
 }
 
 
-/* Counts of the chosen types in the `n` newest finished seconds. */
+/*
+ * Counts of the chosen types in the `n` newest finished seconds.  What the
+ * types add up to and a sum may both lag, so the greater one is right.
+ */
 export function newest(n) {
     const end = Math.floor(asOf);
     const counts = [];
+    const known = sums.types === chosen() ? sums.counts : new Map();
     for (let at = end - n; at < end; at++) {
         let sum = 0;
         for (const [type, count] of seconds.get(at) ?? []) {
@@ -78,9 +88,15 @@ export function newest(n) {
                 sum += count;
             }
         }
-        counts.push(sum);
+        counts.push(Math.max(sum, known.get(at) ?? 0));
     }
     return asOf === 0 ? null : counts;
+}
+
+
+/* The choice of types, as a key. */
+function chosen() {
+    return JSON.stringify(state.types);
 }
 
 
@@ -148,22 +164,20 @@ function put(at, type, count) {
 async function poll() {
     polled = Date.now();
     const second = Math.floor(now());
+    const question = {time_interval: "1s", from: second - 62, to: second + 1};
     try {
         let answer;
-        const question = {time_interval: "1s", from: second - 62, to: second + 1};
         try {
             answer = await get("/stats",
                 {...question, group_by: "event_type"});
+            for (const point of answer.series) {
+                put(point.start, point.event_type, point.count);
+            }
         } catch (error) {
             if (error.status !== 400) {
                 throw error;
             }
-            answer = await get("/stats",
-                {...question, event_type: state.types});
-        }
-        for (const point of answer.series) {
-            put(point.start, point.event_type ?? state.types[0] ?? "",
-                point.count);
+            answer = await pollSums(question);
         }
         counted = answer.as_of;
         lag = answer.lag_seconds;
@@ -172,4 +186,13 @@ async function poll() {
     } catch {
         /* The view itself says what is wrong. */
     }
+}
+
+
+async function pollSums(question) {
+    const types = chosen();
+    const answer = await get("/stats", {...question, event_type: state.types});
+    sums = {types, counts: new Map(answer.series.map(
+        (point) => [point.start, point.count]))};
+    return answer;
 }
