@@ -1,5 +1,6 @@
 """The dashboard and /docs in Chromium, on the running system."""
 
+import json
 import re
 import time
 
@@ -393,6 +394,26 @@ def test_a_stray_event_of_long_ago(sender, stack, tab, name):
     for row in rows.all():
         expect(row.locator("td").first).to_have_text("5")
     one.forgive("status of 400")
+
+
+def test_numbers_are_shown_as_they_were_sent(sender, client, tab, name):
+    """Also those that a double does not hold."""
+
+    metadata = {"above": 2**53 + 1, "least": -2**63, "tenth": 0.1,
+                "in": {"a": [2**63 - 1, "2, [3: {", {}, []]}}
+    event = {"event_id": name, "user_id": name, "event_type": name,
+             "timestamp": START + 1800, "metadata": metadata}
+    sender.deliver([event])
+    await_counted(client, 1, name)
+    page = tab().open(type=name, **VIEW)
+    summary = page.locator("#events summary")
+    expect(summary).to_contain_text("above 9007199254740993 ")
+    expect(summary).to_contain_text("least -9223372036854775808 ")
+    expect(summary).to_contain_text("[9223372036854775807,")
+    summary.click()
+    shown = page.locator("#events pre").inner_text()
+    assert json.loads(shown) == event
+    assert shown == json.dumps(event, indent=2)
 
 
 def test_markup_in_events_stays_text(sender, client, tab, name):

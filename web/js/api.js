@@ -27,16 +27,16 @@ export function now() {
 
 /*
  * GET path with parameters: {name: value}, where an array repeats the name
- * and null leaves it out.
+ * and null leaves it out.  `read(text)` makes the answer of JSON.
  */
-export async function get(path, parameters, signal) {
+export async function get(path, parameters, signal, read = JSON.parse) {
     const answer = await request(path, parameters, signal);
     const text = await body(answer);
     if (!answer.ok) {
         throw problemOf(answer.status, text);
     }
     try {
-        return JSON.parse(text);
+        return read(text);
     } catch {
         throw new ApiError(answer.status, `${path} did not answer with JSON`);
     }

@@ -4,6 +4,7 @@ import {get, now} from "./api.js";
 import {colorOf} from "./colors.js";
 import {byId, el, foreign, keepFocus, setText} from "./dom.js";
 import {clock, date} from "./format.js";
+import {elements, indent, members} from "./json.js";
 import {change, moving, onChange, plan, RANGES, state} from "./state.js";
 
 const LIMIT = 20;
@@ -68,13 +69,25 @@ async function show() {
     let cursor = cursors.at(-1);
     let pages = 0;
     do {
-        const page = await get("/events", {...question, cursor}, signal);
+        const page = await get("/events", {...question, cursor}, signal,
+            read);
         events = page.events;
         cursor = page.next_cursor;
         pages++;
     } while (events.length === 0 && cursor !== null && pages < EMPTY_PAGES);
     next = cursor;
     draw(events);
+}
+
+
+/* The answer, with each event's own text. */
+function read(answer) {
+    const page = JSON.parse(answer);
+    const texts = elements(new Map(members(answer)).get("events"));
+    page.events.forEach((event, i) => {
+        event.text = texts[i];
+    });
+    return page;
 }
 
 
@@ -123,22 +136,20 @@ function whole(event, key) {
             open.delete(key);
         }
     }},
-    el("summary", {"data-key": "more\n" + key}, line(event.metadata)),
-    el("pre", {tabindex: 0}, foreign(JSON.stringify(event, null, 2), 100000,
-        "\n")));
+    el("summary", {"data-key": "more\n" + key},
+        line(members(new Map(members(event.text)).get("metadata")))),
+    el("pre", {tabindex: 0}, foreign(indent(event.text), 100000, "\n")));
 }
 
 
 function line(metadata) {
-    const members = Object.entries(metadata);
-    if (members.length === 0) {
+    if (metadata.length === 0) {
         return el("span", {class: "note"}, "no metadata");
     }
     let room = LINE;
     const shown = [];
-    for (const [name, value] of members) {
-        const text = typeof value === "string" ? value
-            : JSON.stringify(value);
+    for (const [name, value] of metadata) {
+        const text = value.startsWith("\"") ? JSON.parse(value) : value;
         shown.push(el("span", {class: "member"},
             el("span", {class: "name"}, foreign(name, Math.max(room, 1))),
             " ", foreign(text, Math.max(room, 1))), " ");
