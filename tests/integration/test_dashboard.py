@@ -416,6 +416,19 @@ def test_numbers_are_shown_as_they_were_sent(sender, client, tab, name):
     assert shown == json.dumps(event, indent=2)
 
 
+def test_the_health_keeps_to_the_chosen_zone(tab):
+    """Which need not be the browser's own, 5:45 h ahead of UTC."""
+
+    page = tab().open(zone="utc")
+    until = page.locator("#parts dl div", has_text="all counted until"
+                         ).locator("dd")
+    for zone, offset in (("utc", 0), ("local", 20700)):
+        page.get_by_label("Times in").select_option(zone)
+        near = "|".join(time.strftime("%H:%M", time.gmtime(
+            time.time() + offset + 60 * minute)) for minute in (-1, 0, 1))
+        expect(until).to_have_text(re.compile(rf"^({near}):\d\d$"))
+
+
 def test_markup_in_events_stays_text(sender, client, tab, name):
     events = [{"event_id": f"{name}{text}", "user_id": f"{name}{text}",
                "event_type": (name + text)[:60], "timestamp": START + 1800 + i,

@@ -2,7 +2,8 @@
 
 import {getText, problemOf} from "./api.js";
 import {byId, el, setText} from "./dom.js";
-import {count, duration, NONE, real} from "./format.js";
+import {clock, count, duration, NONE, real} from "./format.js";
+import {onChange, state} from "./state.js";
 
 const PERIOD = 4000;
 
@@ -41,6 +42,7 @@ export function start(listener) {
         }
     };
     look();
+    onChange(draw);
     setInterval(() => {
         if (!document.hidden) {
             look();
@@ -170,8 +172,7 @@ function draw() {
                     : "", [
                 ["behind by", query.ok ? duration(freshness.lag) : NONE],
                 ["all counted until", query.ok && freshness.asOf !== null
-                    ? new Date(freshness.asOf * 1000).toLocaleTimeString()
-                    : NONE],
+                    ? clock(freshness.asOf, state.zone) : NONE],
             ]),
         part("Reading", query.ok, "millrace-query and MongoDB", query.detail, [
             ["updates come by", stream ? "the live stream" : "asking again"],
