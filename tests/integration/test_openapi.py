@@ -5,6 +5,7 @@ answer by its status, media type, headers and schema.
 """
 
 import os
+import re
 
 import pytest
 import schemathesis
@@ -39,8 +40,19 @@ def test_the_description_is_valid():
     validate(document)
 
 
-def test_it_describes_every_path_that_is_read():
-    assert set(READ) <= set(document["paths"])
+def test_it_describes_every_path():
+    """Of nginx's configuration and of the daemon, but pages for people."""
+
+    with open(os.path.join(REPO, "conf/nginx.conf")) as f:
+        blocks = re.findall(r"^        location = (/\S+) {(.*?)^        }",
+                            f.read(), re.M | re.S)
+    paths = {path for path, block in blocks if "internal;" not in block
+             and not path.startswith("/docs")}
+    with open(os.path.join(REPO, "workers/query/route.c")) as f:
+        paths |= set(re.findall(r'^    {"(/\S+)", ', f.read(), re.M))
+    assert {"/events", "/stats/stream", "/metrics"} <= paths
+    assert paths == set(document["paths"])
+    assert set(READ) <= paths
 
 
 def bounded(examples):
