@@ -321,35 +321,6 @@ def test_an_event_appears_by_itself(sender, tab, name):
     expect(page.locator("#parts")).to_contain_text("the live stream")
 
 
-def test_the_rate_of_very_many_types(sender, stack, tab, name):
-    """Asked for in a sum, while the stream has them one by one."""
-
-    one = tab()
-    page = one.open(range="5m")
-    expect(page.locator("#parts")).to_contain_text("the live stream")
-    second = int(time.time()) - 20
-    sender.deliver([{"event_id": f"{name}{i}", "user_id": name,
-                     "event_type": f"{name}{i % 200}",
-                     "timestamp": second + i % 10} for i in range(4000)])
-
-    stack.settle()
-
-    def is_sum(response):
-        return ("time_interval=1s" in response.url
-                and "group_by" not in response.url)
-
-    for _ in range(2):  # by the second answer the first has been drawn
-        with page.expect_response(is_sum) as asked:
-            page.evaluate("document.dispatchEvent("
-                          "new Event('visibilitychange'))")
-        series = asked.value.json()["series"]
-    highest = max(point["count"] for point in series)
-    assert highest >= 400
-    expect(page.locator("#tile-rate svg")).to_have_attribute(
-        "aria-label", re.compile(f", 0 to {highest}$"))
-    one.forgive("status of 400")
-
-
 def test_all_that_is_stored(sender, stack, tab, name):
     """However old it is; what no answer has room for is said to be older."""
 
@@ -369,9 +340,11 @@ def test_all_that_is_stored(sender, stack, tab, name):
 
     deliver({"2001": 10**9, "1970": 0})
     page.reload()
-    began = time.strftime("%Y-%m-%d", time.gmtime(now - 10998 * 86400))
+    # Up to the newest event there is, which may be tomorrow's.
+    began = "|".join(time.strftime("%Y-%m-%d", time.gmtime(
+        now - days * 86400)) for days in (10998, 10997))
     expect(page.locator("#tile-events .note")).to_have_text(
-        re.compile(f"^one type, .* a day, without 1 from before {began}$"))
+        re.compile(f"^one type, .* a day, without 1 from before ({began})$"))
     expect(figure(page, "events")).to_have_text("4")
     assert ids_of(page) == [name + what for what in (
         "now", "older", "oldest", "2001", "1970")]
@@ -381,7 +354,7 @@ def test_all_that_is_stored(sender, stack, tab, name):
 def test_a_stray_event_of_long_ago(sender, stack, tab, name):
     """The types are told apart all the same: years of nothing cost nothing."""
 
-    middle, years = 10**9, 13 * 365 * 86400
+    middle, years = 9 * 10**8, 13 * 365 * 86400
     sender.deliver([{"event_id": f"{name}{i}", "user_id": name,
                      "event_type": f"{name}{i % 20:02}",
                      "timestamp": middle if i else middle - years}
@@ -589,3 +562,34 @@ def test_docs_show_the_description_offline(client, tab):
     page.get_by_role("button", name="Execute").click()
     expect(page.locator(".live-responses-table").first).to_contain_text(
         '"as_of"')
+
+
+def test_the_rate_of_very_many_types(sender, stack, tab, name):
+    """
+    Asked for in a sum, while the stream has them one by one.  The last test:
+    for a minute every page is refused the types, which its console says.
+    """
+
+    one = tab()
+    page = one.open(range="5m")
+    expect(page.locator("#parts")).to_contain_text("the live stream")
+    second = int(time.time()) - 20
+    sender.deliver([{"event_id": f"{name}{i}", "user_id": name,
+                     "event_type": f"{name}{i % 200}",
+                     "timestamp": second + i % 10} for i in range(4000)])
+    stack.settle()
+
+    def is_sum(response):
+        return ("time_interval=1s" in response.url
+                and "group_by" not in response.url)
+
+    for _ in range(2):  # by the second answer the first has been drawn
+        with page.expect_response(is_sum) as asked:
+            page.evaluate("document.dispatchEvent("
+                          "new Event('visibilitychange'))")
+        series = asked.value.json()["series"]
+    highest = max(point["count"] for point in series)
+    assert highest >= 400
+    expect(page.locator("#tile-rate svg")).to_have_attribute(
+        "aria-label", re.compile(f", 0 to {highest}$"))
+    one.forgive("status of 400")
