@@ -135,7 +135,8 @@ def others(rig):
 
 
 @pytest.mark.parametrize("forms", [
-    *((form,) for form in storage.FORMS), storage.FORMS], ids="-".join)
+    *(pytest.param((form,), marks=pytest.mark.slow)
+      for form in storage.FORMS), storage.FORMS], ids="-".join)
 def test_only_that_user_is_gone(rig, forms):
     """To the byte, with all kinds of users: the first, the last, alone."""
 

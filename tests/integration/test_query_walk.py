@@ -363,7 +363,7 @@ def told_that_blocks_are_fast(alone, client):
 
 def repeated(attempt, expected):
     """A machine that is busy elsewhere may make a page slow, or very slow."""
-    for _ in range(3):
+    for _ in range(6):
         try:
             found = attempt()
         except AssertionError as failed:
