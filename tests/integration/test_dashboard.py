@@ -562,34 +562,3 @@ def test_docs_show_the_description_offline(client, tab):
     page.get_by_role("button", name="Execute").click()
     expect(page.locator(".live-responses-table").first).to_contain_text(
         '"as_of"')
-
-
-def test_the_rate_of_very_many_types(sender, stack, tab, name):
-    """
-    Asked for in a sum, while the stream has them one by one.  The last test:
-    for a minute every page is refused the types, which its console says.
-    """
-
-    one = tab()
-    page = one.open(range="5m")
-    expect(page.locator("#parts")).to_contain_text("the live stream")
-    second = int(time.time()) - 20
-    sender.deliver([{"event_id": f"{name}{i}", "user_id": name,
-                     "event_type": f"{name}{i % 200}",
-                     "timestamp": second + i % 10} for i in range(4000)])
-    stack.settle()
-
-    def is_sum(response):
-        return ("time_interval=1s" in response.url
-                and "group_by" not in response.url)
-
-    for _ in range(2):  # by the second answer the first has been drawn
-        with page.expect_response(is_sum) as asked:
-            page.evaluate("document.dispatchEvent("
-                          "new Event('visibilitychange'))")
-        series = asked.value.json()["series"]
-    highest = max(point["count"] for point in series)
-    assert highest >= 400
-    expect(page.locator("#tile-rate svg")).to_have_attribute(
-        "aria-label", re.compile(f", 0 to {highest}$"))
-    one.forgive("status of 400")
