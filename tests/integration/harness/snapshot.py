@@ -40,6 +40,7 @@ class Snapshot:
     window: int = 0                       # W of dedup
     partitions: int = 0                   # of the topic of events
     taken: int = 0                        # ms, when it was begun
+    merged: int = 0                       # ms, when `windows` had been read
     sent: list = field(default_factory=list)
     foreign: list = field(default_factory=list)
     records: list = field(default_factory=list)
@@ -239,6 +240,7 @@ def take(stack, log):
     shot.blocks = read_collection(database, "blocks")
     shot.partials = read_partials(database)
     shot.windows = [d for d, _ in read_collection(database, "windows")]
+    shot.merged = int(time.time() * 1000)
     shot.registry = database.state.find_one({"_id": "types"})
     shot.types = [d for d, _ in read_collection(database, "types")]
 
