@@ -4,10 +4,8 @@ which acknowledge slowly, which take only small batches.
 """
 
 import concurrent.futures
-import contextlib
 import socket
 import struct
-import threading
 import time
 
 import httpx
@@ -17,12 +15,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from harness.answers import problem
 from harness.ingest import BUILD, Ingest, nginx_alone
 from harness.posting import JSON, NDJSON, event, lines, many
+from harness.proxy import Proxy, exactly
 from harness.waiting import wait_until
 
 PRODUCE = 0  # Kafka's number of the request
 
 
-class SlowProxy:
+class SlowProxy(Proxy):
     """
     In front of a broker that takes `delay` seconds for each Produce request,
     and for what comes behind it on the same connection.
@@ -30,49 +29,16 @@ class SlowProxy:
 
     def __init__(self, delay):
         self.delay = delay
-        self.target = None
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.sockets = [self.listener]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(None)
 
-    def close(self):
-        for sock in self.sockets:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
+    def read(self, source):
+        head = exactly(source, 4)
+        return head + exactly(source, struct.unpack(">i", head)[0])
 
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self.listener.accept()
-                server = socket.create_connection(("127.0.0.1", self.target))
-                self.sockets += [client, server]
-                for args in ((client, server, True), (server, client, False)):
-                    threading.Thread(target=self._pump, args=args,
-                                     daemon=True).start()
-
-    def _pump(self, source, sink, to_server):
-        with contextlib.suppress(OSError, ConnectionError):
-            while True:
-                head = self._read(source, 4)
-                message = self._read(source, struct.unpack(">i", head)[0])
-                if to_server and message[:2] == struct.pack(">h", PRODUCE):
-                    time.sleep(self.delay)
-                sink.sendall(head + message)
-        for sock in (source, sink):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-    @staticmethod
-    def _read(sock, n):
-        data = b""
-        while len(data) < n:
-            more = sock.recv(n - len(data))
-            if not more:
-                raise ConnectionError("closed")
-            data += more
-        return data
+    def forward(self, sink, data, to_server):
+        if to_server and data[4:6] == struct.pack(">h", PRODUCE):
+            time.sleep(self.delay)
+        sink.sendall(data)
 
 
 @pytest.fixture(scope="module")
