@@ -82,6 +82,7 @@ def test_many_wait_at_once(sender, client, stack, name):
     wait_until(lambda: waiting(stack) == 0, 5, "nobody who waits")
 
 
+@pytest.mark.quiet
 def test_events_that_do_not_come(sender, client, stack, name):
     stack.stop("writer")
     token = receipt_of(sender.post([made(name)]))
@@ -159,6 +160,7 @@ def test_a_receipt_of_another_topic(sender, client, name, tmp_path):
         other.close()
 
 
+@pytest.mark.quiet
 def test_a_mongod_that_hangs(sender, client, stack, name):
     """The deadline holds, for all that wait, though no reading returns."""
 

@@ -168,6 +168,7 @@ def test_in_memory_in_pieces_in_a_file(ingest, client, since, path, count,
         json.dumps(e).encode() for e in events)
 
 
+@pytest.mark.quiet
 def test_ten_megabytes_while_others_are_served(ingest, client, since):
     events = many(10_000, 900)
     body = lines(events)

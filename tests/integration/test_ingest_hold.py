@@ -148,6 +148,7 @@ def test_the_first_comes_first(ingest, tmp_path, since):
     assert stored == [e["event_id"] for batch in batches for e in batch]
 
 
+@pytest.mark.quiet
 def test_there_is_no_room_in_time(ingest, tmp_path, since):
     """503, and the connection goes on, with what was sent ahead as well."""
 
@@ -176,6 +177,7 @@ def test_there_is_no_room_in_time(ingest, tmp_path, since):
     assert len(ingest.records(since)) == QUEUE + 3 + 1 + 1
 
 
+@pytest.mark.quiet
 def test_nobody_waits(ingest, tmp_path):
     """0: refused at once."""
 
@@ -189,6 +191,7 @@ def test_nobody_waits(ingest, tmp_path):
             assert time.monotonic() - start < 1
 
 
+@pytest.mark.quiet
 def test_other_faults_are_not_waited_for(ingest, tmp_path):
     with nginx(ingest, tmp_path, "10s") as own:
         wait_until(lambda: "topic" in httpx.get(

@@ -287,6 +287,7 @@ def slowest_other(own, act):
     return slowest[0]
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("last, code", [("", 202), (',"000":1', 400)])
 def test_an_object_of_8000_keys(ingest, since, last, code):
     """Repeated keys are found without comparing each with each."""
@@ -310,6 +311,7 @@ def test_an_object_of_8000_keys(ingest, since, last, code):
         assert slowest_other(ingest, act) < 2
 
 
+@pytest.mark.quiet
 def test_a_byte_now_and_then(ingest, since):
     """Fifty of them at once take nothing from the others."""
 
@@ -330,6 +332,7 @@ def test_a_byte_now_and_then(ingest, since):
         assert slowest_other(ingest, act) < 2
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("kind, status", [("application/json", b"408"),
                                           ("application/xml", b"415")])
 def test_http2_bodies_that_drip(ingest, kind, status):

@@ -176,6 +176,7 @@ def slowest_other(ingest, act):
     return slowest[0]
 
 
+@pytest.mark.quiet
 def test_a_hundred_to_one(ingest, client, since):
     pad = {"pad": "x" * 900}
     body = lines(event(event_id=f"{i:05}", metadata=pad)
@@ -193,6 +194,7 @@ def test_a_hundred_to_one(ingest, client, since):
     assert len(ingest.records(since)) == 10_000
 
 
+@pytest.mark.quiet
 def test_a_gigabyte_in_a_megabyte(ingest, tmp_path):
     member = gzip.compress(b"\n" * (64 << 20), 9)
     bombs = {"gzip": member * 16,

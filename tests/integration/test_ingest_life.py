@@ -59,8 +59,9 @@ def test_ready(client):
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
     assert client.head("/readyz/ingest").status_code == 200
     assert client.get("/variable").text == "ok"
-    details = problem(client.get("/readyz/missing"), 503)
-    assert "topic" in details["detail"]
+    wait_until(lambda: "topic" in problem(
+        client.get("/readyz/missing"), 503)["detail"], 20,
+        "the missing topic")
     response = client.post("/readyz/ingest")
     problem(response, 405)
     assert response.headers["allow"] == "GET, HEAD"
@@ -97,7 +98,7 @@ def test_no_acknowledgement_in_time(ingest, client):
     recovered(ingest, client)
 
 
-def test_who_only_asks_keeps_nothing_waiting(ingest, tmp_path):
+def test_who_only_asks_keeps_nothing_waiting(ingest, client, tmp_path):
     """A location for readiness alone, with a timeout that is nobody's."""
 
     with nginx_alone(tmp_path, BUILD, ingest, single=True) as own:
@@ -109,6 +110,7 @@ def test_who_only_asks_keeps_nothing_waiting(ingest, tmp_path):
             problem(httpx.post(own.url + "/events", headers=JSON, json=event(),
                                timeout=30), 503)
             wait_until(lambda: waiting(own) == 0, 3, "an empty queue")
+    recovered(ingest, client)
 
 
 def test_a_late_acknowledgement_is_waited_for(ingest, client, since):

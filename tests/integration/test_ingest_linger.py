@@ -20,6 +20,8 @@ from harness.partition import partition_of
 from harness.posting import (JSON, NDJSON, connection, event, lines, request)
 from harness.waiting import wait_until
 
+pytestmark = pytest.mark.quiet
+
 LINGER = 3
 
 

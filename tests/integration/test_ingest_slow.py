@@ -13,10 +13,13 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from harness.ingest import BUILD, ingest, nginx_alone  # noqa: F401
 from harness.posting import Poster, lines, many
 from harness.waiting import wait_until
+
+pytestmark = pytest.mark.quiet
 
 # Of these, an eighth waits 0.6 s for a broker that takes RATE events a second
 # (three times that where most of it is for one partition), and all wait 5 s,

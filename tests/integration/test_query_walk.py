@@ -381,6 +381,7 @@ def whole(alone):
     return alone
 
 
+@pytest.mark.quiet
 def test_until_blocks_have_come_they_are_taken_to_be_slow(whole, client):
     """A MongoDB that was found just now may have been started just now."""
 
@@ -420,6 +421,7 @@ def test_not_for_ever(whole, client):
         assert are_divided(whole, client, 34) == 32 * [True] + 2 * [False]
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("n, ms, expected", [
     (3, 10, [False, False, False, True]),
     # A page that took so long is not to be followed by two more.

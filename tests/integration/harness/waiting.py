@@ -1,6 +1,10 @@
 """Waiting for a condition with a deadline, instead of sleeping and hoping."""
 
+import os
 import time
+
+# How many times as long as usual things may take: where much else goes on.
+PATIENCE = float(os.environ.get("MILLRACE_PATIENCE", "1"))
 
 
 class Deadline(AssertionError):
@@ -14,8 +18,10 @@ def wait_until(condition, seconds, what, interval=0.05):
     `what` says what is awaited; it may be a callable, which is asked when the
     deadline has passed, so that it can report the last state seen.  An
     exception of the condition counts as "not yet", and is shown at the end.
+    MILLRACE_PATIENCE multiplies the seconds.
     """
 
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     problem = None
 
