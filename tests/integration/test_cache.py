@@ -31,12 +31,12 @@ def stack(tmp_path_factory):
         stack.start("mongod", "query", "nginx")
         storage.create(stack.database)
         rng = random.Random(3)
-        stack.database.windows.insert_many(storage.windows([{
+        storage.insert_windows(stack.database, [{
             "event_id": str(i), "user_id": f"u{rng.randrange(20)}",
             "event_type": rng.choice(("view", "buy")),
             "timestamp": 1000 * (HOUR + rng.randrange(7200)),
             "metadata": {"value": i},
-        } for i in range(200)]))
+        } for i in range(200)])
         stack.database.state.insert_one({
             "_id": "merge", "as_of": storage.date(1000 * int(time.time())),
             "partitions": []})

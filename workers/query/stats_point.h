@@ -26,6 +26,7 @@ extern const double mr_quantiles[MR_QUANTILES];
 
 /* A stored window, with one of its measures.  Views of the reader's. */
 typedef struct {
+    mr_str_t event_type;
     int64_t start; /* ms */
     int64_t count;
     mr_measure_stats_t measure;

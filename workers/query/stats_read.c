@@ -10,6 +10,10 @@
 #define MR_STATS_CHUNK 64
 
 
+/* Types that one query asks for. */
+#define MR_STATS_TYPES 64
+
+
 typedef struct {
     const mr_stats_plan_t *plan;
     const mr_request_t *request;
@@ -18,7 +22,14 @@ typedef struct {
     int64_t now;
     mr_stats_result_t *result;
 
-    /* The buckets that are being read, of one series. */
+    /* The series that is being read. */
+    const mr_str_t *name; /* NULL: of all types, or of several */
+    const mr_str_t *end;  /* behind the last one's name */
+    int found;            /* a window has come */
+    int counted;          /* with events */
+    size_t start;         /* of its text in the result */
+
+    /* The buckets of it that are. */
     mr_point_t *points;
     mr_sketches_t *sketches; /* one each; only where plan->merged */
     size_t size;
@@ -28,17 +39,36 @@ typedef struct {
     mr_sketches_t total;
 } mr_stats_reader_t;
 
+/* The event types that may have windows. */
+typedef struct {
+    mr_str_t *list; /* bytewise order; `text` is one after the other */
+    size_t n;
+    size_t size;
+    mr_buf_t text;
+    int other; /* the one for the rest is among them */
+} mr_stats_names_t;
+
 
 static int mr_stats_all(mr_stats_reader_t *reader, mr_error_t *err);
 static int mr_stats_every_type(mr_stats_reader_t *reader, mr_error_t *err);
-static int mr_stats_series(mr_stats_reader_t *reader, const mr_str_t *types,
-    size_t n, const mr_str_t *name, int even_if_empty, mr_error_t *err);
-static int mr_stats_chunk(mr_stats_reader_t *reader, const mr_str_t *types,
-    size_t n, size_t buckets, mr_error_t *err);
+static int mr_stats_name(void *ctx, const mr_type_t *type, mr_error_t *err);
+static int mr_stats_name_add(
+    mr_stats_names_t *names, mr_str_t name, mr_error_t *err);
+static int mr_stats_grouped(mr_stats_reader_t *reader, const mr_str_t *types,
+    size_t n, mr_error_t *err);
+static int mr_stats_sum(mr_stats_reader_t *reader, mr_error_t *err);
+static int mr_stats_windows(mr_stats_reader_t *reader, mr_windows_t *windows,
+    const mr_str_t *types, size_t n, mr_window_observer_t *observer,
+    mr_error_t *err);
+static int mr_stats_window_of_type(
+    void *ctx, const mr_window_row_t *row, mr_error_t *err);
 static int mr_stats_window(
     void *ctx, const mr_window_row_t *row, mr_error_t *err);
-static int mr_stats_render(mr_stats_reader_t *reader, const mr_str_t *name,
-    size_t buckets, int *any, mr_error_t *err);
+static void mr_stats_begin(mr_stats_reader_t *reader, const mr_str_t *name);
+static int mr_stats_next(mr_stats_reader_t *reader, mr_error_t *err);
+static int mr_stats_end(
+    mr_stats_reader_t *reader, int even_if_empty, mr_error_t *err);
+static int mr_stats_render(mr_stats_reader_t *reader, mr_error_t *err);
 static int mr_stats_total(mr_stats_reader_t *reader, mr_error_t *err);
 static int mr_stats_total_window(
     void *ctx, const mr_window_row_t *row, mr_error_t *err);
@@ -100,8 +130,7 @@ mr_stats_read(const mr_app_t *app, const mr_request_t *request,
 static int
 mr_stats_all(mr_stats_reader_t *reader, mr_error_t *err)
 {
-    size_t i;
-    const mr_str_t any = mr_str("");
+    int rc;
     const mr_stats_plan_t *plan;
 
     plan = reader->plan;
@@ -119,137 +148,218 @@ mr_stats_all(mr_stats_reader_t *reader, mr_error_t *err)
         return -1;
     }
 
-    if (plan->grouped && plan->n_types == 0) {
-        if (mr_stats_every_type(reader, err) == -1) {
-            return -1;
-        }
+    rc = !plan->grouped ? mr_stats_sum(reader, err)
+         : plan->n_types > 0
+             ? mr_stats_grouped(reader, plan->types, plan->n_types, err)
+             : mr_stats_every_type(reader, err);
 
-    } else if (plan->grouped) {
-        for (i = 0; i < plan->n_types; i++) {
-            if (mr_stats_series(
-                    reader, &plan->types[i], 1, &plan->types[i], 1, err)
-                == -1) {
-                return -1;
-            }
-        }
-
-    } else if (mr_stats_series(reader, plan->n_types > 0 ? plan->types : &any,
-                   plan->n_types > 0 ? plan->n_types : 1,
-                   plan->n_types == 1 ? &plan->types[0] : NULL, 1, err)
-               == -1)
-    {
-        return -1;
-    }
-
-    return mr_stats_total(reader, err);
+    return rc == 0 ? mr_stats_total(reader, err) : -1;
 }
 
 
-/*
- * Every type that has events in the range.  The days are the smallest set of
- * windows that knows all types.
- */
+/* A type is registered before it has windows. */
 static int
 mr_stats_every_type(mr_stats_reader_t *reader, mr_error_t *err)
 {
     int rc;
-    mr_buf_t type = MR_BUF_INIT;
-    mr_str_t name;
+    size_t i;
+    const char *text;
+    mr_stats_names_t names = {.text = MR_BUF_INIT};
 
-    name = mr_str("");
+    rc = mr_session_types(reader->session, mr_stats_name, &names, err);
 
-    while ((rc = mr_session_next_type(
-                reader->session, MR_WIDTH_DAY, name, &type, err))
-           == 1)
-    {
-        name.data = type.data;
-        name.len = type.len;
-
-        if (mr_stats_series(reader, &name, 1, &name, 0, err) == -1) {
-            rc = -1;
-            break;
-        }
+    if (rc == 0 && !names.other) {
+        rc = mr_stats_name_add(&names, mr_str(MR_EVENT_TYPE_OTHER), err);
     }
 
-    mr_buf_free(&type);
+    if (rc == 0) {
+        text = names.text.data;
+
+        for (i = 0; i < names.n; i++) {
+            names.list[i].data = text;
+            text += names.list[i].len;
+        }
+
+        rc = mr_stats_grouped(reader, names.list, names.n, err);
+    }
+
+    mr_buf_free(&names.text);
+    free(names.list);
 
     return rc;
 }
 
 
-/* One series over `n` types; an empty one leaves no trace if it may. */
 static int
-mr_stats_series(mr_stats_reader_t *reader, const mr_str_t *types, size_t n,
-    const mr_str_t *name, int even_if_empty, mr_error_t *err)
+mr_stats_name(void *ctx, const mr_type_t *type, mr_error_t *err)
 {
-    int any;
-    size_t len, left;
+    int order;
+    const mr_str_t other = mr_str(MR_EVENT_TYPE_OTHER);
+    mr_stats_names_t *names;
+
+    names = ctx;
+    order = names->other ? 1 : mr_str_cmp(other, type->name);
+
+    if (order < 0 && mr_stats_name_add(names, other, err) == -1) {
+        return -1;
+    }
+
+    names->other = names->other || order <= 0;
+
+    return mr_stats_name_add(names, type->name, err);
+}
+
+
+static int
+mr_stats_name_add(mr_stats_names_t *names, mr_str_t name, mr_error_t *err)
+{
+    size_t size;
+    mr_str_t *list;
+
+    if (names->n == names->size) {
+        size = names->size > 0 ? 2 * names->size : 64;
+        list = reallocarray(names->list, size, sizeof(mr_str_t));
+
+        if (list == NULL) {
+            return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+        }
+
+        names->list = list;
+        names->size = size;
+    }
+
+    if (mr_buf_append(&names->text, name.data, name.len) == -1) {
+        return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
+    }
+
+    names->list[names->n++].len = name.len;
+
+    return 0;
+}
+
+
+/*
+ * A series for each of `types`; where the plan does not name them, for each
+ * that has events.  Windows come one type's after the other's, so a series is
+ * complete when a window of another one comes.
+ */
+static int
+mr_stats_grouped(
+    mr_stats_reader_t *reader, const mr_str_t *types, size_t n, mr_error_t *err)
+{
+    mr_windows_t windows;
     const mr_stats_plan_t *plan;
 
     plan = reader->plan;
-    any = even_if_empty;
-    len = reader->result->points.len;
 
-    for (reader->first = 0; reader->first < plan->buckets;
-         reader->first += reader->size)
+    windows.width = plan->interval->width;
+    windows.from = plan->from;
+    windows.to = plan->to;
+    windows.measure = plan->measure;
+    windows.sketches = plan->merged;
+
+    reader->end = types + n;
+    mr_stats_begin(reader, types);
+
+    if (mr_stats_windows(
+            reader, &windows, types, n, mr_stats_window_of_type, err)
+        == -1)
     {
+        return -1;
+    }
+
+    while (reader->name < reader->end) {
+        if (mr_stats_next(reader, err) == -1) {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* One series, of all types or of the sum of those that are asked for. */
+static int
+mr_stats_sum(mr_stats_reader_t *reader, mr_error_t *err)
+{
+    size_t left;
+    const mr_str_t any = mr_str(""), *types;
+    mr_windows_t windows;
+    const mr_stats_plan_t *plan;
+
+    plan = reader->plan;
+    types = plan->n_types > 0 ? plan->types : &any;
+
+    windows.width = plan->interval->width;
+    windows.measure = plan->measure;
+    windows.sketches = plan->merged;
+
+    mr_stats_begin(reader, plan->n_types == 1 ? types : NULL);
+
+    while (reader->first < plan->buckets) {
         left = plan->buckets - reader->first;
         left = left < reader->size ? left : reader->size;
 
-        if (mr_stats_chunk(reader, types, n, left, err) == -1
-            || mr_stats_render(reader, name, left, &any, err) == -1)
+        windows.from =
+            plan->from + (int64_t) reader->first * plan->interval->length;
+        windows.to = windows.from + (int64_t) left * plan->interval->length;
+
+        if (mr_stats_windows(reader, &windows, types,
+                plan->n_types > 0 ? plan->n_types : 1, mr_stats_window, err)
+                == -1
+            || mr_stats_render(reader, err) == -1)
         {
             return -1;
         }
     }
 
-    if (!any) {
-        reader->result->points.len = len;
-        return 0;
-    }
-
-    reader->series++;
-
-    return mr_stats_points(plan->buckets, reader->series, err);
+    return mr_stats_end(reader, 1, err);
 }
 
 
 static int
-mr_stats_chunk(mr_stats_reader_t *reader, const mr_str_t *types, size_t n,
-    size_t buckets, mr_error_t *err)
+mr_stats_windows(mr_stats_reader_t *reader, mr_windows_t *windows,
+    const mr_str_t *types, size_t n, mr_window_observer_t *observer,
+    mr_error_t *err)
 {
     size_t i;
-    int64_t length;
-    mr_windows_t windows;
-    const mr_stats_plan_t *plan;
 
-    plan = reader->plan;
-    length = plan->interval->length;
+    for (i = 0; i < n; i += windows->n) {
+        windows->types = types + i;
+        windows->n = n - i < MR_STATS_TYPES ? n - i : MR_STATS_TYPES;
 
-    memset(reader->points, 0, reader->size * sizeof(mr_point_t));
-
-    windows.width = plan->interval->width;
-    windows.from = plan->from + (int64_t) reader->first * length;
-    windows.to = windows.from + (int64_t) buckets * length;
-    windows.measure = plan->measure;
-    windows.sketches = plan->merged;
-
-    for (i = 0; i < n; i++) {
-        windows.event_type = types[i];
-
-        if (reader->request->stopped(reader->request->ctx, err)) {
-            return -1;
-        }
-
-        if (mr_session_windows(
-                reader->session, &windows, mr_stats_window, reader, err)
-            == -1)
+        if (reader->request->stopped(reader->request->ctx, err)
+            || mr_session_windows(
+                   reader->session, windows, observer, reader, err)
+                   == -1)
         {
             return -1;
         }
     }
 
     return 0;
+}
+
+
+static int
+mr_stats_window_of_type(void *ctx, const mr_window_row_t *row, mr_error_t *err)
+{
+    mr_stats_reader_t *reader;
+
+    reader = ctx;
+
+    while (!mr_str_eq(*reader->name, row->event_type)) {
+        if (mr_stats_next(reader, err) == -1) {
+            return -1;
+        }
+
+        if (reader->name == reader->end) {
+            return mr_error_set(err, MR_ERROR_EVENT, NULL,
+                "MongoDB gave windows that were not asked for");
+        }
+    }
+
+    return mr_stats_window(reader, row, err);
 }
 
 
@@ -263,9 +373,16 @@ mr_stats_window(void *ctx, const mr_window_row_t *row, mr_error_t *err)
 
     reader = ctx;
     plan = reader->plan;
-    i = (size_t) ((row->start - plan->from) / plan->interval->length)
-        - reader->first;
+    reader->found = 1;
+    i = (size_t) ((row->start - plan->from) / plan->interval->length);
 
+    while (i >= reader->first + reader->size) {
+        if (mr_stats_render(reader, err) == -1) {
+            return -1;
+        }
+    }
+
+    i -= reader->first;
     memset(&point, 0, sizeof(point));
     mr_point_set(&point, row);
 
@@ -285,18 +402,68 @@ mr_stats_window(void *ctx, const mr_window_row_t *row, mr_error_t *err)
 }
 
 
-static int
-mr_stats_render(mr_stats_reader_t *reader, const mr_str_t *name, size_t buckets,
-    int *any, mr_error_t *err)
+static void
+mr_stats_begin(mr_stats_reader_t *reader, const mr_str_t *name)
 {
-    size_t i;
+    reader->name = name;
+    reader->found = 0;
+    reader->counted = 0;
+    reader->start = reader->result->points.len;
+    reader->first = 0;
+}
+
+
+static int
+mr_stats_next(mr_stats_reader_t *reader, mr_error_t *err)
+{
+    if (mr_stats_end(reader, reader->plan->n_types > 0, err) == -1) {
+        return -1;
+    }
+
+    mr_stats_begin(reader, reader->name + 1);
+
+    return 0;
+}
+
+
+/* An empty series leaves no trace if it may. */
+static int
+mr_stats_end(mr_stats_reader_t *reader, int even_if_empty, mr_error_t *err)
+{
+    if (!reader->found && !even_if_empty) {
+        return 0;
+    }
+
+    while (reader->first < reader->plan->buckets) {
+        if (mr_stats_render(reader, err) == -1) {
+            return -1;
+        }
+    }
+
+    if (!reader->counted && !even_if_empty) {
+        reader->result->points.len = reader->start;
+        return 0;
+    }
+
+    reader->series++;
+
+    return mr_stats_points(reader->plan->buckets, reader->series, err);
+}
+
+
+/* The buckets at hand; the next ones are at hand then. */
+static int
+mr_stats_render(mr_stats_reader_t *reader, mr_error_t *err)
+{
+    size_t i, k;
     mr_point_t *point;
     const mr_stats_plan_t *plan;
 
     plan = reader->plan;
 
-    for (i = 0; i < buckets; i++) {
+    for (i = 0; i < reader->size && reader->first + i < plan->buckets; i++) {
         point = &reader->points[i];
+        k = reader->first + i;
 
         if (plan->merged) {
             mr_sketches_estimate(&reader->sketches[i], point);
@@ -313,17 +480,19 @@ mr_stats_render(mr_stats_reader_t *reader, const mr_str_t *name, size_t buckets,
             point->unranked = 1;
         }
 
-        if (mr_stats_render_point(&reader->result->points, plan,
-                reader->first + i, name, point, reader->now,
-                reader->series == 0 && reader->first + i == 0)
+        if (mr_stats_render_point(&reader->result->points, plan, k,
+                reader->name, point, reader->now, reader->series == 0 && k == 0)
             == -1)
         {
             return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
         }
 
-        *any = *any || point->count > 0;
+        reader->counted = reader->counted || point->count > 0;
         mr_point_add(&reader->result->total, point);
     }
+
+    memset(reader->points, 0, reader->size * sizeof(mr_point_t));
+    reader->first += reader->size;
 
     return 0;
 }
@@ -335,7 +504,7 @@ mr_stats_render(mr_stats_reader_t *reader, const mr_str_t *name, size_t buckets,
 static int
 mr_stats_total(mr_stats_reader_t *reader, mr_error_t *err)
 {
-    size_t i, k, n, n_types;
+    size_t k, n, n_types;
     mr_span_t spans[MR_SPANS_OF_RANGE];
     mr_point_t *total;
     const mr_str_t any = mr_str(""), *types;
@@ -357,24 +526,16 @@ mr_stats_total(mr_stats_reader_t *reader, mr_error_t *err)
     windows.measure = plan->measure;
     windows.sketches = 1;
 
-    for (i = 0; n > 0 && i < n_types; i++) {
-        windows.event_type = types[i];
+    for (k = 0; k < n; k++) {
+        windows.width = spans[k].width;
+        windows.from = spans[k].from;
+        windows.to = spans[k].to;
 
-        if (reader->request->stopped(reader->request->ctx, err)) {
+        if (mr_stats_windows(
+                reader, &windows, types, n_types, mr_stats_total_window, err)
+            == -1)
+        {
             return -1;
-        }
-
-        for (k = 0; k < n; k++) {
-            windows.width = spans[k].width;
-            windows.from = spans[k].from;
-            windows.to = spans[k].to;
-
-            if (mr_session_windows(reader->session, &windows,
-                    mr_stats_total_window, reader, err)
-                == -1)
-            {
-                return -1;
-            }
         }
     }
 

@@ -133,9 +133,10 @@ int mr_session_trimmed(mr_session_t *session, mr_error_t *err);
 typedef int(mr_window_observer_t)(
     void *ctx, const mr_window_row_t *row, mr_error_t *err);
 
-/* Which windows of one event type ("" for all types together) to read. */
+/* Which windows to read of event types ("": all of them together). */
 typedef struct {
-    mr_str_t event_type;
+    const mr_str_t *types; /* at least one, in bytewise order, each once */
+    size_t n;
     mr_width_t width;
     int64_t from; /* from <= start < to */
     int64_t to;
@@ -143,16 +144,8 @@ typedef struct {
     int sketches;        /* with them: they are large */
 } mr_windows_t;
 
-/* They are given in order. */
+/* They are given in order, one type's after the other's. */
 int mr_session_windows(mr_session_t *session, const mr_windows_t *windows,
     mr_window_observer_t *observer, void *ctx, mr_error_t *err);
-
-/*
- * The event type that follows `after` in bytewise order among those with
- * windows of this width; begin with an empty one.  1 with *ret_type appended
- * to, 0 at the end, -1 on failure.
- */
-int mr_session_next_type(mr_session_t *session, mr_width_t width,
-    mr_str_t after, mr_buf_t *ret_type, mr_error_t *err);
 
 #endif /* MILLRACE_QUERY_STORE_H */

@@ -13,6 +13,9 @@ static int mr_windows_measure(
 static int mr_windows_sketches(
     const bson_iter_t *sketches, const char *measure, mr_window_row_t *row);
 static int mr_windows_bytes(const bson_iter_t *iter, mr_str_t *ret_bytes);
+static void mr_windows_filter(bson_t *filter, const mr_windows_t *windows);
+static void mr_windows_range(
+    bson_t *filter, const mr_windows_t *windows, mr_str_t event_type);
 static void mr_windows_id(bson_t *parent, const char *key, mr_width_t width,
     mr_str_t event_type, int64_t start);
 static mongoc_cursor_t *mr_windows_find(mr_session_t *session, const char *name,
@@ -74,12 +77,7 @@ mr_session_windows(mr_session_t *session, const mr_windows_t *windows,
     mongoc_cursor_t *cursor;
 
     bson_init(&filter);
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &child);
-    mr_windows_id(
-        &child, "$gte", windows->width, windows->event_type, windows->from);
-    mr_windows_id(
-        &child, "$lt", windows->width, windows->event_type, windows->to);
-    bson_append_document_end(&filter, &child);
+    mr_windows_filter(&filter, windows);
 
     /* Whole fields of the top level: a path costs MongoDB twice as much. */
     bson_init(&opts);
@@ -130,74 +128,6 @@ mr_session_windows(mr_session_t *session, const mr_windows_t *windows,
 }
 
 
-int
-mr_session_next_type(mr_session_t *session, mr_width_t width, mr_str_t after,
-    mr_buf_t *ret_type, mr_error_t *err)
-{
-    int rc;
-    bson_t filter, opts, child, bound;
-    mr_str_t type;
-    bson_iter_t iter, id;
-    const bson_t *doc;
-    mongoc_cursor_t *cursor;
-
-    /* From behind the last window of one type to the first of the next. */
-    bson_init(&filter);
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &child);
-    BSON_APPEND_DOCUMENT_BEGIN(&child, "$gt", &bound);
-    BSON_APPEND_INT32(&bound, "width", mr_width_seconds(width));
-    mr_bson_append_text(&bound, "event_type", after);
-    BSON_APPEND_MAXKEY(&bound, "start");
-    bson_append_document_end(&child, &bound);
-    BSON_APPEND_DOCUMENT_BEGIN(&child, "$lt", &bound);
-    BSON_APPEND_INT32(&bound, "width", mr_width_seconds(width));
-    BSON_APPEND_MAXKEY(&bound, "event_type");
-    bson_append_document_end(&child, &bound);
-    bson_append_document_end(&filter, &child);
-
-    bson_init(&opts);
-    BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &child);
-    BSON_APPEND_INT32(&child, "_id", 1);
-    bson_append_document_end(&opts, &child);
-    BSON_APPEND_DOCUMENT_BEGIN(&opts, "sort", &child);
-    BSON_APPEND_INT32(&child, "_id", 1);
-    bson_append_document_end(&opts, &child);
-    BSON_APPEND_INT64(&opts, "limit", 1);
-
-    cursor = mr_windows_find(session, MR_MONGO_WINDOWS, &filter, &opts, err);
-
-    bson_destroy(&filter);
-    bson_destroy(&opts);
-
-    if (cursor == NULL) {
-        return -1;
-    }
-
-    rc = 0;
-
-    if (mongoc_cursor_next(cursor, &doc)
-        && bson_iter_init_find(&iter, doc, "_id")
-        && BSON_ITER_HOLDS_DOCUMENT(&iter) && bson_iter_recurse(&iter, &id)
-        && bson_iter_find(&id, "event_type") && mr_bson_text(&id, &type) == 0)
-    {
-        rc = 1;
-        mr_buf_reset(ret_type);
-
-        if (mr_buf_append(ret_type, type.data, type.len) == -1) {
-            rc = mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
-        }
-    }
-
-    if (rc == 0) {
-        rc = mr_session_cursor_end(cursor, "reading windows", err);
-    }
-
-    mongoc_cursor_destroy(cursor);
-
-    return rc;
-}
-
-
 static int
 mr_windows_one(const bson_t *doc, const char *measure, mr_window_row_t *row)
 {
@@ -218,6 +148,8 @@ mr_windows_one(const bson_t *doc, const char *measure, mr_window_row_t *row)
         if (strcmp(key, "_id") == 0) {
             if (!BSON_ITER_HOLDS_DOCUMENT(&iter)
                 || !bson_iter_recurse(&iter, &id)
+                || !bson_iter_find(&id, "event_type")
+                || mr_bson_text(&id, &row->event_type) == -1
                 || !bson_iter_find(&id, "start")
                 || mr_bson_date(&id, &row->start) == -1)
             {
@@ -363,6 +295,49 @@ mr_windows_bytes(const bson_iter_t *iter, mr_str_t *ret_bytes)
     ret_bytes->len = len;
 
     return 0;
+}
+
+
+/*
+ * MongoDB makes one scan of the index out of all ranges, and so one sequence
+ * of windows in the order of _id.
+ */
+static void
+mr_windows_filter(bson_t *filter, const mr_windows_t *windows)
+{
+    char digits[16];
+    size_t i;
+    bson_t list, range;
+    const char *key;
+
+    if (windows->n == 1) {
+        mr_windows_range(filter, windows, windows->types[0]);
+        return;
+    }
+
+    BSON_APPEND_ARRAY_BEGIN(filter, "$or", &list);
+
+    for (i = 0; i < windows->n; i++) {
+        bson_uint32_to_string((uint32_t) i, &key, digits, sizeof(digits));
+        BSON_APPEND_DOCUMENT_BEGIN(&list, key, &range);
+        mr_windows_range(&range, windows, windows->types[i]);
+        bson_append_document_end(&list, &range);
+    }
+
+    bson_append_array_end(filter, &list);
+}
+
+
+static void
+mr_windows_range(
+    bson_t *filter, const mr_windows_t *windows, mr_str_t event_type)
+{
+    bson_t child;
+
+    BSON_APPEND_DOCUMENT_BEGIN(filter, "_id", &child);
+    mr_windows_id(&child, "$gte", windows->width, event_type, windows->from);
+    mr_windows_id(&child, "$lt", windows->width, event_type, windows->to);
+    bson_append_document_end(filter, &child);
 }
 
 

@@ -1,19 +1,29 @@
 """What mongod was asked, by its profiler."""
 
+import contextlib
 
-def answered(database, client, **params):
-    """The body of GET /events, and what profiled() gives."""
+
+@contextlib.contextmanager
+def profiling(database):
+    """`database.system.profile` has what was asked within, and no more."""
 
     database.command("profile", 0)
     database.system.profile.drop()
     database.command("profile", 2)
     try:
-        answer = client.get("/events", params=params)
-        assert answer.status_code == 200
+        yield database.system.profile
     finally:
         database.command("profile", 0)
+
+
+def answered(database, client, **params):
+    """The body of GET /events, and what profiled() gives."""
+
+    with profiling(database) as profile:
+        answer = client.get("/events", params=params)
+        assert answer.status_code == 200
     # Reading whole blocks has no order.
-    return answer.json(), list(database.system.profile.find(
+    return answer.json(), list(profile.find(
         {"op": "query", "command.find": "blocks",
          "command.sort": {"$exists": True}}))
 

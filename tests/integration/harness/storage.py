@@ -87,6 +87,13 @@ def register(database, types):
     return numbers
 
 
+def insert_windows(database, events):
+    """The events' windows, and the types that have them."""
+
+    register(database, sorted({e["event_type"] for e in events}))
+    database.windows.insert_many(windows(events))
+
+
 def insert(database, blocks):
     """
     As many versions have, one after the other: where there is one of an
