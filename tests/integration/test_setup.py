@@ -375,10 +375,11 @@ def test_retention_of_a_topic_is_lowered_only_when_told(setup, name, by_hand):
                 retention_ms=by_hand, min_insync_replicas="2")
 
     for again in range(2):
-        # Another setting is mended, and does not take it along.
+        # Another setting is mended, and does not take it along: with more
+        # replicas than there are no write would succeed.
         status, said, complained = setup.run(name)
         assert (status, complained) == (0, "")
-        assert (f"topic {name}-topic: retention.ms is {by_hand}, longer than "
+        assert (f"topic {name}-topic: retention.ms is {by_hand}, more than "
                 "the configured 604800000: left as it is, --lower-retention "
                 "to shorten it") in said
         assert any("min.insync.replicas changed" in line
@@ -390,6 +391,35 @@ def test_retention_of_a_topic_is_lowered_only_when_told(setup, name, by_hand):
     assert (f"topic {name}-topic: retention.ms changed from {by_hand} to "
             "604800000") in said
     assert retention() == "604800000"
+
+
+@pytest.mark.slow
+def test_replicas_that_must_have_a_record_are_not_made_fewer(tmp_path):
+    """Raised by hand, or by whoever made the topic."""
+
+    def insync():
+        return setup.settings("few-topic")["min.insync.replicas"]
+
+    with Stack(tmp_path, build=BUILD, members=3) as stack:
+        stack.start("kafka", "kafka-2", "kafka-3",
+                    "mongod", "mongod-2", "mongod-3")
+        setup = Setup(stack)
+        assert setup.run("few", KAFKA_REPLICATION="3")[0] == 0
+        assert insync() == "1"
+
+        status, said, _ = setup.run("few", KAFKA_REPLICATION="3",
+                                    KAFKA_MIN_INSYNC_REPLICAS="2")
+        assert status == 0 and insync() == "2"
+        assert ("topic few-topic: min.insync.replicas changed from 1 to 2"
+                in said)
+
+        for _ in range(2):
+            status, said, complained = setup.run("few", KAFKA_REPLICATION="3")
+            assert (status, complained, insync()) == (0, "", "2")
+            assert ("topic few-topic: min.insync.replicas is 2, more than the "
+                    "configured 1: left as it is, Kafka's kafka-configs to "
+                    "lower it") in said
+        setup.mongo.close()
 
 
 def test_partitions_are_added_only_when_told(setup):

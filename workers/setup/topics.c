@@ -11,6 +11,9 @@
 #define MR_TOPIC_SETTINGS_MAX 8
 
 #define MR_TOPIC_RETENTION "retention.ms"
+#define MR_TOPIC_INSYNC "min.insync.replicas"
+
+#define MR_TOPIC_VALUE 32
 
 /* Dead letters wait for a person. */
 #define MR_DEAD_RETENTION_MS "31536000000" /* 365 days */
@@ -36,8 +39,9 @@ static int mr_setup_topic(const mr_setup_t *setup, mr_kafka_admin_t *admin,
 static int mr_setup_topic_existing(const mr_setup_t *setup,
     mr_kafka_admin_t *admin, const mr_topic_t *topic, int partitions,
     int replication, mr_error_t *err);
-static int mr_setup_retention(const mr_setup_t *setup, mr_kafka_admin_t *admin,
-    mr_topic_t *topic, char *buf, size_t size, mr_error_t *err);
+static int mr_setup_keep(const mr_setup_t *setup, mr_kafka_admin_t *admin,
+    mr_topic_t *topic, const char *name, uint64_t most, const char *lower,
+    char buf[MR_TOPIC_VALUE], mr_error_t *err);
 static int mr_setup_extend(const mr_setup_t *setup, mr_kafka_admin_t *admin,
     const mr_topic_t *topic, int partitions, mr_error_t *err);
 static void mr_setup_changed(
@@ -53,7 +57,8 @@ int
 mr_setup_topics(const mr_setup_t *setup, mr_error_t *err)
 {
     int rc;
-    char retention[32], insync[32], keep[32];
+    char retention[MR_TOPIC_VALUE], insync[MR_TOPIC_VALUE];
+    char keep[MR_TOPIC_VALUE];
     mr_topic_t events, stats, dead;
     mr_kafka_admin_t *admin;
     const mr_options_t *options;
@@ -138,7 +143,7 @@ static int
 mr_setup_topic_existing(const mr_setup_t *setup, mr_kafka_admin_t *admin,
     const mr_topic_t *topic, int partitions, int replication, mr_error_t *err)
 {
-    char longer[32];
+    char retention[MR_TOPIC_VALUE], insync[MR_TOPIC_VALUE];
     mr_topic_t kept;
 
     if (replication < setup->options->kafka.min_insync_replicas) {
@@ -173,7 +178,19 @@ mr_setup_topic_existing(const mr_setup_t *setup, mr_kafka_admin_t *admin,
 
     kept = *topic;
 
-    if (mr_setup_retention(setup, admin, &kept, longer, sizeof(longer), err)
+    /* Kafka deletes at once what a shorter retention ends. */
+    if (!setup->lower_retention
+        && mr_setup_keep(setup, admin, &kept, MR_TOPIC_RETENTION, UINT64_MAX,
+               "--lower-retention to shorten it", retention, err)
+               == -1)
+    {
+        return -1;
+    }
+
+    /* More than there are replicas would let no write succeed. */
+    if (mr_setup_keep(setup, admin, &kept, MR_TOPIC_INSYNC,
+            (uint64_t) replication, "Kafka's kafka-configs to lower it", insync,
+            err)
             == -1
         || mr_kafka_admin_configure(admin, kept.name, kept.settings, kept.n,
                setup->deadline, mr_setup_changed, &kept, err)
@@ -189,46 +206,42 @@ mr_setup_topic_existing(const mr_setup_t *setup, mr_kafka_admin_t *admin,
 
 
 /*
- * Leave a retention that is longer than the configured one: somebody may have
- * raised it by hand, so that Kafka keeps what cannot be stored yet.  Kafka
- * deletes at once what a shorter one ends, so that takes a word.  The value
- * that stays is in `buf`.
+ * Leave a setting that is greater than the configured one, up to `most`:
+ * somebody may have raised it by hand, so that Kafka keeps what cannot be
+ * stored yet, or more replicas of it.  The value that stays is in `buf`, and
+ * `lower` says what would lower it.
  */
 static int
-mr_setup_retention(const mr_setup_t *setup, mr_kafka_admin_t *admin,
-    mr_topic_t *topic, char *buf, size_t size, mr_error_t *err)
+mr_setup_keep(const mr_setup_t *setup, mr_kafka_admin_t *admin,
+    mr_topic_t *topic, const char *name, uint64_t most, const char *lower,
+    char buf[MR_TOPIC_VALUE], mr_error_t *err)
 {
     size_t i;
     char *end;
-    long long is, wanted;
+    uint64_t is, wanted;
 
-    if (setup->lower_retention) {
-        return 0;
-    }
-
-    if (mr_kafka_admin_setting(admin, topic->name, MR_TOPIC_RETENTION,
-            setup->deadline, buf, size, err)
+    if (mr_kafka_admin_setting(
+            admin, topic->name, name, setup->deadline, buf, MR_TOPIC_VALUE, err)
         == -1)
     {
         return -1;
     }
 
-    is = strtoll(buf, &end, 10);
+    /* -1, the longest retention of all, is the greatest without its sign. */
+    is = (uint64_t) strtoll(buf, &end, 10);
 
     for (i = 0; end != buf && i < topic->n; i++) {
 
-        if (strcmp(topic->settings[i].name, MR_TOPIC_RETENTION) != 0) {
+        if (strcmp(topic->settings[i].name, name) != 0) {
             continue;
         }
 
-        /* -1, the longest of all, is the greatest without its sign. */
-        wanted = strtoll(topic->settings[i].value, NULL, 10);
+        wanted = (uint64_t) strtoll(topic->settings[i].value, NULL, 10);
 
-        if ((unsigned long long) is > (unsigned long long) wanted) {
-            mr_setup_say("topic %s: " MR_TOPIC_RETENTION
-                         " is %s, longer than the configured %s: left as it "
-                         "is, --lower-retention to shorten it",
-                topic->name, buf, topic->settings[i].value);
+        if (is > wanted && is <= most) {
+            mr_setup_say("topic %s: %s is %s, more than the configured %s: "
+                         "left as it is, %s",
+                topic->name, name, buf, topic->settings[i].value, lower);
             topic->settings[i].value = buf;
         }
     }
@@ -297,7 +310,7 @@ mr_topic_init(mr_topic_t *topic, const char *name, int partitions, int fixed,
 
     mr_topic_set(topic, MR_TOPIC_RETENTION, retention);
     mr_topic_set(topic, "retention.bytes", "-1");
-    mr_topic_set(topic, "min.insync.replicas", insync);
+    mr_topic_set(topic, MR_TOPIC_INSYNC, insync);
     mr_topic_set(topic, "unclean.leader.election.enable", "false");
 }
 
