@@ -35,9 +35,28 @@ def pytest_addoption(parser):
         "shared pipeline: two runs that can go on at the same time")
 
 
+def mark_all_but_some(items):
+    """Of the parameters of a test marked `some(n)` all but n are slow."""
+
+    alike = {}
+    for item in items:
+        some = item.get_closest_marker("some")
+        if some is not None and "slow" not in item.keywords:
+            key = item.nodeid.partition("[")[0]
+            alike.setdefault(key, (some.args[0], []))[1].append(item)
+
+    for n, group in alike.values():
+        kept = {i * len(group) // n for i in range(n)}
+        for i, item in enumerate(group):
+            if i not in kept:
+                item.add_marker("slow")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(config, items):
     """Files with servers of their own first, then those of the pipeline."""
 
+    mark_all_but_some(items)
     shared = {item.path for item in items if "pipeline" in item.fixturenames}
     part = config.getoption("--part")
 

@@ -94,6 +94,7 @@ def await_stop(one, offset, next):
     assert one.metrics()[HALTS % "corrupt"] == 3
 
 
+@pytest.mark.slow
 def test_a_corrupt_batch_stops_its_partition_until_it_is_mended(rig):
     one = rig("lz4", partitions=2)
     batches(one, 0, 0, 3)

@@ -489,6 +489,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.some(7)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_block_is_left_alone(rig, damage):
     block = storage.block([

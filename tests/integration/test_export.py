@@ -200,6 +200,8 @@ def test_a_stream_that_was_cut_has_no_last_line(client, daemon):
                "events after mongod came back")
 
 
+@pytest.mark.quiet
+@pytest.mark.slow
 def test_a_client_that_is_too_slow_is_cut_off(client, daemon, events):
     """It takes a little now and then, and so is never idle."""
 

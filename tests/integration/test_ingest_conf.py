@@ -160,6 +160,7 @@ http {{
     return done
 
 
+@pytest.mark.some(31)
 @pytest.mark.parametrize("http, location, text, line", BAD_CONF)
 def test_a_bad_directive_fails_the_check(ingest, tmp_path, http, location,
                                          text, line):

@@ -39,6 +39,7 @@ def post(client, body, coding="gzip", path="/events", headers=NDJSON):
                        headers=headers | {"Content-Encoding": coding})
 
 
+@pytest.mark.some(11)
 @pytest.mark.parametrize("path", ["/events", "/pieces", "/file"])
 @pytest.mark.parametrize("coding", CODINGS)
 def test_codings(ingest, client, since, coding, path):

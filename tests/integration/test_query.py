@@ -157,6 +157,7 @@ def test_answers_are_those_of_a_simple_model(stored, client, seed):
     check(client, stored, random.Random(seed), 60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [
     pytest.param("1", marks=pytest.mark.slow), "5"])
 def test_a_small_scan_budget_changes_no_answer(stored, daemon, client, seed,

@@ -97,6 +97,7 @@ def spoil(block, what):
                 del event[what]
 
 
+@pytest.mark.some(13)
 @pytest.mark.parametrize("what", ["times", "kinds", "types", "type", "events",
                                   "fewer", "none", "event_id", "user_id",
                                   "offset", "metadata", *IDS])
@@ -202,6 +203,7 @@ def test_users_of_any_name(alone, client, form):
             i for i in mine[::-1] if i % 3 == 0]
 
 
+@pytest.mark.slow
 def test_a_user_with_many_events_in_a_block(alone, client):
     """All of them come along with the header, wanted or not."""
 
@@ -224,6 +226,7 @@ def test_a_user_with_many_events_in_a_block(alone, client):
                 i for i in mine if 101 <= i <= 300]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("form, params", [
     (form, params) for form in storage.FORMS for params in (
         {"limit": 7}, {"limit": 1000}, {"user_id": "u07", "event_type": "a"},

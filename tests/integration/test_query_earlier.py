@@ -73,6 +73,7 @@ def wanted(events, **filters):
     return [e["metadata"]["i"] for e in model(events, **filters)]
 
 
+@pytest.mark.some(7)
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("user", USERS)
 def test_a_users_pages(client, stored, user, order):
@@ -81,6 +82,7 @@ def test_a_users_pages(client, stored, user, order):
             stored, user_id=user, order=order)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("user", USERS[:4])
 def test_a_users_pages_of_some_types(client, stored, user, order):

@@ -93,6 +93,7 @@ def client(alone):
         yield client
 
 
+@pytest.mark.some(9)
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_all_of_it_comes_once_and_in_order(client, stored, order):
     mine = [e["metadata"]["i"] for e in stored if e["user_id"] == "one"]
@@ -278,6 +279,7 @@ def made_with(narrow, step):
     return made
 
 
+@pytest.mark.some(7)
 @pytest.mark.parametrize("narrow", [0, 30])
 @pytest.mark.parametrize("step, by_tmin", [
     (5, 0), (50_000, 0), (250_000, 0), (30_000_000, 1)])

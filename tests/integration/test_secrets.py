@@ -75,6 +75,7 @@ def test_servers_that_do_not_answer(name, tmp_path):
     assert "sasl" in text.lower() or "mongo" in text.lower(), text
 
 
+@pytest.mark.some(13)
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("bad", [
     f"[mongodb]\nuri = mongodb://u:{SECRET}@/\n",

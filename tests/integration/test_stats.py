@@ -78,6 +78,7 @@ def test_what_was_there_before_is_merged(make, servers):
     assert all(d["revision"] <= 2 for d in stats.windows().values())
 
 
+@pytest.mark.slow
 def test_more_windows_than_fit_into_memory_at_once(make, servers):
     stats = make()
     now = int(time.time())
@@ -97,6 +98,7 @@ def test_more_windows_than_fit_into_memory_at_once(make, servers):
     stats.check()
 
 
+@pytest.mark.slow
 def test_recent_windows_do_not_wait_for_the_others(make, servers):
     stats = make()
     now = int(time.time())

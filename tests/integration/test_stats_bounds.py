@@ -91,6 +91,7 @@ def test_memory_is_not_multiplied_by_the_partitions(make, servers):
     assert grown < 5 * limit
 
 
+@pytest.mark.slow
 def test_a_backlog_of_closing_and_forgetting_is_worked_off(make, servers):
     """A round may take long, and what is due until then is no fixed number."""
 
@@ -156,6 +157,7 @@ def slow_walks(servers):
     admin.command("setParameter", 1, **{iterations: before})
 
 
+@pytest.mark.slow
 def test_recent_windows_that_take_too_long_to_find(make, servers, slow_walks):
     """
     mongod looks at every change to find the recent ones.  Where that takes

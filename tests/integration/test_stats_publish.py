@@ -83,6 +83,7 @@ def behind(servers):
     return {"MILLRACE_KAFKA_BROKERS": f"127.0.0.1:{servers.link.port}"}
 
 
+@pytest.mark.slow
 def test_a_slow_network_takes_what_it_can(make, servers, start, behind):
     stats = make()
     hour = time.time() // 3600 * 3600 - 7200

@@ -92,6 +92,7 @@ def fail(rig, mode, commands=(), how=None):
         **({"data": data} if how else {}))["count"]
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("case", CASES)
 def test_an_error_loses_and_repeats_nothing(rig, seed, case):
     commands, how, times = CASES[case]
@@ -117,6 +118,7 @@ def test_an_error_loses_and_repeats_nothing(rig, seed, case):
     rig.stop()
 
 
+@pytest.mark.slow
 def test_a_flush_that_is_given_up_again_and_again_is_made_smaller(servers):
     """mongod ends a transaction that takes longer than it may."""
 

@@ -544,6 +544,7 @@ def test_stopping_stores_what_is_there(rig):
     one.audit()
 
 
+@pytest.mark.slow
 def test_stopping_is_bounded_when_all_servers_are_away(rig, servers):
     one = rig()
     one.produce(events(3000))
@@ -637,6 +638,7 @@ def test_a_zombie_does_no_harm(rig, seed):
     one.audit(90)
 
 
+@pytest.mark.slow
 def test_without_the_ledgers_guard_a_zombie_stores_twice(rig, seed):
     """The negative control: the same, and the same audit must notice."""
 
@@ -680,6 +682,7 @@ def test_a_zombie_inside_a_transaction_is_fenced(rig):
     one.audit(90)
 
 
+@pytest.mark.slow
 def test_two_groups_on_one_ledger_fence_each_other(rig):
     """Each begins anew again and again, with records read ahead."""
 

@@ -391,7 +391,12 @@ START_TEST(hostile_is_linear)
     mr_event_t event;
     mr_batch_status_t status;
 
+#if defined(__SANITIZE_ADDRESS__)
+    len = 2 * 1024 * 1024;
+#else
     len = 16 * 1024 * 1024;
+#endif
+
     text = malloc(len);
     ck_assert_ptr_nonnull(text);
 

@@ -49,10 +49,13 @@ static const mr_coding_t codings[] = {MR_CODING_GZIP, MR_CODING_DEFLATE,
 static const struct {
     size_t chunk;
     size_t budget;
-} feeds[] = {{0, 0}, {0, SIZE_MAX}, {1, 0}, {1, 1}, {40, 1}, {7, 100}, {300, 3},
-    {4096, 4096}};
+} feeds[] = {{0, 0}, {0, SIZE_MAX}, {7, 100}, {300, 3}, {4096, 4096}, {1, 0},
+    {1, 1}, {40, 1}};
 
 #define FEEDS (sizeof(feeds) / sizeof(feeds[0]))
+
+/* Without the last ones, which take minutes, where there is much. */
+#define FEEDS_OF(len) ((len) > 8192 ? FEEDS - 3 : FEEDS)
 
 
 static mr_inflate_t *inflater;
@@ -231,7 +234,7 @@ START_TEST(inflate_gives_back)
         packed.len = 0;
         pack((kind_t) _i, data, len);
 
-        for (how = 0; how < FEEDS; how++) {
+        for (how = 0; how < FEEDS_OF(len); how++) {
             ck_assert_int_eq(feed(codings[_i], packed.data, packed.len,
                                  MR_INFLATE_LIMIT, how),
                 MR_INFLATE_DONE);
@@ -499,7 +502,7 @@ START_TEST(inflate_limit)
         packed.len = 0;
         pack((kind_t) _i, data, len);
 
-        for (how = 0; how < FEEDS; how++) {
+        for (how = 0; how < FEEDS_OF(len); how++) {
             ck_assert_int_eq(
                 feed(codings[_i], packed.data, packed.len, len, how),
                 MR_INFLATE_DONE);
