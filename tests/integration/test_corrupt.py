@@ -182,6 +182,7 @@ def test_what_lies_before_a_gap_is_stored(rig):
     time.sleep(2)
     one.signal(signal.SIGSTOP)
     assert one.ledger(0)["next"] == 0
+    time.sleep(2)  # what it has asked for is answered without these
     batches(one, 0, 1, 1)
     one.delete_before(0, 80)
     one.signal(signal.SIGCONT)
