@@ -133,6 +133,7 @@ def test_users_that_are_none(alone, client, change):
 
 @pytest.mark.parametrize("params", [
     {"user_id": "u", "event_id": "none"},
+    {"user_id": "u", "event_type": "none"},
     {"event_type": [f"other{i}" for i in range(40)]}])
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_what_is_not_there_is_looked_for_in_parts(tmp_path, params, order):

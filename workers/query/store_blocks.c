@@ -256,8 +256,11 @@ mr_blocks_filter(const mr_ask_t *ask, const mr_range_t *range, bson_t *filter)
         return;
     }
 
-    /* And where no index has them, that many would be left out unseen. */
-    if (plan->user_id.data != NULL || mr_blocks_by_types(plan)) {
+    /*
+     * And where no index has them, that many would be left out unseen.  Of a
+     * user's the index has sets of types, which the user is asked for with.
+     */
+    if (mr_blocks_by_types(plan)) {
         mr_blocks_types(plan, filter);
     }
 
@@ -284,11 +287,12 @@ mr_blocks_filter(const mr_ask_t *ask, const mr_range_t *range, bson_t *filter)
 }
 
 
-/* Without a user: is it the index by types? */
+/* Is it the index by types? */
 static int
 mr_blocks_by_types(const mr_plan_t *plan)
 {
-    return plan->n_types > 0 && plan->n_types <= MR_TYPES_SCANNED;
+    return plan->user_id.data == NULL && plan->n_types > 0
+           && plan->n_types <= MR_TYPES_SCANNED;
 }
 
 
@@ -302,10 +306,6 @@ mr_blocks_types(const mr_plan_t *plan, bson_t *filter)
 
     if (plan->n_types == 1) {
         mr_bson_append_text(filter, "types", plan->types[0]);
-        return;
-    }
-
-    if (plan->n_types == 0) {
         return;
     }
 
