@@ -14,6 +14,7 @@ from harness.snapshot import read_pages
 
 BUILD = os.environ.get("MILLRACE_BUILD", "build")
 NOW = 1_760_000_000_000
+LINES = {"Accept": "application/x-ndjson"}
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,27 @@ def test_users_that_are_none(alone, client, change):
     alone.excuse(lambda line: "its columns do not fit" in line)
 
 
+def answers(client, headers=None, **params):
+    """
+    The events of each answer, up to the last one; with LINES as its lines.
+    """
+
+    found, more = [], {}
+    while more is not None:
+        answer = client.get("/events", params={**params, **more},
+                            headers=headers)
+        assert answer.status_code == 200, answer.text
+        if headers is None:
+            body = answer.json()
+        else:
+            *events, body = map(json.loads, answer.text.splitlines())
+            body["events"] = events
+        cursor = body["next_cursor"]
+        more = {"cursor": cursor} if cursor else None
+        found.append(body["events"])
+    return found
+
+
 @pytest.mark.parametrize("params", [
     {"user_id": "u", "event_id": "none"},
     {"user_id": "u", "event_type": "none"},
@@ -147,15 +169,39 @@ def test_what_is_not_there_is_looked_for_in_parts(tmp_path, params, order):
               "offset": 10 * n + i} for i in range(10)], 1, 0, 10 * n, 0)
             for n in range(400)))
         with httpx.Client(base_url=alone.query_url, timeout=30) as client:
-            pages, more = 0, {"order": order}
-            while more:
-                answer = client.get("/events", params={**params, **more})
-                assert answer.status_code == 200
-                assert answer.json()["events"] == []
-                cursor = answer.json()["next_cursor"]
-                more = {"order": order, "cursor": cursor} if cursor else None
-                pages += 1
-            assert 4 <= pages <= 6
+            for headers in None, LINES:
+                found = answers(client, headers, order=order, **params)
+                assert 4 <= len(found) <= 6 and not any(found)
+
+
+def test_a_stream_that_finds_nothing_ends_with_a_cursor(tmp_path):
+    """Nobody waits for a line as long as it takes to look at all blocks."""
+
+    def made(n, event_type):
+        return storage.block([
+            {"event_id": f"e{n}-{i}", "user_id": "u",
+             "event_type": event_type if i == 5 else "a",
+             "timestamp": NOW + 60_000 * n + i, "metadata": {},
+             "offset": 10 * n + i} for i in range(10)], 1, 0, 10 * n, 0)
+
+    with query_alone(tmp_path, BUILD, options={"query": {"timeout": "1s"}},
+                     mongod_parameters={"enableTestCommands": "true"}
+                     ) as alone:
+        put(alone, *(made(n, "wanted" if n in (5, 2000) else "a")
+                     for n in range(2500)))
+        slowly = {"failCommands": ["getMore"], "appName": "millrace-query",
+                  "blockConnection": True, "blockTimeMS": 200}
+        with httpx.Client(base_url=alone.query_url, timeout=30) as client:
+            alone.mongo.admin.command(
+                "configureFailPoint", "failCommand", mode="alwaysOn",
+                data=slowly)
+            found = answers(client, LINES, limit=5000, order="asc",
+                            user_id="u", event_type="wanted")
+            alone.mongo.admin.command(
+                "configureFailPoint", "failCommand", mode="off")
+    assert [e["event_id"] for some in found for e in some] == [
+        "e5-5", "e2000-5"]
+    assert 3 <= len(found) <= 10 and not all(found)
 
 
 def test_a_missing_index_is_named_in_the_log(alone, client):
@@ -284,7 +330,7 @@ def test_many_rows_of_many_blocks(alone, client):
                  for i in range(0, len(made), 500)))
 
     lines = client.get("/events", params={
-        "event_type": "rare", "limit": 2400, "order": "asc"}, headers={
-            "Accept": "application/x-ndjson"}).text.splitlines()
+        "event_type": "rare", "limit": 2400, "order": "asc"},
+        headers=LINES).text.splitlines()
     assert [json.loads(line)["metadata"]["i"] for line in lines[:-1]] == [
         *range(0, 96_000, 40)]

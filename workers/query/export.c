@@ -148,7 +148,8 @@ mr_export_piece(mr_export_t *export, const mr_app_t *app,
 
     export->plan.limit = export->left < most ? export->left : most;
 
-    budget.blocks = SIZE_MAX;
+    budget.blocks =
+        export->counted ? SIZE_MAX : (size_t) app->options->query.scan_blocks;
     budget.bytes = MR_EXPORT_SIZE;
     budget.row_size = export->row_size;
     budget.until = mr_time_monotonic();
@@ -161,8 +162,12 @@ mr_export_piece(mr_export_t *export, const mr_app_t *app,
         return -1;
     }
 
+    /*
+     * While nothing is found nothing is sent, and who waits for a line, as
+     * nginx does, will not for long: better a cursor than a cut.
+     */
     export->left -= page.n;
-    more = page.more && export->left > 0;
+    more = page.more && page.n > 0 && export->left > 0;
 
     rc = mr_export_render(export, app, &page, more, &reply->body, err);
 

@@ -1,6 +1,8 @@
 /*
  * GET /events as NDJSON: one event a line, and at last the line
- * {"next_cursor": ...}, without which a stream was cut.
+ * {"next_cursor": ...}, without which a stream was cut.  It ends with a cursor
+ * before its limit where nothing was found for half the time of a query; and
+ * one of at most MR_EXPORT_PAGE events also where a page would end.
  *
  * It is made in pieces, each a page that goes on where the one before has
  * ended: between two pieces nothing is held in MongoDB and no query thread
