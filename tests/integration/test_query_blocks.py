@@ -204,6 +204,22 @@ def test_a_stream_that_finds_nothing_ends_with_a_cursor(tmp_path):
     assert 3 <= len(found) <= 10 and not all(found)
 
 
+def test_an_answer_that_is_no_export_is_one_piece(alone, client):
+    """However large its events are: nobody counts it."""
+
+    made = [{"event_id": f"e{i:04}", "user_id": "u", "event_type": "a",
+             "timestamp": NOW + i * 1000, "metadata": {"text": "x" * 50_000},
+             "offset": i} for i in range(1000)]
+    put(alone, *(storage.block(made[i:i + 50], 1, 0, i, 0)
+                 for i in range(0, len(made), 50)))
+
+    for params in {}, {"user_id": "u"}:
+        found = answers(client, LINES, limit=1000, order="asc", **params)
+        assert [e["event_id"] for some in found for e in some] == [
+            e["event_id"] for e in made]
+        assert len(found) == 2
+
+
 def test_a_missing_index_is_named_in_the_log(alone, client):
     """Until millrace-setup has run, those that need it get 503."""
 

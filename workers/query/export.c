@@ -61,7 +61,7 @@ static int mr_export_lines(
     mr_crew_t *crew, const mr_page_t *page, mr_buf_t *body, mr_error_t *err);
 static void mr_export_part(void *ctx, size_t number);
 static void mr_export_go_on(mr_export_t *export, const mr_page_t *page);
-static int mr_export_headers(mr_reply_t *reply);
+static int mr_export_headers(mr_reply_t *reply, int more);
 static void mr_export_free(void *ctx);
 
 
@@ -164,10 +164,11 @@ mr_export_piece(mr_export_t *export, const mr_app_t *app,
 
     /*
      * While nothing is found nothing is sent, and who waits for a line, as
-     * nginx does, will not for long: better a cursor than a cut.
+     * nginx does, will not for long: better a cursor than a cut.  And only so
+     * many may take the memory of a second piece.
      */
     export->left -= page.n;
-    more = page.more && page.n > 0 && export->left > 0;
+    more = page.more && page.n > 0 && export->left > 0 && export->counted;
 
     rc = mr_export_render(export, app, &page, more, &reply->body, err);
 
@@ -181,7 +182,7 @@ mr_export_piece(mr_export_t *export, const mr_app_t *app,
         return -1;
     }
 
-    if (mr_export_headers(reply) == -1) {
+    if (mr_export_headers(reply, more) == -1) {
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
@@ -349,20 +350,22 @@ mr_export_go_on(mr_export_t *export, const mr_page_t *page)
 
 
 static int
-mr_export_headers(mr_reply_t *reply)
+mr_export_headers(mr_reply_t *reply, int more)
 {
     reply->status = 200;
     reply->type = MR_TYPE_NDJSON;
 
-    /* nginx is to pass lines on as they come, and to keep none of them. */
     if (mr_reply_header(reply, "Cache-Control", "no-store") == -1
-        || mr_reply_header(reply, "X-Accel-Buffering", "no") == -1
         || mr_reply_header(reply, "Vary", "Accept") == -1)
     {
         return -1;
     }
 
-    return 0;
+    /*
+     * nginx is to pass a stream on as it comes.  Of what is complete it can
+     * take all at once, however slow its client is.
+     */
+    return more ? mr_reply_header(reply, "X-Accel-Buffering", "no") : 0;
 }
 
 
