@@ -28,10 +28,10 @@
 #define MR_SERVER_IDLE 75u
 
 /*
- * Bytes a connection.  A request whose header and arguments do not fit is
- * never answered by libmicrohttpd 0.9.75, so there must be room for as many
- * as conf/nginx.conf lets through (1,000 arguments in 8 KiB, about 64 bytes
- * each).  More than this costs time: it is cleared with every request.
+ * Bytes a connection.  A request whose header does not fit is never answered by
+ * libmicrohttpd 0.9.75, so there must be room for what nginx lets through,
+ * and for a record of each line (about 64 bytes).  More than this costs time:
+ * it is cleared with every request.
  */
 #define MR_SERVER_MEMORY ((size_t) 128 * 1024)
 
@@ -181,10 +181,16 @@ mr_server_stop(mr_server_t *server)
 }
 
 
-/* The only place where the query string is seen as it was sent. */
+/*
+ * The only place where the query string is seen as it was sent.  The job has
+ * it, and libmicrohttpd is to find none: it would make a record of each
+ * argument in the connection's memory, and where these do not fit, some
+ * 2,000, it closes the connection without an answer.
+ */
 static void *
 mr_server_begin(void *ctx, const char *uri, struct MHD_Connection *connection)
 {
+    char *mark;
     mr_job_t *job;
     mr_server_t *server;
 
@@ -192,6 +198,13 @@ mr_server_begin(void *ctx, const char *uri, struct MHD_Connection *connection)
 
     server = ctx;
     job = mr_job_create(uri);
+
+    /* Its own buffer, and not parsed yet. */
+    mark = strchr((char *) (uintptr_t) uri, '?');
+
+    if (mark != NULL) {
+        mark[1] = '\0';
+    }
 
     if (job != NULL) {
         atomic_fetch_add(&server->active, 1);
