@@ -55,6 +55,17 @@ def test_it_describes_every_path():
     assert set(READ) <= paths
 
 
+def test_it_describes_what_asking_mongodb_can_end_with():
+    """503 while it is away, and 500 where what it has is damaged."""
+
+    with open(os.path.join(REPO, "workers/query/route.c")) as f:
+        paths = re.findall(r'^    {"(/\S+)", "[^"]*", 1, ', f.read(), re.M)
+    assert {"/events", "/stats"} <= set(paths)
+    for path in paths:
+        answers = document["paths"][path]["get"]["responses"]
+        assert {"400", "405", "500", "503"} <= set(answers), path
+
+
 def bounded(examples):
     return settings(max_examples=examples, deadline=None, database=None,
                     derandomize=True, phases=[Phase.explicit, Phase.generate],
