@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import socket
 import time
 
@@ -143,6 +144,25 @@ def test_limits_and_problems(client):
     assert head.status_code == 200 and head.content == b""
     assert head.headers["content-type"] == "application/x-ndjson"
     assert len(export(client, limit=5000)[0]) == 5000
+
+
+@pytest.mark.skipif(BUILD.endswith(("asan", "tsan")),
+                    reason="that is not the C library's malloc")
+def test_memory_is_given_back_at_the_end(client, daemon):
+    """Without another request, by one of the threads that queries have."""
+
+    def memory(what):
+        with open(f"/proc/{daemon.pid('query')}/status") as f:
+            return int(re.search(rf"{what}:\s+(\d+)", f.read())[1]) * 1024
+
+    daemon.restart("query")
+    before = memory("VmRSS")
+    assert len(export(client, limit=1_000_000)[0]) == N
+    most = memory("VmHWM")
+    assert most - before > 20 * 2**20
+    # What libmongoc has for its connections stays.
+    wait_until(lambda: memory("VmRSS") - before < (most - before) * 0.65, 5,
+               "memory to be given back")
 
 
 def begin(stack, query="limit=1000000"):

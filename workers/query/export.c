@@ -1,4 +1,3 @@
-#include <malloc.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "events.h"
 #include "export.h"
 #include "page.h"
+#include "pool.h"
 #include "relay.h"
 #include "render.h"
 
@@ -29,6 +29,7 @@ typedef struct {
     size_t left;        /* events still to be given */
     size_t row_size;    /* mean bytes of the events given, 0 at first */
     int counted;        /* among mr_exports */
+    mr_pool_t *pool;
 
     /* What the place's strings lie in. */
     char event_id[MR_EVENT_ID_MAX];
@@ -87,11 +88,11 @@ mr_export_begin(const mr_app_t *app, const mr_request_t *request,
     export->plan = *plan;
     export->params = *params;
     export->left = plan->limit;
+    export->pool = request->pool;
 
     if (export->left > MR_EXPORT_PAGE) {
-        export->counted = 1;
-
         if (atomic_fetch_add(&mr_exports, 1) >= app->options->query.exports) {
+            atomic_fetch_sub(&mr_exports, 1);
             mr_export_free(export);
             mr_reply_problem(reply, 503, NULL,
                 "too many exports are under way; ask for at most %d events, "
@@ -99,6 +100,8 @@ mr_export_begin(const mr_app_t *app, const mr_request_t *request,
                 MR_EXPORT_PAGE);
             return;
         }
+
+        export->counted = 1;
     }
 
     if (!mr_export_next(export, app, request, reply)) {
@@ -369,14 +372,17 @@ mr_export_headers(mr_reply_t *reply, int more)
 }
 
 
+/* In any thread, and of the HTTP server mostly. */
 static void
 mr_export_free(void *ctx)
 {
     int counted;
+    mr_pool_t *pool;
     mr_export_t *export;
 
     export = ctx;
     counted = export->counted;
+    pool = export->pool;
 
     if (counted) {
         atomic_fetch_sub(&mr_exports, 1);
@@ -387,6 +393,6 @@ mr_export_free(void *ctx)
     free(export);
 
     if (counted) {
-        (void) malloc_trim(0);
+        mr_pool_trim(pool);
     }
 }

@@ -17,7 +17,7 @@
 /*
  * Memory for the megabytes that an export reads at a time is kept from one to
  * the next: to give it back and fault it in again takes longer than to fill
- * it.  Exports give back what was kept when they end (export.c).
+ * it.  What was kept is given back when an export has ended (mr_pool_trim()).
  */
 #define MR_MAIN_MAPPED (32 * 1024 * 1024)
 #define MR_MAIN_KEPT (64 * 1024 * 1024)

@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ struct mr_pool_s {
     mr_job_t *tail;
     int64_t waiting;
     int64_t idle; /* threads without a job */
+    int trim;     /* free memory is to be given back */
 
     mr_job_t *oldest; /* every job that is in here */
     mr_job_t *newest;
@@ -187,6 +189,16 @@ mr_pool_push(mr_pool_t *pool, mr_job_t *job, int begun)
 }
 
 
+void
+mr_pool_trim(mr_pool_t *pool)
+{
+    pthread_mutex_lock(&pool->mutex);
+    pool->trim = 1;
+    pthread_cond_signal(&pool->work);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+
 static void *
 mr_pool_run(void *ctx)
 {
@@ -201,11 +213,20 @@ mr_pool_run(void *ctx)
 
         pool->idle++;
 
-        while (pool->head == NULL && !pool->stopping) {
+        while (pool->head == NULL && !pool->trim && !pool->stopping) {
             pthread_cond_wait(&pool->work, &pool->mutex);
         }
 
         pool->idle--;
+
+        if (pool->trim) {
+            pool->trim = 0;
+            pthread_mutex_unlock(&pool->mutex);
+            (void) malloc_trim(0);
+            pthread_mutex_lock(&pool->mutex);
+            continue;
+        }
+
         job = pool->head;
 
         if (job == NULL) {
@@ -226,6 +247,12 @@ mr_pool_run(void *ctx)
 
         pthread_mutex_lock(&pool->mutex);
         mr_pool_forget(pool, job);
+        pthread_mutex_unlock(&pool->mutex);
+
+        /* Its end may be that of a long answer. */
+        mr_job_unref(job);
+
+        pthread_mutex_lock(&pool->mutex);
     }
 
     pthread_mutex_unlock(&pool->mutex);
@@ -347,8 +374,6 @@ mr_pool_forget(mr_pool_t *pool, mr_job_t *job)
     } else {
         pool->newest = job->older;
     }
-
-    mr_job_unref(job);
 }
 
 

@@ -39,4 +39,11 @@ void mr_pool_free(mr_pool_t *pool);
  */
 int mr_pool_push(mr_pool_t *pool, mr_job_t *job, int begun);
 
+/*
+ * Have a query thread give back to the system what memory is free, which may
+ * take long: not for a thread of the HTTP server, nor with a lock held.  Any
+ * thread.
+ */
+void mr_pool_trim(mr_pool_t *pool);
+
 #endif /* MILLRACE_QUERY_POOL_H */
