@@ -4,9 +4,11 @@ its answers are those of a few lines of Python over the same events.
 """
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import threading
@@ -467,6 +469,32 @@ def test_many_arguments_are_answered(client):
         for many in (2500, 20_000):
             assert client.get(f"{path}?" + "&" * many).status_code == 200
             problem(client.get(f"{path}?" + "x&" * many), 400)
+
+
+def test_connections_that_are_not_taken_are_warned_of(daemon, client):
+    """As where open files are short; not each time, and it gets over it."""
+
+    def warnings():
+        return [line for line in daemon.log_text("query").splitlines()
+                if " warn " in line and " http: " in line]
+
+    assert not warnings()
+    pid = daemon.pid("query")
+    used = len(os.listdir(f"/proc/{pid}/fd"))
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as held:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 5, before[1]))
+        try:
+            for _ in range(30):
+                held.enter_context(socket.create_connection(
+                    ("127.0.0.1", daemon.ports["query"])))
+            wait_until(warnings, 5, "a warning")
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    wait_until(lambda: client.get("/healthz").status_code == 200, 10,
+               "an answer")
+    (warning,) = warnings()
+    assert "open files" in warning or "limit" in warning
 
 
 def test_head_is_get_without_a_body(stored, client):

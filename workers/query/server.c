@@ -38,13 +38,17 @@
 /* ms that answers may take to be sent when stopping. */
 #define MR_SERVER_LINGER 2000
 
+/* ms between two warnings of connections that are not taken. */
+#define MR_SERVER_WARNING 10000
+
 
 struct mr_server_s {
     const mr_app_t *app;
     struct MHD_Daemon *daemon;
     mr_pool_t *pool;
     mr_watch_t *watch;
-    atomic_long active; /* requests begun and not completed */
+    atomic_long active;  /* requests begun and not completed */
+    atomic_llong warned; /* when it was last, monotonic; 0: never */
 };
 
 
@@ -76,6 +80,7 @@ static void mr_server_completed(void *ctx, struct MHD_Connection *connection,
     void **request, enum MHD_RequestTerminationCode code);
 static void mr_server_resume(void *connection);
 static void mr_server_log(void *ctx, const char *fmt, va_list args);
+static int mr_server_warns(mr_server_t *server, const char *line);
 
 
 int
@@ -123,7 +128,7 @@ mr_server_start(const mr_app_t *app, mr_server_t **ret_server, mr_error_t *err)
                                           | MHD_ALLOW_SUSPEND_RESUME
                                           | MHD_USE_ERROR_LOG,
         0, NULL, NULL, mr_server_handle, server, MHD_OPTION_EXTERNAL_LOGGER,
-        mr_server_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        mr_server_log, server, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_URI_LOG_CALLBACK, mr_server_begin, server,
         MHD_OPTION_NOTIFY_COMPLETED, mr_server_completed, server,
         MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT,
@@ -617,11 +622,34 @@ mr_server_log(void *ctx, const char *fmt, va_list args)
     char line[512];
     size_t len;
 
-    (void) ctx;
-
     if (vsnprintf(line, sizeof(line), fmt, args) > 0) {
         len = strcspn(line, "\n");
         line[len] = '\0';
-        mr_log_debug("http: %s", line);
+
+        mr_log(mr_server_warns(ctx, line) ? MR_LOG_WARN : MR_LOG_DEBUG,
+            "http: %s", line);
     }
+}
+
+
+/*
+ * Most messages are of clients that do wrong or have left.  That no more
+ * connections are taken, by the limit of them or of open files, is for the
+ * operator, but not each time.
+ */
+static int
+mr_server_warns(mr_server_t *server, const char *line)
+{
+    long long now, last;
+
+    if (strcasestr(line, "limit") == NULL && strcasestr(line, "accept") == NULL)
+    {
+        return 0;
+    }
+
+    now = mr_time_monotonic();
+    last = atomic_load(&server->warned);
+
+    return (last == 0 || now - last >= MR_SERVER_WARNING)
+           && atomic_compare_exchange_strong(&server->warned, &last, now);
 }
