@@ -220,7 +220,7 @@ lane_main(void *arg)
         }
 
         lane_store_due(lane);
-        mr_lane_caught_up(lane);
+        mr_lane_beat(lane);
     }
 
     return NULL;

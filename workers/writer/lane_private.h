@@ -68,7 +68,13 @@ void mr_lane_types(mr_lane_t *lane, const mr_flush_t *flush);
 void mr_lane_halt(
     mr_lane_t *lane, mr_seat_t *seat, mr_halt_t why, const mr_error_t *err);
 
-/* Note in the ledgers which idle partitions are stored to their end. */
-void mr_lane_caught_up(mr_lane_t *lane);
+/*
+ * What is due twice a second: show how far the partitions are, and note in
+ * the ledgers which of them are stored to their end.
+ */
+void mr_lane_beat(mr_lane_t *lane);
+
+/* For a lane that is at its work for long while its logs grow. */
+void mr_lane_show_lags(mr_lane_t *lane);
 
 #endif /* MR_WRITER_LANE_PRIVATE_H */

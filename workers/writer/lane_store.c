@@ -12,8 +12,6 @@
 #define LANE_BACKOFF_MS 50
 #define LANE_DEAD_TIMEOUT 5000
 #define LANE_BOUNDS_TIMEOUT 5000
-#define LANE_BEAT_MS 500
-#define LANE_BEATS 64
 
 /*
  * MongoDB aborts a transaction that lasts too long (15 s by conf/mongod.conf,
@@ -28,13 +26,6 @@
 /* Over which lane->load is a mean. */
 #define LANE_LOAD_MS 30000
 
-/*
- * How far caught_up stays behind the moment at which the end of the log was
- * asked for: room for clocks that differ and for records that have their
- * time but are not yet visible.
- */
-#define LANE_MARGIN_MS 500
-
 
 static int lane_check_hole(mr_lane_t *lane, mr_seat_t *seat);
 static int lane_check_log(mr_lane_t *lane, mr_seat_t *seat);
@@ -47,8 +38,6 @@ static int lane_send(mr_lane_t *lane, const mr_seat_t *seat,
 static int lane_prepare(mr_lane_t *lane, mr_seat_t *seat);
 static int lane_transact(
     mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after);
-static void lane_show_lags(mr_lane_t *lane);
-static void lane_show_lag(mr_seat_t *seat);
 static int lane_too_large(
     const mr_seat_t *seat, unsigned attempt, int64_t took);
 static void lane_loaded(mr_lane_t *lane, int64_t now, int64_t took);
@@ -95,82 +84,6 @@ mr_lane_halt(
 
     lane_drop(seat);
     lane->env->halted(lane->env->ctx, seat->partition, why);
-}
-
-
-void
-mr_lane_caught_up(mr_lane_t *lane)
-{
-    size_t n;
-    int64_t now, stored;
-    mr_seat_t *seat;
-    mr_error_t err;
-    mr_caught_up_t claims[LANE_BEATS];
-
-    now = mr_time_monotonic();
-
-    if (now < lane->beat) {
-        return;
-    }
-
-    lane->beat = now + LANE_BEAT_MS;
-    n = 0;
-
-    pthread_mutex_lock(&lane->mutex);
-
-    for (seat = lane->seats; seat != NULL && n < LANE_BEATS; seat = seat->next)
-    {
-        if (seat->halted || !seat->partition->verified) {
-            continue;
-        }
-
-        stored = seat->partition->ledger.next;
-        lane_show_lag(seat);
-
-        /* Not the log that was stored from, or not its newest end. */
-        if (seat->end < stored) {
-            continue;
-        }
-
-        if (seat->flush != NULL && seat->flush->records != 0) {
-            continue;
-        }
-
-        /* Nothing waits to be stored, so all that was taken is stored. */
-        if (seat->partition->position > stored) {
-            stored = seat->partition->position;
-        }
-
-        if (seat->partition->reached > stored) {
-            stored = seat->partition->reached;
-        }
-
-        if (seat->end > stored || seat->asked - LANE_MARGIN_MS <= seat->claimed)
-        {
-            continue;
-        }
-
-        seat->claimed = seat->asked - LANE_MARGIN_MS;
-
-        claims[n].partition = seat->partition->id;
-        claims[n].epoch = seat->partition->ledger.epoch;
-        claims[n].next = seat->partition->ledger.next;
-        claims[n].time = seat->claimed;
-        claims[n].reached = stored;
-        n++;
-    }
-
-    pthread_mutex_unlock(&lane->mutex);
-
-    /* There may be more of them: those follow at once. */
-    if (n == LANE_BEATS) {
-        lane->beat = now;
-    }
-
-    if (mr_store_caught_up(lane->store, claims, n, &err) != 0) {
-        mr_log_warn("%s", err.message);
-        mr_metric_add(lane->env->counters->store_retries, 1);
-    }
 }
 
 
@@ -450,7 +363,7 @@ lane_transact(mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after)
             (int) seat->partition->id, (long long) seat->partition->ledger.next,
             seat->flush->n, attempt + 1, err.message);
         mr_metric_add(lane->env->counters->store_retries, 1);
-        lane_show_lags(lane);
+        mr_lane_show_lags(lane);
 
         if (result == MR_STORE_ABORTED
             && lane_too_large(seat, attempt, mr_time_monotonic() - began))
@@ -469,36 +382,6 @@ lane_transact(mr_lane_t *lane, mr_seat_t *seat, const mr_ledger_t *after)
             return -1;
         }
     }
-}
-
-
-/* The lane is not idle while it tries again, but the log grows. */
-static void
-lane_show_lags(mr_lane_t *lane)
-{
-    mr_seat_t *seat;
-
-    pthread_mutex_lock(&lane->mutex);
-
-    for (seat = lane->seats; seat != NULL; seat = seat->next) {
-        if (!seat->halted && seat->partition->verified) {
-            lane_show_lag(seat);
-        }
-    }
-
-    pthread_mutex_unlock(&lane->mutex);
-}
-
-
-static void
-lane_show_lag(mr_seat_t *seat)
-{
-    int64_t end, stored;
-
-    end = atomic_load(&seat->end);
-    stored = seat->partition->ledger.next;
-
-    mr_metric_set(seat->lag, end > stored ? (double) (end - stored) : 0);
 }
 
 
