@@ -354,6 +354,13 @@ def test_as_of_is_what_the_ledgers_allow(make, servers):
     wait_until(lambda: as_of() == now - 2 * second, 10,
                lambda: f"as_of coming back: {as_of()}")
 
+    # Clocks that are ahead say nothing of what is to come.
+    hour = datetime.timedelta(hours=1)
+    for partition in range(8):
+        set_ledger(partition, now + hour, now + hour)
+    wait_until(lambda: as_of() > now, 10, lambda: f"as_of moving: {as_of()}")
+    assert as_of() < date(time.time() + 1)
+
 
 def test_killed_again_and_again_under_load(make, servers, seed):
     stats = make(grace="2s")

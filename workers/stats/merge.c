@@ -158,7 +158,7 @@ merge_ledger(mr_member_t *member, mr_progress_list_t *ledger,
     int64_t *ret_as_of, mr_error_t *err)
 {
     size_t i;
-    int64_t as_of;
+    int64_t as_of, now;
     const mr_progress_t *at;
 
     if (mr_store_ledger(member->store, ledger, err) != 0) {
@@ -177,6 +177,13 @@ merge_ledger(mr_member_t *member, mr_progress_list_t *ledger,
 
     if ((int64_t) ledger->n < member->options->kafka.partitions) {
         as_of = 0;
+    }
+
+    /* The clock of a writer or of a broker may be ahead. */
+    now = mr_member_time(member);
+
+    if (as_of > now) {
+        as_of = now;
     }
 
     *ret_as_of = as_of;

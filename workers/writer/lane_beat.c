@@ -14,15 +14,24 @@
  */
 #define BEAT_MARGIN_MS 500
 
+/*
+ * A clock that was ahead and has been set back has claimed what was to come.
+ * The next claim sets that right; where none can be made, as there is always
+ * something to store, what was claimed is taken back to the newest record.
+ */
+#define BEAT_AHEAD_MS 2000
+
 
 static void beat_show_lag(mr_seat_t *seat);
+static int beat_claim(const mr_seat_t *seat, mr_caught_up_t *claim);
+static int beat_all_stored(const mr_seat_t *seat, int64_t *ret_reached);
 
 
 void
 mr_lane_beat(mr_lane_t *lane)
 {
     size_t n;
-    int64_t now, stored;
+    int64_t now;
     mr_seat_t *seat;
     mr_error_t err;
     mr_caught_up_t claims[BEAT_CLAIMS];
@@ -44,40 +53,13 @@ mr_lane_beat(mr_lane_t *lane)
             continue;
         }
 
-        stored = seat->partition->ledger.next;
         beat_show_lag(seat);
 
-        /* Not the log that was stored from, or not its newest end. */
-        if (seat->end < stored) {
-            continue;
+        if (beat_claim(seat, &claims[n])) {
+            seat->claimed = claims[n].time;
+            seat->reached = claims[n].reached;
+            n++;
         }
-
-        if (seat->flush != NULL && seat->flush->records != 0) {
-            continue;
-        }
-
-        /* Nothing waits to be stored, so all that was taken is stored. */
-        if (seat->partition->position > stored) {
-            stored = seat->partition->position;
-        }
-
-        if (seat->partition->reached > stored) {
-            stored = seat->partition->reached;
-        }
-
-        if (seat->end > stored || seat->asked - BEAT_MARGIN_MS <= seat->claimed)
-        {
-            continue;
-        }
-
-        seat->claimed = seat->asked - BEAT_MARGIN_MS;
-
-        claims[n].partition = seat->partition->id;
-        claims[n].epoch = seat->partition->ledger.epoch;
-        claims[n].next = seat->partition->ledger.next;
-        claims[n].time = seat->claimed;
-        claims[n].reached = stored;
-        n++;
     }
 
     pthread_mutex_unlock(&lane->mutex);
@@ -120,4 +102,75 @@ beat_show_lag(mr_seat_t *seat)
     stored = seat->partition->ledger.next;
 
     mr_metric_set(seat->lag, end > stored ? (double) (end - stored) : 0);
+}
+
+
+/*
+ * What can be said of the partition that was not said yet.  Returns whether
+ * there is anything.
+ */
+static int
+beat_claim(const mr_seat_t *seat, mr_caught_up_t *claim)
+{
+    const mr_ledger_t *ledger;
+
+    ledger = &seat->partition->ledger;
+
+    claim->partition = seat->partition->id;
+    claim->epoch = ledger->epoch;
+    claim->next = ledger->next;
+
+    if (beat_all_stored(seat, &claim->reached)) {
+        claim->time = seat->asked - BEAT_MARGIN_MS;
+        return claim->time != seat->claimed;
+    }
+
+    if (seat->claimed <= seat->asked + BEAT_AHEAD_MS
+        || ledger->last.offset == -1) {
+        return 0;
+    }
+
+    claim->time = ledger->last.time - 1;
+    claim->reached =
+        seat->reached > ledger->next ? seat->reached : ledger->next;
+
+    return claim->time < seat->claimed;
+}
+
+
+/* Is all stored that lay below the end of the log? */
+static int
+beat_all_stored(const mr_seat_t *seat, int64_t *ret_reached)
+{
+    int64_t stored;
+    const mr_partition_t *partition;
+
+    partition = seat->partition;
+    stored = partition->ledger.next;
+
+    /* Not the log that was stored from, or not its newest end. */
+    if (seat->end < stored) {
+        return 0;
+    }
+
+    if (seat->flush != NULL && seat->flush->records != 0) {
+        return 0;
+    }
+
+    /* Nothing waits to be stored, so all that was taken is stored. */
+    if (partition->position > stored) {
+        stored = partition->position;
+    }
+
+    if (partition->reached > stored) {
+        stored = partition->reached;
+    }
+
+    if (seat->end > stored) {
+        return 0;
+    }
+
+    *ret_reached = stored;
+
+    return 1;
 }

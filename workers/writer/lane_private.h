@@ -22,7 +22,8 @@ struct mr_seat_s {
     int halted;
     _Atomic int64_t end; /* of the log, as the main thread saw it */
     int64_t asked;       /* when it began to look, wall clock ms */
-    int64_t claimed;     /* caught_up was written up to here */
+    int64_t claimed;     /* the caught_up and */
+    int64_t reached;     /* the reached that were written last */
 };
 
 struct mr_lane_s {

@@ -198,10 +198,10 @@ mr_store_caught_up(
         fence = mr_store_fence(
             store, claims[i].partition, claims[i].epoch, claims[i].next);
 
-        /* $max: a clock that steps back takes nothing back. */
-        update = BCON_NEW("$max", "{", "caught_up",
-            BCON_DATE_TIME(claims[i].time), "}", "$set", "{", "reached",
-            BCON_INT64(claims[i].reached), "}");
+        /* Not $max: a clock may have been ahead when the last one was made. */
+        update =
+            BCON_NEW("$set", "{", "caught_up", BCON_DATE_TIME(claims[i].time),
+                "reached", BCON_INT64(claims[i].reached), "}");
 
         if (!mongoc_bulk_operation_update_one_with_opts(
                 bulk, fence, update, NULL, &error))

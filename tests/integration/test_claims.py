@@ -1,0 +1,116 @@
+"""
+What the writer says of its partitions, in the ledgers, its metrics and its
+log: how far each is stored, and why one of them is not read.
+"""
+
+import os
+import re
+import struct
+import subprocess
+import time
+
+import pytest
+
+from harness.pipeline import Pipeline
+from harness.rig import Rig
+from harness.waiting import wait_until
+from test_writer import event
+
+BUILD = os.environ.get("MILLRACE_BUILD", "build")
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    stack = Pipeline(tmp_path_factory.mktemp("claims"), build=BUILD)
+    # What libmongoc loses (tests/lsan.supp) is told from what we lose.
+    stack.environment = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
+    try:
+        stack.start("kafka", "mongod")
+        yield stack
+        problems = stack.problems()
+        assert not problems, "\n".join(problems)
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def rig(servers, request):
+    """A function that makes a rig of the test's own, set up."""
+
+    made = []
+
+    def make(**options):
+        name = re.sub(r"\W", "-", request.node.name[5:])[:30]
+        made.append(Rig(servers, f"{name}-{time.time_ns() % 10**6}",
+                        **options).setup())
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+class Clock:
+    """The environment of a process whose time of day may be set ahead."""
+
+    def __init__(self, folder):
+        library = f"{folder}/clock.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, os.path.join(
+            os.path.dirname(__file__), "harness", "clock.c")], check=True)
+        self.path = f"{folder}/clock"
+        self.set(0)
+        self.environment = {
+            "LD_PRELOAD": library, "MILLRACE_TEST_CLOCK": self.path,
+            "ASAN_OPTIONS": "verify_asan_link_order=0:"
+                            "fast_unwind_on_malloc=0"}
+
+    def set(self, seconds):
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT)
+        os.pwrite(fd, struct.pack("=q", seconds), 0)
+        os.close(fd)
+
+
+def claimed(one, partition=0):
+    """The ledger's caught_up, in seconds; 0: there is none."""
+
+    when = (one.ledger(partition) or {}).get("caught_up")
+    return when.timestamp() if when else 0
+
+
+# How far a partition is stored.
+
+def test_what_a_clock_that_was_ahead_has_claimed_is_set_right(rig, tmp_path):
+    one = rig(partitions=2)
+    clock = Clock(tmp_path)
+    one.start(**clock.environment)
+    one.produce([event("a")], partition=0)
+    one.settle()
+    clock.set(3600)
+    wait_until(lambda: all(claimed(one, p) > time.time() + 3000
+                           for p in range(2)), 15, "claims that are lies")
+    clock.set(0)
+    wait_until(lambda: all(0 < claimed(one, p) <= time.time()
+                           for p in range(2)), 5,
+               lambda: f"claims {claimed(one)} {claimed(one, 1)}")
+    one.stop()
+
+
+def test_where_it_never_ends_such_a_claim_is_taken_back(rig, tmp_path):
+    one = rig(partitions=1, flush_interval="60s")
+    clock = Clock(tmp_path)
+    one.start(MILLRACE_WRITER_FLUSH_INTERVAL="100ms")
+    one.produce([event("a")])
+    one.settle()
+    one.stop()
+    one.start(**clock.environment)
+    clock.set(3600)
+    wait_until(lambda: claimed(one) > time.time() + 3000, 15, "a lie")
+    assert one.ledger()["next"] == 1
+
+    # From here on there is something to be stored, for a minute.
+    one.produce([event("b")])
+    clock.set(0)
+    wait_until(lambda: 0 < claimed(one) <= time.time(), 5,
+               lambda: f"a claim {claimed(one)}")
+    assert one.ledger()["next"] == 1
+    one.stop()
