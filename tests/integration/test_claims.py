@@ -114,3 +114,65 @@ def test_where_it_never_ends_such_a_claim_is_taken_back(rig, tmp_path):
                lambda: f"a claim {claimed(one)}")
     assert one.ledger()["next"] == 1
     one.stop()
+
+
+def lags(one, part="writer"):
+    """The metric of partitions 0 and 1."""
+
+    metrics = one.metrics(part)
+    return [metrics.get(f'millrace_writer_lag_records{{partition="{p}"}}')
+            for p in range(2)]
+
+
+def test_the_lag_of_a_stopped_partition_is_shown(rig):
+    """Of a gap, and of another log; and by the one writer that has it."""
+
+    one = rig(partitions=2)
+    one.start()
+    for partition in range(2):
+        one.produce([event(f"a{i}") for i in range(50)], partition=partition)
+    one.settle()
+    one.stop()
+    for partition in range(2):
+        one.produce([event(f"b{i}") for i in range(50)], partition=partition)
+        one.delete_before(partition, 80)
+    one.start()
+    wait_until(lambda: lags(one) == [50, 50], 30, lambda: lags(one))
+    one.produce([event("c")], partition=0)
+    wait_until(lambda: lags(one) == [51, 50], 10, lambda: lags(one))
+
+    one.start("writer-2")
+    wait_until(lambda: sorted([lags(one), lags(one, "writer-2")], key=str)
+               in ([[0, 50], [51, None]], [[51, 0], [None, 50]]), 20,
+               lambda: f"{lags(one)} {lags(one, 'writer-2')}")
+    one.stop("writer-2")
+    wait_until(lambda: lags(one) == [51, 50], 20, lambda: lags(one))
+
+    one.recreate(partitions=2)
+    one.produce([event(f"d{i}") for i in range(7)], partition=0)
+    wait_until(lambda: lags(one) == [7, 0], 30, lambda: lags(one))
+    one.stop()
+
+
+def test_the_lag_stands_while_a_partition_cannot_be_begun(rig, servers):
+    one = rig(partitions=2)
+    one.start("writer-2")
+    wait_until(lambda: lags(one, "writer-2") == [0, 0], 20, "all by one")
+    one.start()
+    wait_until(lambda: sorted(lags(one), key=str) == [0, None], 20,
+               lambda: lags(one))
+    servers.kill("mongod")
+    try:
+        for partition in range(2):
+            one.produce([event(f"a{i}") for i in range(20)],
+                        partition=partition)
+        wait_until(lambda: 20 in lags(one), 20, lambda: lags(one))
+
+        # The group gives it anew.
+        one.kill("writer-2")
+        wait_until(lambda: "cannot begin" in one.log(), 20, one.log)
+        assert 20 in lags(one)
+    finally:
+        servers.start("mongod")
+    one.settle()
+    wait_until(lambda: lags(one) == [0, 0], 10, lambda: lags(one))

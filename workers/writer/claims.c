@@ -43,6 +43,9 @@ static void claims_stop(mr_writer_t *writer, mr_slot_t *slot, int32_t partition,
     mr_verdict_t verdict, const claims_state_t *state);
 static int claims_start(mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim,
     const claims_state_t *state, mr_error_t *err);
+static void claims_show_lag(mr_slot_t *slot, int32_t partition,
+    mr_verdict_t verdict, const claims_state_t *state);
+static void claims_forget_lags(mr_writer_t *writer);
 static void claims_count_stopped(mr_writer_t *writer);
 
 
@@ -80,6 +83,8 @@ mr_claims_review(mr_writer_t *writer)
         {
             return 1;
         }
+
+        claims_show_lag(slot, (int32_t) i, verdict, &state);
 
         /* What was corrupt may have been deleted, or a gap have grown. */
         claims_stop(writer, slot, (int32_t) i, verdict, &state);
@@ -189,6 +194,7 @@ claims_assign(void *ctx, mr_claim_t *claims, size_t n)
         }
     }
 
+    claims_forget_lags(writer);
     claims_count_stopped(writer);
 
     return 0;
@@ -220,6 +226,7 @@ claims_begin(void *ctx, const mr_claim_t *claims, size_t n)
             return -1;
         }
 
+        slot->lag = mr_counters_lag(claims[i].partition);
         slot->reading = 1;
     }
 
@@ -326,6 +333,7 @@ claims_resolve(
     }
 
     if (verdict != MR_LEDGER_READ) {
+        claims_show_lag(slot, claim->partition, verdict, &state);
         claims_stop(writer, slot, claim->partition, verdict, &state);
         claim->start = MR_CLAIM_SKIP;
         return 0;
@@ -561,6 +569,42 @@ claims_start(mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim,
         (long long) state->end);
 
     return 0;
+}
+
+
+/* Of a partition that is not read: while it is, that is its lane's to say. */
+static void
+claims_show_lag(mr_slot_t *slot, int32_t partition, mr_verdict_t verdict,
+    const claims_state_t *state)
+{
+    int64_t from;
+
+    if (slot->lag == NULL) {
+        slot->lag = mr_counters_lag(partition);
+    }
+
+    /* Nothing of another log has been stored. */
+    from = verdict == MR_LEDGER_RECREATED ? state->start : state->ledger.next;
+
+    mr_metric_set(
+        slot->lag, state->end > from ? (double) (state->end - from) : 0);
+}
+
+
+/*
+ * What the group gave to another member is that one's to say.  Until it has
+ * given everything anew, and that has been begun, the last value stands.
+ */
+static void
+claims_forget_lags(mr_writer_t *writer)
+{
+    size_t i;
+
+    for (i = 0; i < writer->n_slots; i++) {
+        if (!writer->slots[i].claimed && writer->slots[i].lag != NULL) {
+            mr_metric_set(writer->slots[i].lag, 0);
+        }
+    }
 }
 
 

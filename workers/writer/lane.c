@@ -613,7 +613,6 @@ lane_let_go(mr_lane_t *lane)
     while ((seat = lane->seats) != NULL) {
         lane->seats = seat->next;
         mr_source_notify(seat->source, -1);
-        mr_metric_set(seat->lag, 0);
         mr_flush_destroy(seat->flush);
         seat->partition->flush = NULL;
         free(seat);

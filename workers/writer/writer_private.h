@@ -18,10 +18,11 @@ typedef struct {
     mr_verdict_t stopped;      /* why it waits for the operator */
     int64_t epoch;             /* the ledger it was stopped at */
     int64_t next;
-    int64_t again; /* when a corrupt one is read again, monotonic ms, */
-    unsigned seen; /* and its `corrupted` when that was decided */
-    int64_t end;   /* of the log when that was learnt last */
-    int64_t asked; /* when it was asked for while claiming */
+    int64_t again;    /* when a corrupt one is read again, monotonic ms, */
+    unsigned seen;    /* and its `corrupted` when that was decided */
+    int64_t end;      /* of the log when that was learnt last */
+    int64_t asked;    /* when it was asked for while claiming */
+    mr_metric_t *lag; /* NULL until it has been read, or stopped */
 } mr_slot_t;
 
 typedef struct {
