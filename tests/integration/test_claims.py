@@ -176,3 +176,70 @@ def test_the_lag_stands_while_a_partition_cannot_be_begun(rig, servers):
         servers.start("mongod")
     one.settle()
     wait_until(lambda: lags(one) == [0, 0], 10, lambda: lags(one))
+
+
+# A partition that cannot be begun.
+
+@pytest.fixture
+def brokers(tmp_path_factory):
+    """Three of them."""
+
+    stack = Pipeline(tmp_path_factory.mktemp("brokers"), build=BUILD,
+                     members=3)
+    try:
+        stack.start("kafka", "kafka-2", "kafka-3")
+        yield stack
+    finally:
+        for part in "kafka", "kafka-2", "kafka-3":
+            stack.kill(part)
+        stack.close()
+
+
+@pytest.mark.slow
+def test_a_partition_without_a_leader_keeps_no_other_waiting(
+        brokers, servers, tmp_path):
+    stack = Pipeline(tmp_path, build=BUILD, ports={
+        "kafka": brokers.ports["kafka"], "mongod": servers.ports["mongod"]})
+    one = Rig(stack, f"leader-{time.time_ns() % 10**6}", partitions=6).setup()
+    try:
+        about = one.admin().list_topics(one.topic, timeout=10)
+        leaders = {p: at.leader
+                   for p, at in about.topics[one.topic].partitions.items()}
+        away = {p for p, leader in leaders.items() if leader == 3}
+        others = set(leaders) - away
+        assert away and others, leaders
+
+        def produce(partitions):
+            for partition in partitions:
+                one.produce([event(f"{time.time_ns()}")], partition=partition)
+
+        def stored(partitions, n):
+            wait_until(lambda: all(one.next().get(p) == n for p in partitions),
+                       20, lambda: f"{one.next()}\n{one.log()}")
+
+        def followed(partitions):
+            now = time.time()
+            wait_until(lambda: all(claimed(one, p) > now for p in partitions),
+                       10, lambda: [claimed(one, p) for p in partitions])
+
+        produce(leaders)
+        brokers.kill("kafka-3")
+        one.start()
+        stored(others, 1)
+        followed(others)
+        assert all(f"partition={p} waits: " in one.log() for p in away)
+
+        brokers.start("kafka-3")
+        stored(leaders, 1)
+        followed(leaders)
+
+        # And while they are read.
+        brokers.kill("kafka-3")
+        produce(others)
+        stored(others, 2)
+        followed(others)
+        assert one.log().count(" waits: ") == len(away)
+        one.stop()
+    finally:
+        one.close()
+        stack.close()

@@ -252,6 +252,15 @@ mr_consumer_bounds(mr_consumer_t *consumer, const int32_t *partitions, size_t n,
 
 
 int
+mr_consumer_leaders(mr_consumer_t *consumer, const int32_t *partitions,
+    size_t n, int timeout, int32_t *ret_leaders, mr_error_t *err)
+{
+    return mr_offsets_leaders(consumer->asker, consumer->topic, partitions, n,
+        timeout, ret_leaders, err);
+}
+
+
+int
 mr_consumer_after(mr_consumer_t *consumer, int32_t partition, int64_t time,
     int timeout, int64_t *ret_offset, mr_error_t *err)
 {

@@ -122,6 +122,13 @@ int mr_consumer_bounds(mr_consumer_t *consumer, const int32_t *partitions,
     mr_error_t *err);
 
 /*
+ * The brokers that lead the partitions, by id, and -1 where there is none:
+ * asked over a connection of its own.  Fails with MR_ERROR_KAFKA.
+ */
+int mr_consumer_leaders(mr_consumer_t *consumer, const int32_t *partitions,
+    size_t n, int timeout, int32_t *ret_leaders, mr_error_t *err);
+
+/*
  * The first offset whose record is later than `time` (ms), or -1 if there is
  * none: asked over a connection of its own.  Fails with MR_ERROR_KAFKA.
  */

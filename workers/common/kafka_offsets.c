@@ -6,6 +6,8 @@ static rd_kafka_resp_err_t offsets_ask(rd_kafka_t *client, const char *topic,
     const int32_t *partitions, size_t n, int64_t time, int timeout,
     int64_t *ret_offsets);
 static void offsets_refresh(rd_kafka_t *client, const char *topic, int timeout);
+static int32_t offsets_leader(
+    const struct rd_kafka_metadata_topic *topic, int32_t partition);
 
 
 _Static_assert(MR_OFFSETS_START == RD_KAFKA_OFFSET_BEGINNING, "protocol");
@@ -103,6 +105,57 @@ offsets_refresh(rd_kafka_t *client, const char *topic, int timeout)
     }
 
     rd_kafka_topic_destroy(handle);
+}
+
+
+int
+mr_offsets_leaders(rd_kafka_t *client, const char *topic,
+    const int32_t *partitions, size_t n, int timeout, int32_t *ret_leaders,
+    mr_error_t *err)
+{
+    size_t i;
+    rd_kafka_topic_t *handle;
+    rd_kafka_resp_err_t code;
+    const struct rd_kafka_metadata *about;
+
+    handle = rd_kafka_topic_new(client, topic, NULL);
+    code = RD_KAFKA_RESP_ERR__FAIL;
+
+    if (handle != NULL) {
+        code = rd_kafka_metadata(client, 0, handle, &about, timeout);
+        rd_kafka_topic_destroy(handle);
+    }
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
+            "cannot learn the leaders of %s: %s", topic,
+            rd_kafka_err2str(code));
+    }
+
+    for (i = 0; i < n; i++) {
+        ret_leaders[i] = about->topic_cnt == 1
+                             ? offsets_leader(&about->topics[0], partitions[i])
+                             : -1;
+    }
+
+    rd_kafka_metadata_destroy(about);
+
+    return 0;
+}
+
+
+static int32_t
+offsets_leader(const struct rd_kafka_metadata_topic *topic, int32_t partition)
+{
+    int i;
+
+    for (i = 0; i < topic->partition_cnt; i++) {
+        if (topic->partitions[i].id == partition) {
+            return topic->partitions[i].leader;
+        }
+    }
+
+    return -1;
 }
 
 

@@ -37,6 +37,14 @@ int mr_offsets_ask(rd_kafka_t *client, const char *topic,
     int64_t *ret_offsets, mr_error_t *err);
 
 /*
+ * The brokers that lead these partitions, by id, and -1 for one that has no
+ * leader, or is not there.  Fails with MR_ERROR_KAFKA.  Any thread.
+ */
+int mr_offsets_leaders(rd_kafka_t *client, const char *topic,
+    const int32_t *partitions, size_t n, int timeout, int32_t *ret_leaders,
+    mr_error_t *err);
+
+/*
  * A client that is good for questions alone.  It has connections of its own,
  * where no question waits behind a fetch that waits for records.  End it
  * with rd_kafka_destroy().

@@ -7,9 +7,7 @@
 
 
 #define CLAIMS_BOUNDS_MS 5000
-#define CLAIMS_ASK_MS 1000
-#define CLAIMS_WATCH_MS 250
-#define CLAIMS_QUIET_MS 2000
+#define CLAIMS_LEADERS_MS 1000
 #define CLAIMS_RELEASE_MS 5000
 
 /* What is corrupt is read so often at once, and then after so long. */
@@ -29,6 +27,12 @@ static int claims_assign(void *ctx, mr_claim_t *claims, size_t n);
 static int claims_begin(void *ctx, const mr_claim_t *claims, size_t n);
 static void claims_revoke(void *ctx);
 static mr_slot_t *claims_slot(mr_writer_t *writer, int32_t partition);
+static void claims_learn_leaders(mr_writer_t *writer);
+static void claims_shun(mr_writer_t *writer, int32_t leader);
+static int claims_try(
+    mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim, mr_error_t *err);
+static void claims_wait(mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim,
+    const mr_error_t *err);
 static int claims_resolve(
     mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim, mr_error_t *err);
 static int claims_look(mr_writer_t *writer, int32_t partition,
@@ -45,7 +49,7 @@ static int claims_start(mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim,
     const claims_state_t *state, mr_error_t *err);
 static void claims_show_lag(mr_slot_t *slot, int32_t partition,
     mr_verdict_t verdict, const claims_state_t *state);
-static void claims_forget_lags(mr_writer_t *writer);
+static void claims_forget_others(mr_writer_t *writer);
 static void claims_count_stopped(mr_writer_t *writer);
 
 
@@ -62,18 +66,31 @@ mr_claims_review(mr_writer_t *writer)
     mr_verdict_t verdict;
     claims_state_t state;
 
+    claims_learn_leaders(writer);
+
     for (i = 0; i < writer->n_slots; i++) {
         slot = &writer->slots[i];
 
-        if (!slot->claimed || slot->stopped == MR_LEDGER_READ
-            || claims_on_trial(writer, slot))
+        if (!slot->claimed
+            || (slot->stopped == MR_LEDGER_READ && !slot->waiting)
+            || claims_on_trial(writer, slot) || slot->leader == MR_LEADER_NONE)
         {
             continue;
         }
 
         if (claims_look(writer, (int32_t) i, &state, &err) != 0) {
             mr_log_warn("partition=%zu %s", i, err.message);
-            return 0;
+
+            if (err.code != MR_ERROR_KAFKA) {
+                return 0;
+            }
+
+            claims_shun(writer, slot->leader);
+            continue;
+        }
+
+        if (slot->waiting) {
+            return 1;
         }
 
         verdict = claims_judge(slot, &state);
@@ -94,63 +111,6 @@ mr_claims_review(mr_writer_t *writer)
 }
 
 
-/*
- * The questions have a second use: librdkafka 2.0.2 looks whether a queue
- * that was full has room again only when something wakes the broker's thread,
- * and a question does.
- */
-void
-mr_claims_watch(mr_writer_t *writer)
-{
-    size_t i, n;
-    int64_t asked;
-    mr_slot_t *slot;
-    mr_error_t err;
-
-    if (mr_time_monotonic() < writer->watch) {
-        return;
-    }
-
-    writer->watch = mr_time_monotonic() + CLAIMS_WATCH_MS;
-    n = 0;
-
-    for (i = 0; i < writer->n_slots; i++) {
-        if (writer->slots[i].reading) {
-            writer->ids[n++] = (int32_t) i;
-        }
-    }
-
-    /* Before the question: the answers are no older than this. */
-    asked = mr_time_now();
-
-    if (mr_consumer_bounds(writer->consumer, writer->ids, n, CLAIMS_ASK_MS,
-            NULL, writer->ends, &err)
-        != 0)
-    {
-        mr_log_warn("%s", err.message);
-        writer->watch = mr_time_monotonic() + CLAIMS_QUIET_MS;
-        return;
-    }
-
-    for (i = 0; i < n; i++) {
-        slot = &writer->slots[writer->ids[i]];
-
-        /* A log that gets shorter is another one: look at all of it anew. */
-        if (writer->ends[i] < slot->end) {
-            mr_log_warn("partition=%d the log ended at %lld and ends at %lld",
-                (int) writer->ids[i], (long long) slot->end,
-                (long long) writer->ends[i]);
-            atomic_store(&writer->restart, 1);
-        }
-
-        slot->end = writer->ends[i];
-
-        mr_lane_bounds(writer->lanes[(size_t) writer->ids[i] % writer->n_lanes],
-            writer->ids[i], writer->ends[i], asked);
-    }
-}
-
-
 void
 mr_claims_free(mr_writer_t *writer)
 {
@@ -163,6 +123,7 @@ mr_claims_free(mr_writer_t *writer)
     free(writer->slots);
     free(writer->ids);
     free(writer->ends);
+    free(writer->leaders);
     writer->slots = NULL;
     writer->n_slots = 0;
 }
@@ -171,7 +132,7 @@ mr_claims_free(mr_writer_t *writer)
 static int
 claims_assign(void *ctx, mr_claim_t *claims, size_t n)
 {
-    size_t i;
+    size_t i, waiting;
     mr_error_t err;
     mr_slot_t *slot;
     mr_writer_t *writer = ctx;
@@ -185,16 +146,31 @@ claims_assign(void *ctx, mr_claim_t *claims, size_t n)
         }
 
         slot->claimed = 1;
+    }
 
-        if (claims_resolve(writer, slot, &claims[i], &err) != 0) {
+    claims_learn_leaders(writer);
+    waiting = 0;
+
+    for (i = 0; i < n; i++) {
+        slot = &writer->slots[claims[i].partition];
+
+        if (claims_try(writer, slot, &claims[i], &err) == 0) {
+            slot->waiting = 0;
+            continue;
+        }
+
+        /* Without MongoDB none of them can begin, and perhaps without it. */
+        if (err.code != MR_ERROR_KAFKA || ++waiting == n) {
             mr_log_warn("partition=%d cannot begin: %s",
                 (int) claims[i].partition, err.message);
             mr_metric_add(writer->counters.assign_retries, 1);
             return -1;
         }
+
+        claims_wait(writer, slot, &claims[i], &err);
     }
 
-    claims_forget_lags(writer);
+    claims_forget_others(writer);
     claims_count_stopped(writer);
 
     return 0;
@@ -269,6 +245,7 @@ claims_slot(mr_writer_t *writer, int32_t partition)
 {
     size_t n;
     int32_t *ids;
+    int32_t *leaders;
     int64_t *ends;
     mr_slot_t *slots;
 
@@ -284,7 +261,10 @@ claims_slot(mr_writer_t *writer, int32_t partition)
         ends = realloc(writer->ends, n * sizeof(int64_t));
         writer->ends = ends != NULL ? ends : writer->ends;
 
-        if (slots == NULL || ids == NULL || ends == NULL) {
+        leaders = realloc(writer->leaders, n * sizeof(int32_t));
+        writer->leaders = leaders != NULL ? leaders : writer->leaders;
+
+        if (slots == NULL || ids == NULL || ends == NULL || leaders == NULL) {
             return NULL;
         }
 
@@ -294,6 +274,95 @@ claims_slot(mr_writer_t *writer, int32_t partition)
     }
 
     return &writer->slots[partition];
+}
+
+
+/* Who leads the partitions that are ours: as far as that can be learnt. */
+static void
+claims_learn_leaders(mr_writer_t *writer)
+{
+    int rc;
+    size_t i, n;
+    mr_error_t err;
+
+    n = 0;
+
+    for (i = 0; i < writer->n_slots; i++) {
+        if (writer->slots[i].claimed) {
+            writer->ids[n++] = (int32_t) i;
+        }
+    }
+
+    rc = n == 0 ? 0
+                : mr_consumer_leaders(writer->consumer, writer->ids, n,
+                    CLAIMS_LEADERS_MS, writer->leaders, &err);
+
+    if (rc != 0) {
+        mr_log_warn("%s", err.message);
+    }
+
+    for (i = 0; i < n; i++) {
+        writer->slots[writer->ids[i]].leader =
+            rc == 0 ? writer->leaders[i] : MR_LEADER_UNKNOWN;
+    }
+}
+
+
+/*
+ * What has no leader, or one that has just not answered, is not asked for:
+ * every question may wait for seconds, and the group does not wait for ever.
+ */
+static void
+claims_shun(mr_writer_t *writer, int32_t leader)
+{
+    size_t i;
+
+    for (i = 0; i < writer->n_slots; i++) {
+        if (writer->slots[i].leader == leader) {
+            writer->slots[i].leader = MR_LEADER_NONE;
+        }
+    }
+}
+
+
+/* As claims_resolve(). */
+static int
+claims_try(
+    mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim, mr_error_t *err)
+{
+    int32_t leader;
+
+    leader = slot->leader;
+
+    if (leader == MR_LEADER_NONE) {
+        return mr_error_set(err, MR_ERROR_KAFKA, NULL,
+            "it has no leader, or that one does not answer");
+    }
+
+    if (claims_resolve(writer, slot, claim, err) != 0) {
+        claims_shun(writer, leader);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* Not this one, for now; mr_claims_review() looks at it again. */
+static void
+claims_wait(mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim,
+    const mr_error_t *err)
+{
+    claim->start = MR_CLAIM_SKIP;
+    mr_metric_add(writer->counters.assign_retries, 1);
+
+    if (!slot->waiting) {
+        mr_log_warn("partition=%d waits: %s; it is tried again, and keeps the "
+                    "others from nothing",
+            (int) claim->partition, err->message);
+    }
+
+    slot->waiting = 1;
 }
 
 
@@ -596,12 +665,18 @@ claims_show_lag(mr_slot_t *slot, int32_t partition, mr_verdict_t verdict,
  * given everything anew, and that has been begun, the last value stands.
  */
 static void
-claims_forget_lags(mr_writer_t *writer)
+claims_forget_others(mr_writer_t *writer)
 {
     size_t i;
 
     for (i = 0; i < writer->n_slots; i++) {
-        if (!writer->slots[i].claimed && writer->slots[i].lag != NULL) {
+        if (writer->slots[i].claimed) {
+            continue;
+        }
+
+        writer->slots[i].waiting = 0;
+
+        if (writer->slots[i].lag != NULL) {
             mr_metric_set(writer->slots[i].lag, 0);
         }
     }
@@ -614,8 +689,13 @@ claims_count_stopped(mr_writer_t *writer)
     size_t i;
 
     writer->n_stopped = 0;
+    writer->n_waiting = 0;
 
     for (i = 0; i < writer->n_slots; i++) {
+        if (writer->slots[i].claimed && writer->slots[i].waiting) {
+            writer->n_waiting++;
+        }
+
         if (writer->slots[i].claimed
             && writer->slots[i].stopped != MR_LEDGER_READ) {
             writer->n_stopped++;

@@ -211,7 +211,7 @@ writer_tick(mr_writer_t *writer)
 
     now = mr_time_monotonic();
 
-    if (writer->n_stopped != 0 && now >= writer->review) {
+    if (writer->n_stopped + writer->n_waiting != 0 && now >= writer->review) {
         writer->review = now + WRITER_REVIEW_MS;
 
         if (mr_claims_review(writer)) {

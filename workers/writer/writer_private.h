@@ -1,4 +1,4 @@
-/* What the writer's two files share: running, and claims (claims.c). */
+/* What the writer's files share: running, claims (claims.c), watch.c. */
 #ifndef MR_WRITER_WRITER_PRIVATE_H
 #define MR_WRITER_WRITER_PRIVATE_H
 
@@ -15,6 +15,8 @@ typedef struct {
     mr_partition_t *partition; /* keeps the dedup window between claims */
     int claimed;               /* the group gave it to us */
     int reading;               /* it is with its lane */
+    int waiting;               /* it cannot be: Kafka does not answer */
+    int32_t leader;            /* that was asked; MR_LEADER_... */
     mr_verdict_t stopped;      /* why it waits for the operator */
     int64_t epoch;             /* the ledger it was stopped at */
     int64_t next;
@@ -24,6 +26,9 @@ typedef struct {
     int64_t asked;    /* when it was asked for while claiming */
     mr_metric_t *lag; /* NULL until it has been read, or stopped */
 } mr_slot_t;
+
+#define MR_LEADER_NONE (-1)
+#define MR_LEADER_UNKNOWN (-2)
 
 typedef struct {
     const mr_options_t *options;
@@ -39,13 +44,15 @@ typedef struct {
 
     mr_slot_t *slots; /* by partition */
     size_t n_slots;
-    int64_t review;    /* when stopped ones are looked at */
+    int64_t review;    /* when those that are not read are looked at */
     int64_t restarted; /* when that was done last */
 
     int64_t watch; /* when Kafka is asked for the ends of the logs */
     int32_t *ids;  /* room for as many as there are slots, */
     int64_t *ends; /* for such a question */
+    int32_t *leaders;
     size_t n_stopped;
+    size_t n_waiting;
 
     atomic_int restart; /* a lane has halted a partition */
 } mr_writer_t;
@@ -53,7 +60,10 @@ typedef struct {
 
 extern const mr_consumer_observer_t mr_claims_observer;
 
-/* Look at the stopped partitions; returns whether one of them may go on. */
+/*
+ * Look at the partitions that are stopped, or wait; returns whether one of
+ * them may go on.
+ */
 int mr_claims_review(mr_writer_t *writer);
 
 /* Ask now and then where the partitions end, and tell their lanes. */
