@@ -9,6 +9,7 @@
 #define CLAIMS_BOUNDS_MS 5000
 #define CLAIMS_LEADERS_MS 1000
 #define CLAIMS_RELEASE_MS 5000
+#define CLAIMS_KEEP_MS 300000 /* a window, after the group took it away */
 
 /* What is corrupt is read so often at once, and then after so long. */
 #define CLAIMS_CORRUPT_TRIES 3
@@ -108,6 +109,25 @@ mr_claims_review(mr_writer_t *writer)
     }
 
     return 0;
+}
+
+
+void
+mr_claims_tidy(mr_writer_t *writer)
+{
+    size_t i;
+    mr_slot_t *slot;
+
+    for (i = 0; i < writer->n_slots; i++) {
+        slot = &writer->slots[i];
+
+        if (!slot->claimed && slot->partition != NULL
+            && mr_time_monotonic() - slot->released >= CLAIMS_KEEP_MS
+            && mr_partition_forget(slot->partition))
+        {
+            mr_log_debug("partition=%zu its dedup window has been freed", i);
+        }
+    }
 }
 
 
@@ -231,6 +251,10 @@ claims_revoke(void *ctx)
     }
 
     for (i = 0; i < writer->n_slots; i++) {
+        if (writer->slots[i].claimed) {
+            writer->slots[i].released = mr_time_monotonic();
+        }
+
         writer->slots[i].reading = 0;
         writer->slots[i].claimed = 0;
     }

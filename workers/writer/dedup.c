@@ -108,6 +108,11 @@ mr_dedup_destroy(mr_dedup_t *dedup)
 void
 mr_dedup_reset(mr_dedup_t *dedup)
 {
+    /* Nor are pages touched that calloc() has not given yet. */
+    if (dedup->next == -1) {
+        return;
+    }
+
     memset(dedup->ring, 0, (size_t) dedup->size * sizeof(mr_hash_t));
     memset(dedup->table, 0, ((size_t) dedup->mask + 1) * sizeof(uint32_t));
     dedup->next = -1;
@@ -180,10 +185,7 @@ dedup_advance(mr_dedup_t *dedup, int64_t offset)
 {
     if (dedup->next == -1 || offset - dedup->next >= dedup->size) {
 
-        if (dedup->next != -1) {
-            mr_dedup_reset(dedup);
-        }
-
+        mr_dedup_reset(dedup);
         dedup->next = offset;
         dedup->position = (uint32_t) (offset % dedup->size);
         return;

@@ -54,6 +54,21 @@ mr_partition_destroy(mr_partition_t *partition)
 
 
 int
+mr_partition_forget(mr_partition_t *partition)
+{
+    if (partition->window == NULL) {
+        return 0;
+    }
+
+    mr_dedup_destroy(partition->window);
+    partition->window = NULL;
+    partition->filled = -1;
+
+    return 1;
+}
+
+
+int
 mr_partition_start(mr_partition_t *partition, const mr_ledger_t *ledger,
     int64_t log_start, int64_t *ret_start)
 {

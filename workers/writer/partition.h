@@ -80,6 +80,12 @@ mr_partition_t *mr_partition_create(int32_t id, int64_t window_size);
 void mr_partition_destroy(mr_partition_t *partition);
 
 /*
+ * Free the window, which is filled from the log when the partition is started
+ * again.  Returns whether there was one.
+ */
+int mr_partition_forget(mr_partition_t *partition);
+
+/*
  * Begin to read by `ledger`, from a log that starts at `log_start`.
  * *ret_start is the offset to read from: below `next`, so that the dedup
  * window is filled and the last stored record is seen again.  Returns -1 on

@@ -208,6 +208,7 @@ writer_tick(mr_writer_t *writer)
     int64_t now;
 
     mr_claims_watch(writer);
+    mr_claims_tidy(writer);
 
     now = mr_time_monotonic();
 

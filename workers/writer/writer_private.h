@@ -22,6 +22,7 @@ typedef struct {
     int64_t next;
     int64_t again;    /* when a corrupt one is read again, monotonic ms, */
     unsigned seen;    /* and its `corrupted` when that was decided */
+    int64_t released; /* when it was given back, monotonic ms */
     int64_t end;      /* of the log when that was learnt last */
     int64_t asked;    /* when it was asked for while claiming */
     mr_metric_t *lag; /* NULL until it has been read, or stopped */
@@ -68,6 +69,12 @@ int mr_claims_review(mr_writer_t *writer);
 
 /* Ask now and then where the partitions end, and tell their lanes. */
 void mr_claims_watch(mr_writer_t *writer);
+
+/*
+ * Free the dedup windows of partitions that have not been ours for a while:
+ * one that comes back before that is read on at once.
+ */
+void mr_claims_tidy(mr_writer_t *writer);
 
 /* Release all slots. */
 void mr_claims_free(mr_writer_t *writer);

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <writer/dedup.h>
 
@@ -210,6 +211,39 @@ START_TEST(a_hash_of_zeroes_is_a_hash)
 END_TEST
 
 
+/* In pages. */
+static long
+resident(void)
+{
+    FILE *file;
+    long size, pages;
+
+    file = fopen("/proc/self/statm", "r");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fscanf(file, "%ld %ld", &size, &pages), 2);
+    (void) fclose(file);
+
+    return pages;
+}
+
+
+START_TEST(a_window_that_is_new_takes_no_memory)
+{
+    long before;
+    mr_dedup_t *dedup;
+
+    /* 64 MB and 32 MB */
+    before = resident();
+    dedup = mr_dedup_create(4000000);
+    mr_dedup_reset(dedup);
+
+    ck_assert_int_lt((resident() - before) * sysconf(_SC_PAGESIZE), 20000000);
+
+    mr_dedup_destroy(dedup);
+}
+END_TEST
+
+
 Suite *
 suite_dedup(void)
 {
@@ -225,6 +259,7 @@ suite_dedup(void)
     tcase_add_test(tc, a_dropped_record_refreshes_the_window);
     tcase_add_test(tc, colliding_hashes_are_told_apart);
     tcase_add_test(tc, a_hash_of_zeroes_is_a_hash);
+    tcase_add_test(tc, a_window_that_is_new_takes_no_memory);
 
     suite_add_tcase(suite, tc);
 

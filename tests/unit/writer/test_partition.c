@@ -268,6 +268,10 @@ START_TEST(every_cut_of_the_log_decides_alike)
             mr_partition_destroy(owners[owner]);
             owners[owner] = mr_partition_create(0, window);
             owners[owner]->flush = mr_flush_create(&options, &pool);
+
+        } else if (test_below(8) == 0) {
+            (void) mr_partition_forget(owners[owner]);
+            ck_assert(!mr_partition_forget(owners[owner]));
         }
 
         partition = owners[owner];
