@@ -178,6 +178,28 @@ def test_the_lag_stands_while_a_partition_cannot_be_begun(rig, servers):
     wait_until(lambda: lags(one) == [0, 0], 10, lambda: lags(one))
 
 
+# What is to be known of a partition.
+
+def test_what_was_deleted_before_the_first_ledger_is_said(rig):
+    one = rig(partitions=2)
+    for partition in range(2):
+        one.produce([event(f"a{i}") for i in range(50)], partition=partition)
+    one.delete_before(1, 30)
+    one.start()
+    wait_until(lambda: one.next() == {0: 50, 1: 50}, 20, one.log)
+    assert re.search("partition=1 its first ledger begins at offset 30: Kafka "
+                     "has deleted the 30 records before it", one.log())
+    assert "partition=0 its first ledger" not in one.log()
+
+    # It is so of the first one alone.
+    one.stop()
+    one.start()
+    wait_until(lambda: one.log().count("reading from offset") == 4, 20,
+               one.log)
+    assert one.log().count("its first ledger") == 1
+    one.stop()
+
+
 # A partition that cannot be begun.
 
 @pytest.fixture

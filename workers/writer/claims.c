@@ -38,6 +38,8 @@ static int claims_resolve(
     mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim, mr_error_t *err);
 static int claims_look(mr_writer_t *writer, int32_t partition,
     claims_state_t *state, mr_error_t *err);
+static int claims_create(mr_writer_t *writer, int32_t partition,
+    claims_state_t *state, mr_error_t *err);
 static mr_verdict_t claims_judge(
     const mr_slot_t *slot, const claims_state_t *state);
 static int claims_corrupt(const mr_slot_t *slot, const claims_state_t *state);
@@ -456,11 +458,27 @@ claims_look(mr_writer_t *writer, int32_t partition, claims_state_t *state,
         return -1;
     }
 
-    if (!found
-        && (mr_store_create(writer->store, partition, state->start, err) != 0
-            || mr_store_read(
-                   writer->store, partition, &found, &state->ledger, err)
-                   != 0))
+    if (!found && claims_create(writer, partition, state, err) != 0) {
+        return -1;
+    }
+
+    state->asked = mr_time_now();
+
+    return mr_consumer_bounds(writer->consumer, &partition, 1, CLAIMS_BOUNDS_MS,
+        NULL, &state->end, err);
+}
+
+
+/* Its first ledger: nothing of the partition was ever stored. */
+static int
+claims_create(mr_writer_t *writer, int32_t partition, claims_state_t *state,
+    mr_error_t *err)
+{
+    int found;
+
+    if (mr_store_create(writer->store, partition, state->start, err) != 0
+        || mr_store_read(writer->store, partition, &found, &state->ledger, err)
+               != 0)
     {
         return -1;
     }
@@ -470,10 +488,15 @@ claims_look(mr_writer_t *writer, int32_t partition, claims_state_t *state,
             err, MR_ERROR_MONGODB, NULL, "the ledger has gone again");
     }
 
-    state->asked = mr_time_now();
+    if (state->start > 0) {
+        mr_log_warn("partition=%d its first ledger begins at offset %lld: "
+                    "Kafka has deleted the %lld records before it, and none "
+                    "of them was ever stored in this database",
+            (int) partition, (long long) state->start,
+            (long long) state->start);
+    }
 
-    return mr_consumer_bounds(writer->consumer, &partition, 1, CLAIMS_BOUNDS_MS,
-        NULL, &state->end, err);
+    return 0;
 }
 
 
