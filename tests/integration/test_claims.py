@@ -200,6 +200,34 @@ def test_what_was_deleted_before_the_first_ledger_is_said(rig):
     one.stop()
 
 
+def test_an_order_that_is_not_needed_is_forgotten(rig):
+    one = rig(partitions=1)
+    one.start()
+    one.produce([event("a")])
+    one.settle()
+    one.stop()
+    assert one.run("--new-epoch", "0")[0] == 0
+    one.start()
+    wait_until(lambda: "resume" not in one.ledger(), 20, one.ledger)
+    assert "partition=0 next=1 is read: what the operator said" in one.log()
+    one.stop()
+
+    # It would have been obeyed.
+    one.recreate(partitions=1)
+    one.produce([event(f"b{i}") for i in range(9)])
+    one.start()
+    wait_until(lambda: "--new-epoch 0" in one.log(), 30, one.log)
+    one.stop()
+
+    # This one is needed, as reading alone can tell.
+    assert one.run("--new-epoch", "0")[0] == 0
+    one.start()
+    wait_until(lambda: one.next() == {0: 9}, 20, one.log)
+    assert one.ledger()["epoch"] == 2 and "resume" not in one.ledger()
+    assert one.log().count("what the operator said") == 1
+    one.stop()
+
+
 # A partition that cannot be begun.
 
 @pytest.fixture

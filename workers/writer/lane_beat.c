@@ -22,6 +22,7 @@
 #define BEAT_AHEAD_MS 2000
 
 
+static void beat_disarm(mr_lane_t *lane);
 static void beat_show_lag(mr_seat_t *seat);
 static int beat_claim(const mr_seat_t *seat, mr_caught_up_t *claim);
 static int beat_all_stored(const mr_seat_t *seat, int64_t *ret_reached);
@@ -44,6 +45,8 @@ mr_lane_beat(mr_lane_t *lane)
 
     lane->beat = now + BEAT_MS;
     n = 0;
+
+    beat_disarm(lane);
 
     pthread_mutex_lock(&lane->mutex);
 
@@ -90,6 +93,45 @@ mr_lane_show_lags(mr_lane_t *lane)
     }
 
     pthread_mutex_unlock(&lane->mutex);
+}
+
+
+/*
+ * An order that was given to a partition which had not stopped, or not for
+ * that, must not be obeyed when it does so one day, perhaps for another
+ * reason.  Not before the log is known to be the one that was stored from:
+ * if it is not, that is what the order is for.
+ */
+static void
+beat_disarm(mr_lane_t *lane)
+{
+    mr_seat_t *seat;
+    mr_error_t err;
+    mr_partition_t *partition;
+
+    for (seat = lane->seats; seat != NULL; seat = seat->next) {
+        partition = seat->partition;
+
+        if (seat->halted || !partition->verified
+            || partition->ledger.resume == MR_RESUME_NONE
+            || atomic_load(&partition->corrupted) != 0)
+        {
+            continue;
+        }
+
+        if (mr_store_disarm(
+                lane->store, partition->id, &partition->ledger, &err)
+            != 0) {
+            mr_log_warn("%s", err.message);
+            mr_metric_add(lane->env->counters->store_retries, 1);
+            return;
+        }
+
+        mr_log_warn("partition=%d next=%lld is read: what the operator said "
+                    "was not needed, and is forgotten",
+            (int) partition->id, (long long) partition->ledger.next);
+        partition->ledger.resume = MR_RESUME_NONE;
+    }
 }
 
 

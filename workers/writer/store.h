@@ -87,6 +87,10 @@ int mr_store_resume(mr_store_t *store, int32_t partition,
 int mr_store_order(
     mr_store_t *store, int32_t partition, mr_resume_t what, mr_error_t *err);
 
+/* Drop the order that `ledger` has, if it still stands so. */
+int mr_store_disarm(mr_store_t *store, int32_t partition,
+    const mr_ledger_t *ledger, mr_error_t *err);
+
 /* A claim whose ledger has moved meanwhile is passed over. */
 int mr_store_caught_up(
     mr_store_t *store, const mr_caught_up_t *claims, size_t n, mr_error_t *err);

@@ -173,6 +173,34 @@ mr_store_order(
 
 
 int
+mr_store_disarm(mr_store_t *store, int32_t partition, const mr_ledger_t *ledger,
+    mr_error_t *err)
+{
+    int rc;
+    bool ok;
+    bson_t *fence, *update;
+    bson_error_t error;
+
+    fence = mr_store_fence(store, partition, ledger->epoch, ledger->next);
+    BCON_APPEND(fence, "resume.next", BCON_INT64(ledger->resume_next));
+    update = BCON_NEW("$unset", "{", "resume", BCON_INT32(1), "}");
+
+    ok = mongoc_collection_update_one(
+        store->ledger, fence, update, NULL, NULL, &error);
+
+    bson_destroy(fence);
+    bson_destroy(update);
+    rc = 0;
+
+    if (!ok) {
+        rc = mr_mongo_error(err, "cannot write the ledger", &error);
+    }
+
+    return rc;
+}
+
+
+int
 mr_store_caught_up(
     mr_store_t *store, const mr_caught_up_t *claims, size_t n, mr_error_t *err)
 {
