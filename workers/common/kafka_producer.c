@@ -142,17 +142,25 @@ mr_producer_send(
 
 
 int
-mr_producer_end(mr_producer_t *producer, int64_t timeout, mr_error_t *err)
+mr_producer_end(mr_producer_t *producer, int64_t timeout,
+    int (*patient)(void *ctx), void *ctx, mr_error_t *err)
 {
     int rc;
+    size_t pending;
     int64_t deadline;
 
+    pending = producer->pending;
     deadline = mr_time_monotonic() + timeout;
 
     while (producer->pending != 0 && !producer->failed
            && mr_time_monotonic() < deadline)
     {
         (void) rd_kafka_poll(producer->rk, PRODUCER_POLL_MS);
+
+        if (producer->pending < pending && patient(ctx)) {
+            pending = producer->pending;
+            deadline = mr_time_monotonic() + timeout;
+        }
     }
 
     rc = 0;

@@ -42,12 +42,15 @@ void mr_producer_close(mr_producer_t *producer);
  * lock the producer for one thread; the calls of a batch must not nest.
  * After a failure the whole batch is to be produced again: what arrived
  * already is then there twice.  mr_producer_end() waits for all of the batch
- * and fails if any of it did not arrive within `timeout` ms.
+ * and fails when nothing of it has arrived for `timeout` ms, or, once
+ * patient(ctx) says 0, when not all of it arrives within that time.  It asks
+ * that in its own thread, as often as something has arrived.
  * Fails with MR_ERROR_KAFKA.  Any thread.
  */
 int mr_producer_begin(mr_producer_t *producer, mr_error_t *err);
 int mr_producer_send(
     mr_producer_t *producer, const mr_letter_t *letter, mr_error_t *err);
-int mr_producer_end(mr_producer_t *producer, int64_t timeout, mr_error_t *err);
+int mr_producer_end(mr_producer_t *producer, int64_t timeout,
+    int (*patient)(void *ctx), void *ctx, mr_error_t *err);
 
 #endif /* MILLRACE_KAFKA_PRODUCER_H */

@@ -33,6 +33,7 @@ static int lane_explained(const mr_partition_t *partition, int64_t offset);
 static int lane_dead_letters(mr_lane_t *lane, mr_seat_t *seat);
 static int lane_produce(
     mr_lane_t *lane, const mr_seat_t *seat, mr_error_t *err);
+static int lane_patient(void *ctx);
 static int lane_send(mr_lane_t *lane, const mr_seat_t *seat,
     const mr_dead_t *dead, mr_error_t *err);
 static int lane_prepare(mr_lane_t *lane, mr_seat_t *seat);
@@ -256,12 +257,24 @@ lane_produce(mr_lane_t *lane, const mr_seat_t *seat, mr_error_t *err)
 
     for (i = 0; i < seat->flush->n_dead; i++) {
         if (lane_send(lane, seat, &seat->flush->dead[i], err) != 0) {
-            (void) mr_producer_end(lane->env->dead, 0, &other);
+            (void) mr_producer_end(
+                lane->env->dead, 0, lane_patient, lane, &other);
             return -1;
         }
     }
 
-    return mr_producer_end(lane->env->dead, LANE_DEAD_TIMEOUT, err);
+    return mr_producer_end(
+        lane->env->dead, LANE_DEAD_TIMEOUT, lane_patient, lane, err);
+}
+
+
+/* Nobody waits for the lane: slow is soon enough. */
+static int
+lane_patient(void *ctx)
+{
+    mr_lane_t *lane = ctx;
+
+    return !atomic_load(&lane->release) && !mr_run_stopping();
 }
 
 
