@@ -9,6 +9,7 @@ import struct
 import subprocess
 import time
 
+import confluent_kafka
 import pytest
 
 from harness.pipeline import Pipeline
@@ -176,6 +177,44 @@ def test_the_lag_stands_while_a_partition_cannot_be_begun(rig, servers):
         servers.start("mongod")
     one.settle()
     wait_until(lambda: lags(one) == [0, 0], 10, lambda: lags(one))
+
+
+@pytest.mark.parametrize("commit", [True, False], ids=["commit", "abort"])
+def test_an_open_transaction_is_not_caught_up_with(rig, commit):
+    one = rig(partitions=2)
+    one.produce([event("before")], partition=0)
+    one.start()
+    one.settle()
+    producer = confluent_kafka.Producer({
+        "bootstrap.servers": one.stack.brokers, "transactional.id": one.name})
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    for i in range(10):
+        producer.produce(one.topic, value=event(f"inside{i}"), partition=0)
+    producer.flush()
+    opened = time.time()
+    one.produce([event("behind")], partition=0)
+    one.produce([event("elsewhere")], partition=1)
+
+    wait_until(lambda: lags(one) == [11, 0], 10, lambda: lags(one))
+    wait_until(lambda: claimed(one, 1) > opened + 3, 15, "the other one")
+    assert claimed(one, 0) <= opened and one.next()[0] == 1
+    wait_until(lambda: "somebody has had a transaction open" in one.log(), 15,
+               one.log)
+    assert ("partition=0 somebody has had a transaction open for 10 s: what "
+            "Kafka holds from offset 1 on, 11 records" in one.log())
+
+    # What was aborted is no record, and its marker holds up nothing.
+    if commit:
+        producer.commit_transaction()
+    else:
+        producer.abort_transaction()
+    ended = time.time()
+    wait_until(lambda: one.next()[0] == 12, 20, one.log)
+    wait_until(lambda: claimed(one, 0) > ended, 10, lambda: one.ledger())
+    assert one.ledger()["stored"] == (12 if commit else 2)
+    assert one.log().count("somebody has had") == 1
+    one.stop()
 
 
 # What is to be known of a partition.

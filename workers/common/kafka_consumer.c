@@ -138,7 +138,7 @@ mr_consumer_open(const mr_options_t *options, const char *client_id,
     /* Errors and rebalances arrive where poll waits. */
     rd_kafka_poll_set_consumer(consumer->rk);
 
-    if (mr_offsets_client(options, client_id, &consumer->asker, err) != 0
+    if (mr_offsets_client(options, client_id, 1, &consumer->asker, err) != 0
         || consumer_subscribe(consumer, err) != 0)
     {
         mr_consumer_close(consumer);
@@ -248,6 +248,19 @@ mr_consumer_bounds(mr_consumer_t *consumer, const int32_t *partitions, size_t n,
     }
 
     return 0;
+}
+
+
+int
+mr_consumer_written(mr_consumer_t *consumer, const int32_t *partitions,
+    size_t n, int timeout, int64_t *ret_ends, mr_error_t *err)
+{
+    if (n == 0) {
+        return 0;
+    }
+
+    return mr_offsets_ask(consumer->asker, consumer->topic, partitions, n,
+        MR_OFFSETS_END, timeout, ret_ends, err);
 }
 
 

@@ -122,6 +122,15 @@ int mr_consumer_bounds(mr_consumer_t *consumer, const int32_t *partitions,
     mr_error_t *err);
 
 /*
+ * What offset comes after the last record, committed or not: behind that of
+ * mr_consumer_bounds() while somebody has a transaction open.  Asked over a
+ * connection of its own.  Fails with MR_ERROR_KAFKA if any of them cannot be
+ * learnt.
+ */
+int mr_consumer_written(mr_consumer_t *consumer, const int32_t *partitions,
+    size_t n, int timeout, int64_t *ret_ends, mr_error_t *err);
+
+/*
  * The brokers that lead the partitions, by id, and -1 where there is none:
  * asked over a connection of its own.  Fails with MR_ERROR_KAFKA.
  */
@@ -129,8 +138,9 @@ int mr_consumer_leaders(mr_consumer_t *consumer, const int32_t *partitions,
     size_t n, int timeout, int32_t *ret_leaders, mr_error_t *err);
 
 /*
- * The first offset whose record is later than `time` (ms), or -1 if there is
- * none: asked over a connection of its own.  Fails with MR_ERROR_KAFKA.
+ * The first offset whose record, committed or not, is later than `time` (ms),
+ * or -1 if there is none: asked over a connection of its own.  Fails with
+ * MR_ERROR_KAFKA.
  */
 int mr_consumer_after(mr_consumer_t *consumer, int32_t partition, int64_t time,
     int timeout, int64_t *ret_offset, mr_error_t *err);

@@ -42,7 +42,7 @@ mr_kafka_log_open(const mr_options_t *options, const char *client_id,
 
     log->options = options;
 
-    if (mr_offsets_client(options, client_id, &log->client, err) != 0) {
+    if (mr_offsets_client(options, client_id, 0, &log->client, err) != 0) {
         free(log);
         return -1;
     }

@@ -160,7 +160,7 @@ offsets_leader(const struct rd_kafka_metadata_topic *topic, int32_t partition)
 
 
 int
-mr_offsets_client(const mr_options_t *options, const char *client_id,
+mr_offsets_client(const mr_options_t *options, const char *client_id, int all,
     rd_kafka_t **ret_client, mr_error_t *err)
 {
     char why[256];
@@ -172,7 +172,12 @@ mr_offsets_client(const mr_options_t *options, const char *client_id,
     }
 
     /* The client that reads says all there is to say. */
-    if (mr_kafka_conf_set(conf, "log_level", "0", err) != 0) {
+    if (mr_kafka_conf_set(conf, "log_level", "0", err) != 0
+        || (all
+            && mr_kafka_conf_set(
+                   conf, "isolation.level", "read_uncommitted", err)
+                   != 0))
+    {
         rd_kafka_conf_destroy(conf);
         return -1;
     }

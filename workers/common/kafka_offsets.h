@@ -46,10 +46,12 @@ int mr_offsets_leaders(rd_kafka_t *client, const char *topic,
 
 /*
  * A client that is good for questions alone.  It has connections of its own,
- * where no question waits behind a fetch that waits for records.  End it
- * with rd_kafka_destroy().
+ * where no question waits behind a fetch that waits for records.  To it a log
+ * ends behind its last committed record, or, with `all`, behind its last
+ * record, be that one of a transaction that is still open.  End it with
+ * rd_kafka_destroy().
  */
 int mr_offsets_client(const mr_options_t *options, const char *client_id,
-    rd_kafka_t **ret_client, mr_error_t *err);
+    int all, rd_kafka_t **ret_client, mr_error_t *err);
 
 #endif /* MILLRACE_KAFKA_OFFSETS_H */

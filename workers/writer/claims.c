@@ -19,7 +19,6 @@
 typedef struct {
     int64_t start;
     int64_t end;
-    int64_t asked; /* wall clock ms, before the bounds were asked for */
     mr_ledger_t ledger;
 } claims_state_t;
 
@@ -145,6 +144,7 @@ mr_claims_free(mr_writer_t *writer)
     free(writer->slots);
     free(writer->ids);
     free(writer->ends);
+    free(writer->written);
     free(writer->leaders);
     writer->slots = NULL;
     writer->n_slots = 0;
@@ -216,8 +216,7 @@ claims_begin(void *ctx, const mr_claim_t *claims, size_t n)
 
         if (mr_lane_attach(
                 writer->lanes[(size_t) claims[i].partition % writer->n_lanes],
-                slot->partition, claims[i].source, writer->consumer, slot->end,
-                slot->asked)
+                slot->partition, claims[i].source, writer->consumer, slot->end)
             != 0)
         {
             mr_log_error("out of memory");
@@ -272,7 +271,7 @@ claims_slot(mr_writer_t *writer, int32_t partition)
     size_t n;
     int32_t *ids;
     int32_t *leaders;
-    int64_t *ends;
+    int64_t *ends, *written;
     mr_slot_t *slots;
 
     n = (size_t) partition + 1;
@@ -287,10 +286,15 @@ claims_slot(mr_writer_t *writer, int32_t partition)
         ends = realloc(writer->ends, n * sizeof(int64_t));
         writer->ends = ends != NULL ? ends : writer->ends;
 
+        written = realloc(writer->written, n * sizeof(int64_t));
+        writer->written = written != NULL ? written : writer->written;
+
         leaders = realloc(writer->leaders, n * sizeof(int32_t));
         writer->leaders = leaders != NULL ? leaders : writer->leaders;
 
-        if (slots == NULL || ids == NULL || ends == NULL || leaders == NULL) {
+        if (slots == NULL || ids == NULL || ends == NULL || written == NULL
+            || leaders == NULL)
+        {
             return NULL;
         }
 
@@ -461,8 +465,6 @@ claims_look(mr_writer_t *writer, int32_t partition, claims_state_t *state,
     if (!found && claims_create(writer, partition, state, err) != 0) {
         return -1;
     }
-
-    state->asked = mr_time_now();
 
     return mr_consumer_bounds(writer->consumer, &partition, 1, CLAIMS_BOUNDS_MS,
         NULL, &state->end, err);
@@ -675,7 +677,6 @@ claims_start(mr_writer_t *writer, mr_slot_t *slot, mr_claim_t *claim,
     }
 
     slot->end = state->end;
-    slot->asked = state->asked;
 
     mr_log_info("partition=%d epoch=%lld next=%lld reading from offset %lld, "
                 "the window is known from %lld; the log is %lld to %lld",

@@ -125,7 +125,7 @@ mr_lane_close(mr_lane_t *lane)
 
 int
 mr_lane_attach(mr_lane_t *lane, mr_partition_t *partition, mr_source_t *source,
-    mr_consumer_t *consumer, int64_t end, int64_t asked)
+    mr_consumer_t *consumer, int64_t end)
 {
     mr_seat_t *seat;
 
@@ -138,7 +138,7 @@ mr_lane_attach(mr_lane_t *lane, mr_partition_t *partition, mr_source_t *source,
     seat->source = source;
     seat->consumer = consumer;
     seat->end = end;
-    seat->asked = asked;
+    seat->written = -1;
     seat->lag = mr_counters_lag(partition->id);
 
     pthread_mutex_lock(&lane->mutex);
@@ -184,7 +184,8 @@ mr_lane_wait(mr_lane_t *lane)
 
 
 void
-mr_lane_bounds(mr_lane_t *lane, int32_t partition, int64_t end, int64_t asked)
+mr_lane_bounds(mr_lane_t *lane, int32_t partition, int64_t end, int64_t written,
+    int64_t asked)
 {
     mr_seat_t *seat;
 
@@ -193,6 +194,7 @@ mr_lane_bounds(mr_lane_t *lane, int32_t partition, int64_t end, int64_t asked)
     for (seat = lane->seats; seat != NULL; seat = seat->next) {
         if (seat->partition->id == partition) {
             seat->end = end;
+            seat->written = written;
             seat->asked = asked;
         }
     }

@@ -50,11 +50,11 @@ int mr_lane_open(
 void mr_lane_close(mr_lane_t *lane);
 
 /*
- * Give the lane a partition that was started, with its source; `end` and
- * `asked` as in mr_lane_bounds().  Returns -1 on out of memory.
+ * Give the lane a partition that was started, with its source; `end` as in
+ * mr_lane_bounds().  Returns -1 on out of memory.
  */
 int mr_lane_attach(mr_lane_t *lane, mr_partition_t *partition,
-    mr_source_t *source, mr_consumer_t *consumer, int64_t end, int64_t asked);
+    mr_source_t *source, mr_consumer_t *consumer, int64_t end);
 
 /*
  * Ask for everything back.  The lane stores what it has, tries again until
@@ -68,8 +68,11 @@ void mr_lane_release(mr_lane_t *lane, int64_t deadline);
  */
 void mr_lane_wait(mr_lane_t *lane);
 
-/* The partition's log ended at `end` at some time after `asked` (ms). */
-void mr_lane_bounds(
-    mr_lane_t *lane, int32_t partition, int64_t end, int64_t asked);
+/*
+ * The partition's log ended at `written` at some time after `asked` (ms), and
+ * then, as far as its records are committed, at `end`.
+ */
+void mr_lane_bounds(mr_lane_t *lane, int32_t partition, int64_t end,
+    int64_t written, int64_t asked);
 
 #endif /* MR_WRITER_LANE_H */

@@ -141,6 +141,11 @@ beat_show_lag(mr_seat_t *seat)
     int64_t end, stored;
 
     end = atomic_load(&seat->end);
+
+    if (seat->written > end) {
+        end = seat->written;
+    }
+
     stored = seat->partition->ledger.next;
 
     mr_metric_set(seat->lag, end > stored ? (double) (end - stored) : 0);
@@ -208,7 +213,12 @@ beat_all_stored(const mr_seat_t *seat, int64_t *ret_reached)
         stored = partition->reached;
     }
 
-    if (seat->end > stored) {
+    if (seat->end > stored || seat->written == -1) {
+        return 0;
+    }
+
+    /* Kafka holds records that nobody can read yet: a transaction is open. */
+    if (seat->written > stored) {
         return 0;
     }
 

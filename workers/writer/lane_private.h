@@ -21,6 +21,7 @@ struct mr_seat_s {
     mr_metric_t *lag;
     int halted;
     _Atomic int64_t end; /* of the log, as the main thread saw it */
+    int64_t written;     /* the same with what is not committed; -1: not yet */
     int64_t asked;       /* when it began to look, wall clock ms */
     int64_t claimed;     /* the caught_up and */
     int64_t reached;     /* the reached that were written last */
@@ -32,8 +33,8 @@ struct mr_lane_s {
     int fd; /* eventfd: records, or the main thread */
 
     /*
-     * Guards `incoming`, a seat's `end` and `asked`, and changes of `seats`,
-     * which only the lane's thread makes.
+     * Guards `incoming`, what a seat knows of the log's end, and changes of
+     * `seats`, which only the lane's thread makes.
      */
     pthread_mutex_t mutex;
     pthread_cond_t cond; /* released */

@@ -7,10 +7,12 @@
 #define WATCH_MS 250
 #define WATCH_ASK_MS 1000
 #define WATCH_QUIET_MS 2000
+#define WATCH_HELD_MS 10000
 
 
 static int watch_ask(
     mr_writer_t *writer, size_t first, size_t n, mr_error_t *err);
+static void watch_held(mr_slot_t *slot, int32_t partition, int64_t written);
 static void watch_apart(mr_writer_t *writer, size_t n);
 static size_t watch_gather(mr_writer_t *writer, size_t first, size_t n);
 
@@ -59,9 +61,13 @@ watch_ask(mr_writer_t *writer, size_t first, size_t n, mr_error_t *err)
     /* Before the question: the answers are no older than this. */
     asked = mr_time_now();
 
-    if (mr_consumer_bounds(writer->consumer, writer->ids + first, n,
-            WATCH_ASK_MS, NULL, writer->ends, err)
-        != 0)
+    /* In this order: without a transaction `written` is never beyond. */
+    if (mr_consumer_written(writer->consumer, writer->ids + first, n,
+            WATCH_ASK_MS, writer->written, err)
+            != 0
+        || mr_consumer_bounds(writer->consumer, writer->ids + first, n,
+               WATCH_ASK_MS, NULL, writer->ends, err)
+               != 0)
     {
         return -1;
     }
@@ -78,12 +84,51 @@ watch_ask(mr_writer_t *writer, size_t first, size_t n, mr_error_t *err)
         }
 
         slot->end = writer->ends[i];
+        watch_held(slot, id, writer->written[i]);
 
         mr_lane_bounds(writer->lanes[(size_t) id % writer->n_lanes], id,
-            writer->ends[i], asked);
+            writer->ends[i], writer->written[i], asked);
     }
 
     return 0;
+}
+
+
+/*
+ * What a transaction has written is read when it ends, and so is everything
+ * behind its first record.  Kafka ends one that its producer has left after
+ * transaction.timeout.ms, and some by the operator alone.
+ */
+static void
+watch_held(mr_slot_t *slot, int32_t partition, int64_t written)
+{
+    int64_t now;
+
+    if (written <= slot->end) {
+        slot->held_since = 0;
+        return;
+    }
+
+    now = mr_time_monotonic();
+
+    if (slot->held_since == 0 || slot->held != slot->end) {
+        slot->held = slot->end;
+        slot->held_since = now;
+        slot->held_said = 0;
+        return;
+    }
+
+    if (slot->held_said || now - slot->held_since < WATCH_HELD_MS) {
+        return;
+    }
+
+    slot->held_said = 1;
+
+    mr_log_warn("partition=%d somebody has had a transaction open for %d s: "
+                "what Kafka holds from offset %lld on, %lld records for now, "
+                "waits for its end",
+        (int) partition, WATCH_HELD_MS / 1000, (long long) slot->end,
+        (long long) (written - slot->end));
 }
 
 

@@ -20,11 +20,13 @@ typedef struct {
     mr_verdict_t stopped;      /* why it waits for the operator */
     int64_t epoch;             /* the ledger it was stopped at */
     int64_t next;
-    int64_t again;    /* when a corrupt one is read again, monotonic ms, */
-    unsigned seen;    /* and its `corrupted` when that was decided */
-    int64_t released; /* when it was given back, monotonic ms */
-    int64_t end;      /* of the log when that was learnt last */
-    int64_t asked;    /* when it was asked for while claiming */
+    int64_t again;      /* when a corrupt one is read again, monotonic ms, */
+    unsigned seen;      /* and its `corrupted` when that was decided */
+    int64_t released;   /* when it was given back, monotonic ms */
+    int64_t end;        /* of the log when that was learnt last */
+    int64_t held;       /* the end of the log, while a transaction is open */
+    int64_t held_since; /* there, monotonic ms; 0: none is */
+    int held_said;
     mr_metric_t *lag; /* NULL until it has been read, or stopped */
 } mr_slot_t;
 
@@ -50,7 +52,8 @@ typedef struct {
 
     int64_t watch; /* when Kafka is asked for the ends of the logs */
     int32_t *ids;  /* room for as many as there are slots, */
-    int64_t *ends; /* for such a question */
+    int64_t *ends; /* for such questions */
+    int64_t *written;
     int32_t *leaders;
     size_t n_stopped;
     size_t n_waiting;
