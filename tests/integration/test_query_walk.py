@@ -345,6 +345,35 @@ def slow_finds(alone, n, ms):
             "configureFailPoint", "failCommand", mode="off")
 
 
+def test_cursors_of_a_mongodb_that_is_away_cost_no_time(tmp_path):
+    """To tell it that they have ended takes as long as any other command."""
+
+    options = {"query": {"slow_block": ALWAYS, "threads": "1",
+                         "timeout": "1s"}}
+    with query_alone(tmp_path, BUILD, options,
+                     {"enableTestCommands": "true"}) as alone:
+        store(alone, events("apart"), registered=True)
+        with httpx.Client(base_url=alone.query_url, timeout=30) as client:
+            for _ in range(3):
+                assert client.get("/events", params={
+                    "user_id": "one", "limit": 1000}).status_code == 200
+            alone.mongo.admin.command(
+                "configureFailPoint", "failCommand", mode="alwaysOn", data={
+                    "failCommands": ["getMore", "killCursors"],
+                    "appName": "millrace-query", "blockConnection": True,
+                    "blockTimeMS": 4000})
+            try:
+                assert client.get("/events", params={
+                    "user_id": "one", "limit": 1000}).status_code == 503
+                # Another one needs no more than its first batch.
+                answer = client.get("/events", params={
+                    "user_id": "one", "limit": 1})
+                assert answer.status_code == 200, answer.text
+            finally:
+                alone.mongo.admin.command(
+                    "configureFailPoint", "failCommand", mode="off")
+
+
 def until_told(alone, client):
     """Whether the first page is divided, and how soon one is not."""
     found = []

@@ -17,6 +17,8 @@
 
 
 static void mr_session_free(mr_session_t *session);
+static void mr_session_forget(mr_session_t *session);
+static void mr_session_reset(mongoc_client_t *client);
 
 
 int
@@ -169,6 +171,8 @@ mr_session_free(mr_session_t *session)
 {
     size_t i;
 
+    mr_session_forget(session);
+
     for (i = 0; i < MR_COURSES; i++) {
         mr_walk_end(session, &session->walks[i]);
     }
@@ -179,6 +183,57 @@ mr_session_free(mr_session_t *session)
     free(session->wanted);
     free(session->types.list);
     free(session);
+}
+
+
+/*
+ * The end of a cursor is told to MongoDB, and its answer waited for.  Where it
+ * has not answered for as long as it may take, each of a session's cursors
+ * would take as long again, one after the other: a client that was reset says
+ * nothing of those that it has.  MongoDB ends them when nobody has asked for
+ * more for ten minutes.
+ */
+static void
+mr_session_forget(mr_session_t *session)
+{
+    int away;
+    size_t i, k;
+    mr_walk_t *walk;
+
+    away = session->away;
+
+    for (i = 0; i < MR_COURSES; i++) {
+        walk = &session->walks[i];
+
+        for (k = 0; k < walk->n; k++) {
+            away |= mr_stretch_unanswered(&walk->stretches[k]);
+        }
+    }
+
+    if (!away) {
+        return;
+    }
+
+    mr_session_reset(session->client);
+
+    for (i = 0; i < MR_COURSES; i++) {
+        walk = &session->walks[i];
+
+        for (k = 0; k < walk->n; k++) {
+            mr_session_reset(walk->stretches[k].client);
+        }
+
+        mr_session_reset(walk->past.client);
+    }
+}
+
+
+static void
+mr_session_reset(mongoc_client_t *client)
+{
+    if (client != NULL) {
+        mongoc_client_reset(client);
+    }
 }
 
 

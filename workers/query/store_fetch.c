@@ -71,6 +71,7 @@ mr_session_fetch(void *ctx, const mr_ref_t *refs, size_t n,
     for (i = 0; i < fetch.n_parts; i++) {
         if (fetch.parts[i].rc == -1) {
             *err = fetch.parts[i].err;
+            session->away |= err->code == MR_ERROR_MONGODB;
             return -1;
         }
     }

@@ -141,6 +141,7 @@ struct mr_session_s {
     /* The reading of blocks (store_blocks.c). */
     const mr_plan_t *plan;
     int apart; /* a walk that is come to begins alone, on its connection */
+    int away;  /* rows could not be fetched */
     int begun; /* and then this is known: */
     mr_known_t known;
     mongoc_collection_t *blocks;
@@ -236,6 +237,9 @@ void mr_stretch_resume(mr_stretch_t *stretch);
 
 /* Has it a cursor that MongoDB has to be told of when it ends? */
 int mr_stretch_unread(const mr_stretch_t *stretch);
+
+/* Did MongoDB not answer it? */
+int mr_stretch_unanswered(const mr_stretch_t *stretch);
 
 /* Will its next block be of another batch? */
 int mr_stretch_used_up(mr_session_t *session, mr_stretch_t *stretch);

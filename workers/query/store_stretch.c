@@ -101,6 +101,18 @@ mr_stretch_unread(const mr_stretch_t *stretch)
 
 
 int
+mr_stretch_unanswered(const mr_stretch_t *stretch)
+{
+    bson_error_t error;
+
+    return stretch->cursor != NULL
+           && mongoc_cursor_error(stretch->cursor, &error)
+           && (error.domain == MONGOC_ERROR_STREAM
+               || error.domain == MONGOC_ERROR_SERVER_SELECTION);
+}
+
+
+int
 mr_stretch_used_up(mr_session_t *session, mr_stretch_t *stretch)
 {
     if (stretch->cursor == NULL || stretch->begun || stretch->left > 0) {
