@@ -176,6 +176,7 @@ def test_what_lies_before_a_gap_is_stored(rig):
     """The log ran away from a writer that had records in its hands."""
 
     one = rig(partitions=1, flush_interval="10s")
+    one.options["kafka"]["session.timeout.ms"] = 30_000
     one.start()
     wait_until(lambda: "reading from offset 0" in one.log(), 30, one.log)
     batches(one, 0, 0, 1)

@@ -391,12 +391,7 @@ START_TEST(hostile_is_linear)
     mr_event_t event;
     mr_batch_status_t status;
 
-#if defined(__SANITIZE_ADDRESS__)
-    len = 2 * 1024 * 1024;
-#else
-    len = 16 * 1024 * 1024;
-#endif
-
+    len = 4 * 1024 * 1024;
     text = malloc(len);
     ck_assert_ptr_nonnull(text);
 

@@ -128,9 +128,13 @@ index_of(int64_t offset)
 {
     size_t i;
 
-    for (i = 0; made[i].offset != offset; i++) {
-        ck_assert_uint_lt(i, n);
+    i = 0;
+
+    while (i < n && made[i].offset != offset) {
+        i++;
     }
+
+    ck_assert_uint_lt(i, n);
 
     return i;
 }
