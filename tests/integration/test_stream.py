@@ -15,7 +15,7 @@ import urllib.request
 import confluent_kafka
 import httpx
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from harness.answers import problem
 from harness.events import Listener
@@ -62,11 +62,13 @@ def publish(stack):
     producer = confluent_kafka.Producer({
         "bootstrap.servers": stack.brokers, "linger.ms": 5, "log_level": 0})
 
-    def publish(*values):
+    def publish(*values, **where):
+        if where:  # it need not know of that partition yet
+            producer.list_topics(stack.stats_topic, timeout=10)
         for value in values:
             if isinstance(value, dict):
                 value = json.dumps(value)
-            producer.produce(stack.stats_topic, value, key="k")
+            producer.produce(stack.stats_topic, value, key="k", **where)
             producer.poll(0)
         assert producer.flush(20) == 0
 
@@ -349,6 +351,33 @@ def test_a_topic_that_was_created_anew(stack, publish, name):
     with Listener(stack.query_url, last=last) as listener:
         listener.until(lambda l: len(l.events) == 8)
         assert [e.name for e in listener.events] == ["window"] * 8
+
+
+def test_partitions_that_are_added_are_read(stack, publish, name):
+    """Once it is noticed, in a minute or as often as is asked for."""
+
+    create_anew(stack, 1)
+    stack.options["kafka"] = {"topic.metadata.refresh.interval.ms": "1000"}
+    stack.restart("query")
+    await_stream(stack)
+    try:
+        with Listener(stack.query_url) as listener:
+            publish(window(name, 1))
+            listener.until(lambda l: l.counts() == [1])
+            admin = AdminClient({"bootstrap.servers": stack.brokers})
+            admin.create_partitions([NewPartitions(stack.stats_topic, 3)])[
+                stack.stats_topic].result()
+            # What there was may come again behind it, at once.
+            listener.until(lambda l: "reset" in [e.name for e in l.events], 10)
+            for partition in range(3):
+                publish(window(name, 2 + partition), partition=partition)
+                listener.until(
+                    lambda l: l.counts()[-1] == 2 + partition, 10)
+            assert [e.name for e in listener.events].count("reset") == 1
+            assert listener.last.count(",") == 2
+    finally:
+        del stack.options["kafka"]
+        stack.restart("query")
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <millrace/time.h>
+
 #include "kafka.h"
 #include "kafka_offsets.h"
 #include "kafka_tail.h"
@@ -9,12 +11,22 @@
 
 #define TAIL_BATCH 1024
 
+/*
+ * ms between two questions for the number of partitions, and for an answer.
+ * librdkafka does not tell who follows single partitions of others.
+ */
+#define TAIL_COUNT 60000
+#define TAIL_COUNT_ASK 2000
+
 
 struct mr_tail_s {
     rd_kafka_t *rk;
     rd_kafka_topic_t *topic;
     rd_kafka_queue_t *queue;
     char *name;
+
+    int64_t count; /* ms between two counts of the partitions, */
+    int64_t due;   /* and when the next one is, monotonic */
 
     size_t n; /* partitions; 0: not started */
     size_t running;
@@ -35,6 +47,8 @@ typedef struct {
 
 static int tail_conf(const mr_options_t *options, const char *client_id,
     rd_kafka_conf_t **ret_conf, mr_error_t *err);
+static int64_t tail_interval(const rd_kafka_conf_t *conf);
+static int tail_recount(mr_tail_t *tail, mr_error_t *err);
 static int tail_count(
     mr_tail_t *tail, int timeout, size_t *ret_n, mr_error_t *err);
 static int tail_begin(
@@ -75,6 +89,7 @@ mr_tail_open(const mr_options_t *options, const char *client_id,
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
+    tail->count = tail_interval(conf);
     tail->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
 
     if (tail->rk == NULL) {
@@ -135,6 +150,7 @@ mr_tail_start(
     }
 
     tail->n = n;
+    tail->due = mr_time_monotonic() + tail->count;
 
     if (tail_begin(tail, since, max, timeout, err) != 0) {
         mr_tail_stop(tail);
@@ -211,6 +227,10 @@ mr_tail_read(mr_tail_t *tail, int timeout, size_t max,
     tail_release(tail);
     (void) rd_kafka_poll(tail->rk, 0);
 
+    if (tail_recount(tail, err) != 0) {
+        return -1;
+    }
+
     if (max > TAIL_BATCH) {
         max = TAIL_BATCH;
     }
@@ -283,6 +303,61 @@ tail_conf(const mr_options_t *options, const char *client_id,
     *ret_conf = conf;
 
     return 0;
+}
+
+
+static int64_t
+tail_interval(const rd_kafka_conf_t *conf)
+{
+    char text[32];
+    size_t size;
+    int64_t interval;
+
+    size = sizeof(text);
+
+    if (rd_kafka_conf_get(
+            conf, "topic.metadata.refresh.interval.ms", text, &size)
+        != RD_KAFKA_CONF_OK)
+    {
+        return TAIL_COUNT;
+    }
+
+    interval = strtoll(text, NULL, 10);
+
+    return interval > 0 && interval < TAIL_COUNT ? interval : TAIL_COUNT;
+}
+
+
+/*
+ * Once in a while: new partitions would never be read.  What cannot be asked
+ * has not changed; fewer there are only in another topic of that name, whose
+ * records do not go on where these have ended.
+ */
+static int
+tail_recount(mr_tail_t *tail, mr_error_t *err)
+{
+    size_t n;
+    mr_error_t ignored = MR_ERROR_INIT;
+
+    if (mr_time_monotonic() < tail->due) {
+        return 0;
+    }
+
+    n = tail->n;
+
+    if (tail_count(tail, TAIL_COUNT_ASK, &n, &ignored) != 0) {
+        n = tail->n;
+    }
+
+    tail->due = mr_time_monotonic() + tail->count;
+
+    if (n <= tail->n) {
+        return 0;
+    }
+
+    return mr_error_set(err, MR_ERROR_KAFKA, NULL,
+        "%s cannot go on: it has %zu partitions, not %zu as before", tail->name,
+        n, tail->n);
 }
 
 

@@ -77,7 +77,10 @@ int64_t mr_tail_next(const mr_tail_t *tail, size_t partition);
  * Wait up to `timeout` ms for records and take up to `max` of them, which
  * are valid until the next call.  *ret_n may be 0.  Fails with
  * MR_ERROR_KAFKA when the log does not hold what comes next (its records
- * were deleted, or the topic was), or that is corrupt: stop, and start again.
+ * were deleted, or the topic was), or that is corrupt, or when the topic has
+ * more partitions than it had: stop, and start again.  That is asked for once
+ * a minute, or as often as topic.metadata.refresh.interval.ms says where this
+ * is less, and takes longer, mostly as long as a fetch.
  */
 int mr_tail_read(mr_tail_t *tail, int timeout, size_t max,
     const mr_tail_record_t **ret_records, size_t *ret_n, mr_error_t *err);
