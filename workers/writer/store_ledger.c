@@ -3,6 +3,8 @@
 #include "store_private.h"
 
 
+static int ledger_update(mr_store_t *store, bson_t *fence, bson_t *update,
+    const char *what, mr_error_t *err);
 static void ledger_decode(const bson_t *document, mr_ledger_t *ledger);
 static void ledger_decode_last(const bson_iter_t *parent, mr_last_t *last);
 static void ledger_decode_resume(
@@ -98,10 +100,7 @@ int
 mr_store_resume(mr_store_t *store, int32_t partition, const mr_ledger_t *ledger,
     mr_resume_t what, int64_t log_start, mr_error_t *err)
 {
-    int rc;
-    bool ok;
     bson_t *fence, *update;
-    bson_error_t error;
 
     fence = mr_store_fence(store, partition, ledger->epoch, ledger->next);
 
@@ -116,18 +115,8 @@ mr_store_resume(mr_store_t *store, int32_t partition, const mr_ledger_t *ledger,
             "$unset", "{", "resume", BCON_INT32(1), "}");
     }
 
-    ok = mongoc_collection_update_one(
-        store->ledger, fence, update, NULL, NULL, &error);
-
-    bson_destroy(fence);
-    bson_destroy(update);
-    rc = 0;
-
-    if (!ok) {
-        rc = mr_mongo_error(err, "cannot move the ledger on", &error);
-    }
-
-    return rc;
+    return ledger_update(
+        store, fence, update, "cannot move the ledger on", err);
 }
 
 
@@ -135,11 +124,9 @@ int
 mr_store_order(
     mr_store_t *store, int32_t partition, mr_resume_t what, mr_error_t *err)
 {
-    int found, rc;
-    bool ok;
+    int found;
     bson_t *fence, *update;
     mr_ledger_t ledger;
-    bson_error_t error;
 
     if (mr_store_read(store, partition, &found, &ledger, err) != 0) {
         return -1;
@@ -157,18 +144,7 @@ mr_store_order(
         BCON_UTF8(resume_names[what]), "next", BCON_INT64(ledger.next), "}",
         "}");
 
-    ok = mongoc_collection_update_one(
-        store->ledger, fence, update, NULL, NULL, &error);
-
-    bson_destroy(fence);
-    bson_destroy(update);
-    rc = 0;
-
-    if (!ok) {
-        rc = mr_mongo_error(err, "cannot write the ledger", &error);
-    }
-
-    return rc;
+    return ledger_update(store, fence, update, "cannot write the ledger", err);
 }
 
 
@@ -176,25 +152,34 @@ int
 mr_store_disarm(mr_store_t *store, int32_t partition, const mr_ledger_t *ledger,
     mr_error_t *err)
 {
-    int rc;
-    bool ok;
     bson_t *fence, *update;
-    bson_error_t error;
 
     fence = mr_store_fence(store, partition, ledger->epoch, ledger->next);
     BCON_APPEND(fence, "resume.next", BCON_INT64(ledger->resume_next));
     update = BCON_NEW("$unset", "{", "resume", BCON_INT32(1), "}");
 
-    ok = mongoc_collection_update_one(
-        store->ledger, fence, update, NULL, NULL, &error);
+    return ledger_update(store, fence, update, "cannot write the ledger", err);
+}
+
+
+/* Both documents are given away. */
+static int
+ledger_update(mr_store_t *store, bson_t *fence, bson_t *update,
+    const char *what, mr_error_t *err)
+{
+    int rc;
+    bson_error_t error;
+
+    rc = 0;
+
+    if (!mongoc_collection_update_one(
+            store->ledger, fence, update, NULL, NULL, &error))
+    {
+        rc = mr_mongo_error(err, what, &error);
+    }
 
     bson_destroy(fence);
     bson_destroy(update);
-    rc = 0;
-
-    if (!ok) {
-        rc = mr_mongo_error(err, "cannot write the ledger", &error);
-    }
 
     return rc;
 }
