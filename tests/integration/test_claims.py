@@ -13,7 +13,7 @@ import confluent_kafka
 import pytest
 
 from harness.pipeline import Pipeline
-from harness.rig import Rig
+from harness.rig import Rig, rig  # noqa: F401
 from harness.waiting import wait_until
 from test_writer import event
 
@@ -32,23 +32,6 @@ def servers(tmp_path_factory):
         assert not problems, "\n".join(problems)
     finally:
         stack.close()
-
-
-@pytest.fixture
-def rig(servers, request):
-    """A function that makes a rig of the test's own, set up."""
-
-    made = []
-
-    def make(**options):
-        name = re.sub(r"\W", "-", request.node.name[5:])[:30]
-        made.append(Rig(servers, f"{name}-{time.time_ns() % 10**6}",
-                        **options).setup())
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 class Clock:

@@ -6,6 +6,7 @@ Records are produced straight to Kafka, by librdkafka's own Python client.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ import confluent_kafka
 import confluent_kafka.admin
 import httpx
 import pymongo
+import pytest
 
 import process
 import stackconf
@@ -280,3 +282,20 @@ class Rig:
         violations, shot = self.violations(seconds, only)
         assert not violations, "\n".join(violations)
         return shot
+
+
+@pytest.fixture
+def rig(servers, request):
+    """A function that makes a rig of the test's own, set up."""
+
+    made = []
+
+    def make(**options):
+        name = re.sub(r"\W", "-", request.node.name[5:])[:30]
+        made.append(Rig(servers, f"{name}-{time.time_ns() % 10**6}",
+                        **options).setup())
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
