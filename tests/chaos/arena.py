@@ -8,10 +8,10 @@ import subprocess
 
 import pymongo
 
+from harness.clock import Clock
 from harness.pipeline import Pipeline
 from harness.waiting import wait_until
 
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 CLOCKED = ("nginx", "millrace-writer", "millrace-stats", "millrace-query")
 DISK = "900m"
 
@@ -19,16 +19,12 @@ DISK = "900m"
 class ChaosStack(Pipeline):
     """Gives each of our processes a clock of its own, if it is to have one."""
 
-    clocks = False
+    clocks = {}
 
     def _command(self, name):
         command, extra = super()._command(name)
-        if self.clocks and name in CLOCKED:
-            extra = {**extra, "LD_PRELOAD": FAKETIME,
-                     "FAKETIME_TIMESTAMP_FILE": self.path(f"clock-{name}"),
-                     "FAKETIME_CACHE_DURATION": "1",
-                     "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE":
-                     "0"}
+        if name in self.clocks:
+            extra = {**extra, **self.clocks[name].environment}
         return command, extra
 
 
@@ -44,9 +40,11 @@ class Arena:
                                 options={"kafka": kafka,
                                          "stats": {"lease": "2s"},
                                          **(options or {})}, **settings)
-        self.stack.clocks = clock
+        if clock:
+            self.stack.clocks = {
+                name: Clock(self.stack.directory, f"clock-{name}")
+                for name in CLOCKED}
         self.several = members > 1
-        self.clock = clock
         self.network = network
         self.disks = disks
         self.members = members
@@ -56,9 +54,6 @@ class Arena:
         self.mongods = ["mongod", *(f"mongod-{n}" for n in numbers)]
 
     def __enter__(self):
-        if self.clock:
-            for part in CLOCKED:
-                self.set_clock(part, 0)
         if self.disks:
             for part in (self.brokers[-1], self.mongods[-1]):
                 subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}",
@@ -91,12 +86,10 @@ class Arena:
                    *self.mongods)
 
     def set_clock(self, part, offset):
-        name = part if part.startswith("millrace-") or part == "nginx" \
-            else f"millrace-{part}"
-        path = self.stack.path(f"clock-{name}")
-        with open(path + ".new", "w") as f:
-            f.write(f"{offset:+d}s\n")
-        os.rename(path + ".new", path)
+        """The time of day of a process, in seconds ahead of the real one."""
+
+        name = part if part == "nginx" else f"millrace-{part}"
+        self.stack.clocks[name].set(offset)
 
     def port_names(self, part):
         """Of a broker its controller's as well."""

@@ -5,13 +5,12 @@ log: how far each is stored, and why one of them is not read.
 
 import os
 import re
-import struct
-import subprocess
 import time
 
 import confluent_kafka
 import pytest
 
+from harness.clock import Clock
 from harness.pipeline import Pipeline
 from harness.rig import Rig, rig  # noqa: F401
 from harness.waiting import wait_until
@@ -32,26 +31,6 @@ def servers(tmp_path_factory):
         assert not problems, "\n".join(problems)
     finally:
         stack.close()
-
-
-class Clock:
-    """The environment of a process whose time of day may be set ahead."""
-
-    def __init__(self, folder):
-        library = f"{folder}/clock.so"
-        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, os.path.join(
-            os.path.dirname(__file__), "harness", "clock.c")], check=True)
-        self.path = f"{folder}/clock"
-        self.set(0)
-        self.environment = {
-            "LD_PRELOAD": library, "MILLRACE_TEST_CLOCK": self.path,
-            "ASAN_OPTIONS": "verify_asan_link_order=0:"
-                            "fast_unwind_on_malloc=0"}
-
-    def set(self, seconds):
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT)
-        os.pwrite(fd, struct.pack("=q", seconds), 0)
-        os.close(fd)
 
 
 def claimed(one, partition=0):

@@ -1,46 +1,39 @@
 /*
- * Preloaded into a daemon by a test: the program sees a time of day that is
- * ahead by as many seconds as the file MILLRACE_TEST_CLOCK says, an int64_t.
- * Its libraries do not: they wait until moments of the real one.
+ * Preloaded into a process by a test (harness/clock.py): it sees a time of day
+ * that is ahead by as many seconds as the file MILLRACE_TEST_CLOCK says, an
+ * int64_t.  Threads that wait until a moment of that time wait as long as they
+ * would have if all the machine had it.
  */
 /* NOLINTNEXTLINE: the name is glibc's */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <link.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
+/* Seconds: no machine runs so long, so what is more is a time of day. */
+#define CLOCK_MONOTONIC_MAX 1000000000
+
+/* The functions of which there are two are meant in their newer version. */
+#define CLOCK_REAL(name, version)                                              \
+    do {                                                                       \
+        if (real == NULL) {                                                    \
+            real = (__typeof__(real)) dlvsym(RTLD_NEXT, name, version);        \
+        }                                                                      \
+                                                                               \
+        if (real == NULL) {                                                    \
+            real = (__typeof__(real)) dlsym(RTLD_NEXT, name);                  \
+        }                                                                      \
+    } while (0)
+
 
 static const volatile int64_t *ahead;
-static uintptr_t from, to; /* where the program itself lies */
-
-
-static int
-clock_program(struct dl_phdr_info *info, size_t size, void *ctx)
-{
-    int i;
-    uintptr_t end;
-
-    (void) size;
-    (void) ctx;
-
-    from = info->dlpi_addr;
-
-    for (i = 0; i < info->dlpi_phnum; i++) {
-        end = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr
-              + info->dlpi_phdr[i].p_memsz;
-
-        if (info->dlpi_phdr[i].p_type == PT_LOAD && end > to) {
-            to = end;
-        }
-    }
-
-    return 1; /* the program comes first */
-}
 
 
 __attribute__((constructor)) static void
@@ -64,8 +57,29 @@ clock_init(void)
         abort();
     }
 
-    (void) dl_iterate_phdr(clock_program, NULL);
     ahead = place;
+}
+
+
+static int64_t
+clock_ahead(void)
+{
+    return ahead != NULL ? *ahead : 0;
+}
+
+
+static struct timespec
+clock_real(const struct timespec *until)
+{
+    struct timespec moment;
+
+    moment = *until;
+
+    if (moment.tv_sec > CLOCK_MONOTONIC_MAX) {
+        moment.tv_sec -= clock_ahead();
+    }
+
+    return moment;
 }
 
 
@@ -73,20 +87,86 @@ int
 clock_gettime(clockid_t clock, struct timespec *when)
 {
     int rc;
-    uintptr_t caller;
     static int (*real)(clockid_t, struct timespec *);
 
-    if (real == NULL) {
-        real = (__typeof__(real)) dlsym(RTLD_NEXT, "clock_gettime");
-    }
-
+    CLOCK_REAL("clock_gettime", "GLIBC_2.17");
     rc = real(clock, when);
-    caller = (uintptr_t) __builtin_return_address(0);
 
-    if (ahead != NULL && clock == CLOCK_REALTIME && caller >= from
-        && caller < to) {
-        when->tv_sec += *ahead;
+    if (clock == CLOCK_REALTIME) {
+        when->tv_sec += clock_ahead();
     }
 
     return rc;
+}
+
+
+int
+gettimeofday(struct timeval *when, void *zone)
+{
+    int rc;
+    static int (*real)(struct timeval *, void *);
+
+    CLOCK_REAL("gettimeofday", "GLIBC_2.2.5");
+    rc = real(when, zone);
+    when->tv_sec += clock_ahead();
+
+    return rc;
+}
+
+
+time_t
+time(time_t *place)
+{
+    time_t now;
+    static time_t (*real)(time_t *);
+
+    CLOCK_REAL("time", "GLIBC_2.2.5");
+    now = real(NULL) + clock_ahead();
+
+    if (place != NULL) {
+        *place = now;
+    }
+
+    return now;
+}
+
+
+int
+pthread_cond_timedwait(
+    pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+    struct timespec moment;
+    static int (*real)(
+        pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+
+    CLOCK_REAL("pthread_cond_timedwait", "GLIBC_2.3.2");
+    moment = clock_real(until);
+
+    return real(cond, mutex, &moment);
+}
+
+
+int
+pthread_mutex_timedlock(pthread_mutex_t *mutex, const struct timespec *until)
+{
+    struct timespec moment;
+    static int (*real)(pthread_mutex_t *, const struct timespec *);
+
+    CLOCK_REAL("pthread_mutex_timedlock", "GLIBC_2.34");
+    moment = clock_real(until);
+
+    return real(mutex, &moment);
+}
+
+
+int
+cnd_timedwait(cnd_t *cond, mtx_t *mutex, const struct timespec *until)
+{
+    struct timespec moment;
+    static int (*real)(cnd_t *, mtx_t *, const struct timespec *);
+
+    CLOCK_REAL("cnd_timedwait", "GLIBC_2.34");
+    moment = clock_real(until);
+
+    return real(cond, mutex, &moment);
 }
