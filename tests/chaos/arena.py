@@ -45,6 +45,7 @@ class Arena:
                 name: Clock(self.stack.directory, f"clock-{name}")
                 for name in CLOCKED}
         self.several = members > 1
+        self.clock = clock
         self.network = network
         self.disks = disks
         self.members = members

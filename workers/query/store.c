@@ -255,6 +255,26 @@ mr_session_limit(mr_session_t *session, bson_t *opts, mr_error_t *err)
 }
 
 
+mongoc_cursor_t *
+mr_session_find(mr_session_t *session, const char *name, const bson_t *filter,
+    bson_t *opts, mr_error_t *err)
+{
+    mongoc_cursor_t *cursor;
+    mongoc_collection_t *collection;
+
+    if (mr_session_limit(session, opts, err) == -1) {
+        return NULL;
+    }
+
+    collection =
+        mr_mongo_collection(session->store->mongo, session->client, name);
+    cursor = mongoc_collection_find_with_opts(collection, filter, opts, NULL);
+    mongoc_collection_destroy(collection);
+
+    return cursor;
+}
+
+
 int
 mr_session_cursor_end(
     mongoc_cursor_t *cursor, const char *what, mr_error_t *err)

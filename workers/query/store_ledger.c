@@ -21,7 +21,6 @@ mr_session_ledger(mr_session_t *session, const char *topic,
     bson_t filter, opts, child;
     const bson_t *doc;
     mongoc_cursor_t *cursor;
-    mongoc_collection_t *ledger;
 
     len = strlen(topic);
 
@@ -33,27 +32,26 @@ mr_session_ledger(mr_session_t *session, const char *topic,
     BSON_APPEND_INT32(&child, "next", 1);
     bson_append_document_end(&opts, &child);
 
-    rc = mr_session_limit(session, &opts, err);
-
-    if (rc == 0) {
-        ledger = mr_mongo_collection(
-            session->store->mongo, session->client, MR_MONGO_LEDGER);
-        cursor = mongoc_collection_find_with_opts(ledger, &filter, &opts, NULL);
-
-        while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
-            rc = mr_ledger_read(doc, len + 1, observer, ctx, err);
-        }
-
-        if (rc == 0) {
-            rc = mr_session_cursor_end(cursor, "reading the ledger", err);
-        }
-
-        mongoc_cursor_destroy(cursor);
-        mongoc_collection_destroy(ledger);
-    }
+    cursor = mr_session_find(session, MR_MONGO_LEDGER, &filter, &opts, err);
 
     bson_destroy(&filter);
     bson_destroy(&opts);
+
+    if (cursor == NULL) {
+        return -1;
+    }
+
+    rc = 0;
+
+    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
+        rc = mr_ledger_read(doc, len + 1, observer, ctx, err);
+    }
+
+    if (rc == 0) {
+        rc = mr_session_cursor_end(cursor, "reading the ledger", err);
+    }
+
+    mongoc_cursor_destroy(cursor);
 
     return rc;
 }

@@ -182,6 +182,13 @@ typedef struct {
 int mr_session_limit(mr_session_t *session, bson_t *opts, mr_error_t *err);
 
 /*
+ * What a collection has that fits; opts get maxTimeMS.  The caller destroys
+ * the cursor; NULL with MR_ERROR_TIMEOUT where it is too late.
+ */
+mongoc_cursor_t *mr_session_find(mr_session_t *session, const char *name,
+    const bson_t *filter, bson_t *opts, mr_error_t *err);
+
+/*
  * Why a cursor has ended: 0, or -1 with MR_ERROR_TIMEOUT, MR_ERROR_MONGODB.
  */
 int mr_session_cursor_end(

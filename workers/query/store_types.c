@@ -3,8 +3,6 @@
 #include "store_session.h"
 
 
-static mongoc_cursor_t *mr_types_find(mr_session_t *session, const char *name,
-    const bson_t *filter, bson_t *opts, mr_error_t *err);
 static int mr_types_others(
     const bson_t *doc, mr_other_t **list, size_t *n, mr_error_t *err);
 static int mr_types_other(
@@ -35,7 +33,7 @@ mr_session_others(mr_session_t *session, const char *topic,
     BSON_APPEND_INT32(&child, "other", 1);
     bson_append_document_end(&opts, &child);
 
-    cursor = mr_types_find(session, MR_MONGO_LEDGER, &filter, &opts, err);
+    cursor = mr_session_find(session, MR_MONGO_LEDGER, &filter, &opts, err);
 
     bson_destroy(&filter);
     bson_destroy(&opts);
@@ -84,7 +82,7 @@ mr_session_type(
     mr_bson_append_text(&filter, "_id", type);
     bson_init(&opts);
 
-    cursor = mr_types_find(session, MR_MONGO_TYPES, &filter, &opts, err);
+    cursor = mr_session_find(session, MR_MONGO_TYPES, &filter, &opts, err);
 
     bson_destroy(&filter);
     bson_destroy(&opts);
@@ -123,7 +121,7 @@ mr_session_types(mr_session_t *session, mr_type_observer_t *observer, void *ctx,
     BSON_APPEND_INT32(&child, "_id", 1);
     bson_append_document_end(&opts, &child);
 
-    cursor = mr_types_find(session, MR_MONGO_TYPES, &filter, &opts, err);
+    cursor = mr_session_find(session, MR_MONGO_TYPES, &filter, &opts, err);
 
     bson_destroy(&filter);
     bson_destroy(&opts);
@@ -166,7 +164,7 @@ mr_session_occurs(mr_session_t *session, mr_str_t type, mr_error_t *err)
     bson_append_document_end(&opts, &child);
     BSON_APPEND_INT64(&opts, "limit", 1);
 
-    cursor = mr_types_find(session, MR_MONGO_BLOCKS, &filter, &opts, err);
+    cursor = mr_session_find(session, MR_MONGO_BLOCKS, &filter, &opts, err);
 
     bson_destroy(&filter);
     bson_destroy(&opts);
@@ -198,7 +196,7 @@ mr_session_trimmed(mr_session_t *session, mr_error_t *err)
         BCON_UTF8("erased"), "]", "}");
     bson_init(&opts);
 
-    cursor = mr_types_find(session, MR_MONGO_STATE, filter, &opts, err);
+    cursor = mr_session_find(session, MR_MONGO_STATE, filter, &opts, err);
 
     bson_destroy(filter);
     bson_destroy(&opts);
@@ -226,26 +224,6 @@ mr_session_trimmed(mr_session_t *session, mr_error_t *err)
     mongoc_cursor_destroy(cursor);
 
     return rc;
-}
-
-
-static mongoc_cursor_t *
-mr_types_find(mr_session_t *session, const char *name, const bson_t *filter,
-    bson_t *opts, mr_error_t *err)
-{
-    mongoc_cursor_t *cursor;
-    mongoc_collection_t *collection;
-
-    if (mr_session_limit(session, opts, err) == -1) {
-        return NULL;
-    }
-
-    collection =
-        mr_mongo_collection(session->store->mongo, session->client, name);
-    cursor = mongoc_collection_find_with_opts(collection, filter, opts, NULL);
-    mongoc_collection_destroy(collection);
-
-    return cursor;
 }
 
 

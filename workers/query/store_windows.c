@@ -18,8 +18,6 @@ static void mr_windows_range(
     bson_t *filter, const mr_windows_t *windows, mr_str_t event_type);
 static void mr_windows_id(bson_t *parent, const char *key, mr_width_t width,
     mr_str_t event_type, int64_t start);
-static mongoc_cursor_t *mr_windows_find(mr_session_t *session, const char *name,
-    const bson_t *filter, bson_t *opts, mr_error_t *err);
 
 
 int
@@ -39,7 +37,7 @@ mr_session_merged(
     BSON_APPEND_UTF8(&filter, "_id", "merge");
     bson_init(&opts);
 
-    cursor = mr_windows_find(session, MR_MONGO_STATE, &filter, &opts, err);
+    cursor = mr_session_find(session, MR_MONGO_STATE, &filter, &opts, err);
 
     bson_destroy(&filter);
     bson_destroy(&opts);
@@ -96,7 +94,7 @@ mr_session_windows(mr_session_t *session, const mr_windows_t *windows,
     bson_append_document_end(&opts, &child);
     BSON_APPEND_INT32(&opts, "batchSize", MR_WINDOWS_BATCH);
 
-    cursor = mr_windows_find(session, MR_MONGO_WINDOWS, &filter, &opts, err);
+    cursor = mr_session_find(session, MR_MONGO_WINDOWS, &filter, &opts, err);
 
     bson_destroy(&filter);
     bson_destroy(&opts);
@@ -353,24 +351,4 @@ mr_windows_id(bson_t *parent, const char *key, mr_width_t width,
     mr_bson_append_text(&id, "event_type", event_type);
     BSON_APPEND_DATE_TIME(&id, "start", start);
     bson_append_document_end(parent, &id);
-}
-
-
-static mongoc_cursor_t *
-mr_windows_find(mr_session_t *session, const char *name, const bson_t *filter,
-    bson_t *opts, mr_error_t *err)
-{
-    mongoc_cursor_t *cursor;
-    mongoc_collection_t *collection;
-
-    if (mr_session_limit(session, opts, err) == -1) {
-        return NULL;
-    }
-
-    collection =
-        mr_mongo_collection(session->store->mongo, session->client, name);
-    cursor = mongoc_collection_find_with_opts(collection, filter, opts, NULL);
-    mongoc_collection_destroy(collection);
-
-    return cursor;
 }
