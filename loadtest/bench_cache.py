@@ -33,6 +33,9 @@ from harness.pipeline import Pipeline               # noqa: E402
 import results                                      # noqa: E402
 
 DAY = 86400
+TYPES = [f'type-{i:03}' for i in range(200)]
+HOURS = 48          # of each of them
+BY_TYPE = '&group_by=event_type'
 
 
 def quantile(values, q):
@@ -40,7 +43,8 @@ def quantile(values, q):
 
 
 class Windows:
-    """A year of hours and days, and two hours of minutes, of one type."""
+    """A year of hours and days, and a day of minutes, of one type; two days of
+    hours of two hundred types."""
 
     def __init__(self, now):
         self.end = now // DAY * DAY - DAY      # a midnight, all is final
@@ -72,6 +76,10 @@ class Windows:
                 collection.insert_many(
                     [self.one(width, event_type, self.end - i * width)
                      for i in range(1, n + 1)], ordered=False)
+        for event_type in TYPES:
+            collection.insert_many(
+                [self.one(3600, event_type, self.end - i * 3600)
+                 for i in range(1, HOURS + 1)], ordered=False)
 
     def questions(self):
         def ask(interval, buckets, width, more='&event_type=view'):
@@ -85,6 +93,8 @@ class Windows:
             '30 buckets of 1d, one type': ask('1d', 30, DAY),
             'a year of 1h, one type': ask('1h', 8760, 3600),
             'a year of 1d, one type': ask('1d', 365, DAY),
+            '4 buckets of 1h, by type': ask('1h', 4, 3600, BY_TYPE),
+            '48 buckets of 1h, by type': ask('1h', HOURS, 3600, BY_TYPE),
         }
 
 
@@ -145,6 +155,7 @@ def main():
         try:
             stack.start('mongod', 'query', 'nginx')
             storage.create(stack.database)
+            storage.register(stack.database, ['view', *TYPES])
             now = int(time.time())
             windows = Windows(now)
             windows.store(stack.database.windows)
@@ -154,7 +165,8 @@ def main():
             table = {'daemon': {}, 'nginx': {}}
             port = stack.ports['query']
             for name, path in windows.questions().items():
-                n = max(5, args.n // 15) if 'year' in name else args.n
+                n = max(5, args.n // 15) if (
+                    'year' in name or 'by type' in name) else args.n
                 table['daemon'][name] = row = latency(port, path, n)
                 print(f'{name:32} p50 {row["p50_ms"]:8} ms   p99 '
                       f'{row["p99_ms"]:8} ms   {row["bytes"]:9} bytes',
