@@ -32,6 +32,7 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_millrace_post_handler(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_millrace_is_cut(ngx_http_request_t *r);
 static ngx_int_t ngx_http_millrace_coding(ngx_http_request_t *r,
     ngx_str_t *field, mr_coding_t *ret_coding, const char **ret_detail);
 static ngx_int_t ngx_http_millrace_other_handler(ngx_http_request_t *r);
@@ -99,6 +100,21 @@ ngx_http_millrace_post_handler(ngx_http_request_t *r)
     ngx_memzero(&headers, sizeof(ngx_http_millrace_headers_t));
     ngx_http_millrace_headers(r, &headers);
 
+    if (ngx_http_millrace_is_cut(r)) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+            "millrace: an error_page has passed on a request whose body was "
+            "not kept as a whole; it cannot be taken here");
+
+        /* what is still to come belongs to no request */
+        r->keepalive = 0;
+        r->lingering_close = 1;
+
+        return ngx_http_millrace_refuse(r, NGX_HTTP_INTERNAL_SERVER_ERROR,
+            NGX_HTTP_MILLRACE_FAILED,
+            "an error_page of this server has passed the request on without "
+            "the whole of its body; nothing of it was taken");
+    }
+
     if (headers.repeated) {
         return ngx_http_millrace_refuse(r, NGX_HTTP_BAD_REQUEST,
             NGX_HTTP_MILLRACE_MALFORMED,
@@ -148,6 +164,28 @@ ngx_http_millrace_post_handler(ngx_http_request_t *r)
     }
 
     return ngx_http_millrace_admit(r, format, coding, headers.lenient);
+}
+
+
+/*
+ * Another location may have begun to read the body, and an error_page have
+ * passed the request on to this one before it was there, or, where it was
+ * not buffered, after it was gone.  nginx would give what is left of it as if
+ * that were all.
+ */
+static ngx_uint_t
+ngx_http_millrace_is_cut(ngx_http_request_t *r)
+{
+    ngx_http_request_body_t *rb;
+
+    rb = r->request_body;
+
+    if (rb == NULL) {
+        return 0;
+    }
+
+    return r->request_body_no_buffering || rb->rest > 0
+           || (rb->rest == 0 && !rb->last_saved);
 }
 
 

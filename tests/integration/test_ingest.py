@@ -503,6 +503,32 @@ def test_too_large_a_body(ingest, client, since, chunked):
     assert ingest.records(since) == []
 
 
+@pytest.mark.parametrize("path", ["/passed-on", "/unbuffered"])
+def test_a_part_of_a_body_is_not_taken_for_the_whole(ingest, since, path):
+    """An error_page may send a request on whose body was not all read."""
+
+    part = lines(many(3)) + b"\n"
+    with connection(ingest) as (sock, reader):
+        sock.sendall(b"POST " + path.encode() + b" HTTP/1.1\r\nHost: x\r\n"
+                     b"Content-Type: application/x-ndjson\r\n"
+                     b"Transfer-Encoding: chunked\r\n\r\n"
+                     b"%x\r\n%s\r\n" % (len(part), part))
+        # nginx is to have read it before it learns how much there is
+        time.sleep(0.5)
+        sock.sendall(b"%x\r\n\n" % 8000)
+        status, told, text = answer(reader)
+    assert status == 500
+    assert told["connection"] == "close"
+    assert "error_page" in json.loads(text)["detail"]
+    assert ingest.records(since) == []
+
+
+def test_a_whole_body_may_come_from_elsewhere(ingest, client, since):
+    answer = client.post("/buffered", headers=NDJSON, content=lines(many(3)))
+    assert answer.json() == {"accepted": 3}
+    assert len(ingest.records(since)) == 3
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH"])
 def test_other_methods(client, method):
     response = client.request(method, "/events")

@@ -146,6 +146,28 @@ http {
             return 413 "own page";
         }
 
+        location = /passed-on {
+            millrace on;
+            client_max_body_size 4k;
+            error_page 413 = @fallback;
+        }
+
+        location = /unbuffered {
+            proxy_request_buffering off;
+            proxy_http_version 1.1;
+            proxy_pass http://127.0.0.1:1;
+            error_page 502 = @fallback;
+        }
+
+        location = /buffered {
+            proxy_pass http://127.0.0.1:1;
+            error_page 502 = @fallback;
+        }
+
+        location @fallback {
+            millrace on;
+        }
+
         location = /elsewhere {
             millrace_problems on;
             error_page 404 /own.html;
