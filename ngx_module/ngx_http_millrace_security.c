@@ -14,6 +14,8 @@
 
 static ngx_uint_t ngx_http_millrace_given(
     ngx_http_millrace_main_conf_t *mmcf, const char *prefix, ngx_str_t *ret);
+static ngx_uint_t ngx_http_millrace_is_set(
+    rd_kafka_conf_t *kafka, const char *name, const char *value);
 static ngx_int_t ngx_http_millrace_try(
     ngx_conf_t *cf, ngx_http_millrace_main_conf_t *mmcf);
 static void ngx_http_millrace_try_child(rd_kafka_conf_t *kafka, int fd);
@@ -66,6 +68,23 @@ ngx_http_millrace_check_security(
         return NGX_ERROR;
     }
 
+    /* librdkafka would ask its program for a token, and wait for ever */
+
+    if (sasl
+        && ngx_http_millrace_is_set(
+            mmcf->kafka, "sasl.mechanism", "OAUTHBEARER")
+        && !ngx_http_millrace_is_set(
+            mmcf->kafka, "sasl.oauthbearer.method", "oidc")
+        && !ngx_http_millrace_is_set(
+            mmcf->kafka, "enable.sasl.oauthbearer.unsecure.jwt", "true"))
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+            "\"millrace_kafka sasl.mechanism OAUTHBEARER\" needs "
+            "sasl.oauthbearer.method oidc: nginx has no token of its own "
+            "to give");
+        return NGX_ERROR;
+    }
+
     return ngx_http_millrace_try(cf, mmcf);
 }
 
@@ -90,6 +109,21 @@ ngx_http_millrace_given(
     }
 
     return 0;
+}
+
+
+/* Not so either where this librdkafka does not have the property. */
+static ngx_uint_t
+ngx_http_millrace_is_set(
+    rd_kafka_conf_t *kafka, const char *name, const char *value)
+{
+    char text[64];
+    size_t size;
+
+    size = sizeof(text);
+
+    return rd_kafka_conf_get(kafka, name, text, &size) == RD_KAFKA_CONF_OK
+           && ngx_strcasecmp((u_char *) text, (u_char *) value) == 0;
 }
 
 

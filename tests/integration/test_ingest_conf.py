@@ -78,6 +78,8 @@ BAD_CONF = [
     ("millrace_kafka security.protocol sasl_plaintext;"
      "millrace_kafka sasl.mechanism NO-SUCH;", "", "NO-SUCH", None),
     ("millrace_kafka security.protocol sasl_plaintext;"
+     "millrace_kafka sasl.mechanism OAUTHBEARER;", "", "no token", None),
+    ("millrace_kafka security.protocol sasl_plaintext;"
      "millrace_kafka sasl.mechanism SCRAM-SHA-512;"
      "millrace_kafka sasl.username u;", "", "sasl.password", None),
     ("millrace_kafka security.protocol tls;", "", "security.protocol", 1),
@@ -196,6 +198,17 @@ def test_good_directives_pass_the_check(ingest, tmp_path):
         "millrace_body_timeout 500ms; millrace_queue_wait 0;"
         "millrace_beacon off;"
         "millrace_ignore_client_abort on;")
+    assert done.returncode == 0, done.stderr
+
+
+def test_tokens_that_librdkafka_makes_itself_pass_the_check(ingest, tmp_path):
+    done = check_conf(
+        ingest, tmp_path,
+        "millrace_brokers a:1; millrace_kafka security.protocol sasl_ssl;"
+        "millrace_kafka sasl.mechanism OAUTHBEARER;"
+        "millrace_kafka enable.sasl.oauthbearer.unsecure.jwt true;"
+        "millrace_kafka sasl.oauthbearer.config principal=nginx;",
+        GOOD_LOCATION)
     assert done.returncode == 0, done.stderr
 
 
