@@ -141,6 +141,31 @@ def test_what_a_member_of_an_earlier_term_stores_late(make, servers, start):
     assert stats.metric("lease_term") == 1
 
 
+def test_what_a_member_of_an_earlier_term_closes_late(make, servers, start):
+    """
+    Its bulk write closes windows after the next one has published all that
+    was dirty and before that one would have closed them: which has nothing
+    more to do with them, but to publish them.
+    """
+
+    stats = make()
+    start()
+    now = time.time() // 60 * 60
+    stats.flushes.flush(0, [("a", now, 1.0)])
+    stats.settle()
+
+    published = {"_id.event_type": "a", "_id.width": {"$lt": 86400}}
+    late = stats.database.windows.update_many(published, {
+        "$inc": {"revision": Int64(1)}, "$set": {"final": True, "dirty": True}})
+    assert late.modified_count == 3
+    wait_until(lambda: stats.database.windows.count_documents(
+        {"dirty": True}) == 0, 15, "their messages")
+    newest = {key: json.loads(value) for key, value in stats.messages()}
+    assert [(m["revision"], m["final"]) for m in newest.values()] == [
+        (2, True)] * 3
+    stats.check()
+
+
 def test_the_metric_counts_what_kafka_does_not_have(make, servers, start):
     stats = make()
     start()

@@ -94,6 +94,7 @@ typedef struct {
     bool dirty;    /* windows may be stored that Kafka does not have */
     bool away;     /* Kafka is: merging goes on without it */
     int64_t ask;   /* monotonic; when it is asked again */
+    int64_t look;  /* monotonic; when dirty windows are looked for anyway */
     int64_t count; /* monotonic; when dirty windows are counted again */
 
     int64_t damage_quiet; /* monotonic; until then nothing is said of it */

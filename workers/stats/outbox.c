@@ -18,6 +18,7 @@
 #define ASK_SHARE 5 /* and at least so many times what asking took */
 #define ASK_WAIT 100
 #define ASK_WAIT_MAX 2000
+#define LOOK_INTERVAL 5000  /* ms */
 #define COUNT_INTERVAL 2000 /* ms */
 #define COUNT_MAX 100000    /* dirty windows */
 #define FAILED_WAIT 5000    /* ms until one that has failed is made anew */
@@ -419,14 +420,25 @@ static int
 outbox_rest(mr_member_t *member, mr_error_t *err)
 {
     bool all;
-    int64_t end;
+    int64_t end, now;
     mr_merged_list_t windows;
 
     if (member->away && !outbox_back(member)) {
         return 0;
     }
 
-    end = mr_time_monotonic() + REST_TIME;
+    now = mr_time_monotonic();
+    end = now + REST_TIME;
+
+    /*
+     * A member whose lease is over may have stored a window after all that was
+     * dirty was published: closed it, say, so that nothing is left to be done
+     * here by which it would be noticed.
+     */
+    if (now >= member->look) {
+        member->look = now + LOOK_INTERVAL;
+        member->dirty = true;
+    }
 
     while (member->dirty && mr_time_monotonic() < end) {
         mr_arena_reset(&member->arena);
