@@ -228,7 +228,6 @@ stream_begin(mr_stream_reader_t *reader)
     mr_stream_ring_reset(&stream->ring, n, firsts);
     memcpy(reader->at, stream->ring.last, sizeof(reader->at));
     stream->epoch++;
-    mr_stream_wake(stream);
     pthread_mutex_unlock(&stream->mutex);
 
     reader->started = 1;
@@ -306,6 +305,7 @@ stream_catch_up(mr_stream_reader_t *reader)
 
     pthread_mutex_lock(&stream->mutex);
     stream->ready = 1;
+    mr_stream_wake(stream);
     pthread_mutex_unlock(&stream->mutex);
 }
 
@@ -316,7 +316,7 @@ stream_may(mr_stream_reader_t *reader)
 {
     int64_t second;
 
-    /* Nobody listens yet; what is too much pushes out what is older. */
+    /* It is for nobody yet; what is too much pushes out what is older. */
     if (!reader->caught_up) {
         return 1;
     }

@@ -33,6 +33,7 @@ static ssize_t listener_read(mr_flow_t *flow, char *buf, size_t size);
 static void listener_close(mr_flow_t *flow);
 static void listener_bound(const mr_stream_listener_t *listener);
 static int listener_begin(mr_stream_listener_t *listener, const char *last);
+static int listener_due(mr_stream_listener_t *listener);
 static int listener_next(mr_stream_listener_t *listener);
 static int listener_reset(mr_stream_listener_t *listener, const char *reason);
 static int listener_position(mr_stream_listener_t *listener);
@@ -122,19 +123,36 @@ void
 mr_stream_wake(mr_stream_t *stream)
 {
     mr_stream_listener_t *listener;
-    mr_stream_message_t *message;
 
     for (listener = stream->listeners; listener != NULL;
          listener = listener->next) {
-        if (listener->waiting
-            && (stream->stopping || listener->epoch != stream->epoch
-                || mr_stream_ring_next(&stream->ring, &listener->cursor,
-                       &listener->filter, &message)
-                       != MR_STREAM_NONE))
-        {
+        if (listener->waiting && listener_due(listener)) {
             listener_resume(listener);
         }
     }
+}
+
+
+/* Whether there is anything to send. */
+static int
+listener_due(mr_stream_listener_t *listener)
+{
+    mr_stream_t *stream;
+    mr_stream_message_t *message;
+
+    stream = listener->stream;
+
+    if (stream->stopping) {
+        return 1;
+    }
+
+    if (listener->epoch != stream->epoch) {
+        return stream->ready;
+    }
+
+    return mr_stream_ring_next(
+               &stream->ring, &listener->cursor, &listener->filter, &message)
+           != MR_STREAM_NONE;
 }
 
 
@@ -324,6 +342,19 @@ listener_next(mr_stream_listener_t *listener)
 
     mr_buf_reset(&listener->note);
     listener->note_at = 0;
+
+    /* What there was is read first, and is no news to who has been here. */
+    if (listener->epoch != stream->epoch && !stream->ready) {
+
+        if (!listener->beat) {
+            return 0;
+        }
+
+        listener->beat = 0;
+
+        return mr_buf_append(&listener->note, ":\n\n", 3) == 0 ? 1
+                                                               : MR_FLOW_CUT;
+    }
 
     if (listener->epoch != stream->epoch) {
         listener->epoch = stream->epoch;

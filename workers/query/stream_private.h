@@ -66,7 +66,8 @@ struct mr_stream_s {
 
 /*
  * Let those go on that have something to send, after messages were pushed,
- * the ring was reset, or `stopping` was set.  With the mutex held.
+ * a ring that was reset became ready, or `stopping` was set.  With the mutex
+ * held.
  */
 void mr_stream_wake(mr_stream_t *stream);
 
