@@ -597,6 +597,33 @@ def test_a_damaged_sketch_is_left_out(make, servers):
     assert "damaged sketches are left out" in servers.log_text("stats")
 
 
+@pytest.mark.parametrize("damage, mends", [
+    ({"revision": "one"}, False), ({"frozen": {"revision": 1, "text": 7}}, False),
+    ({"sketches": 7}, True), ({"sketches.users": "u1"}, True),
+    ({"measures": [1]}, True)], ids=lambda v: "".join(v) if v != bool(v) else "")
+def test_a_damaged_window_does_not_keep_the_others(make, servers, damage, mends):
+    stats = make()
+    servers.start("stats")
+    now = time.time()
+    stats.flushes.flush(0, [("a", now, 1.0), ("b", now, 1.0)])
+    stats.settle()
+
+    stats.database.windows.update_many(
+        {"_id.event_type": "a", "_id.width": {"$gte": 60}}, {"$set": damage})
+    stats.flushes.flush(1, [("a", now, 2.0), ("b", now, 2.0)])
+    stats.settle(20)
+
+    # Windows are made of the partials: only their history is their own.
+    right = stats.flushes.account.windows
+    for key, document in stats.windows().items():
+        if key[1] != "a" or key[0] == 1 or mends:
+            assert scalars(document) == right[key], key
+        else:
+            assert document["count"] == 1, key
+    assert stats.metric("conflicts_total") == 0
+    assert stats.metric("windows_unreadable_total") == (0 if mends else 3)
+
+
 def test_a_topic_that_was_recreated_is_published_to(make, servers):
     stats = make()
     servers.start("stats")

@@ -7,7 +7,7 @@
 #include "member.h"
 
 
-/* Between two lines about damaged sketches: each merge finds them again. */
+/* Between two lines about damage: each merge finds them again. */
 #define DAMAGE_QUIET 60000 /* ms */
 
 
@@ -15,6 +15,8 @@ static int batch_merge(
     mr_member_t *member, mr_pass_t *pass, mr_slice_t *slice, mr_error_t *err);
 static int batch_entry(mr_member_t *member, mr_arena_t *arena,
     const mr_entry_t *entry, mr_merged_t **ret_next, mr_error_t *err);
+static void batch_unreadable(mr_member_t *member, const mr_entry_t *entry);
+static bool batch_quiet(mr_member_t *member);
 static void batch_damage(
     mr_member_t *member, const mr_entry_t *entry, const mr_damage_t *damage);
 
@@ -85,6 +87,13 @@ batch_entry(mr_member_t *member, mr_arena_t *arena, const mr_entry_t *entry,
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
+    *ret_next = NULL;
+
+    if (entry->unreadable) {
+        batch_unreadable(member, entry);
+        return 0;
+    }
+
     users = entry->stored != NULL ? entry->stored->scalars.users : mr_str("");
 
     if (mr_partials_fold(
@@ -103,8 +112,6 @@ batch_entry(mr_member_t *member, mr_arena_t *arena, const mr_entry_t *entry,
     if (damage.n > 0) {
         batch_damage(member, entry, &damage);
     }
-
-    *ret_next = NULL;
 
     switch (mr_window_next(arena, &entry->key, &scalars, expire, entry->stored,
         member->options->stats.grace, mr_member_time(member), next))
@@ -145,21 +152,50 @@ batch_entry(mr_member_t *member, mr_arena_t *arena, const mr_entry_t *entry,
 }
 
 
+/* All others go on; this one, when somebody has mended or removed it. */
 static void
-batch_damage(
-    mr_member_t *member, const mr_entry_t *entry, const mr_damage_t *damage)
+batch_unreadable(mr_member_t *member, const mr_entry_t *entry)
+{
+    mr_metric_add(member->metrics.unreadable, 1);
+
+    if (batch_quiet(member)) {
+        return;
+    }
+
+    mr_log_error("width=%s start=%" PRId64 " event_type=\"%.*s\" the window's "
+                 "document is damaged: it is left as it is",
+        mr_width_name(entry->key.width), entry->key.start / 1000,
+        (int) entry->key.event_type.len, entry->key.event_type.data);
+}
+
+
+/* Whether something has been said of damage a moment ago. */
+static bool
+batch_quiet(mr_member_t *member)
 {
     int64_t now;
-
-    mr_metric_add(member->metrics.damaged, (int64_t) damage->n);
 
     now = mr_time_monotonic();
 
     if (now < member->damage_quiet) {
-        return;
+        return true;
     }
 
     member->damage_quiet = now + DAMAGE_QUIET;
+
+    return false;
+}
+
+
+static void
+batch_damage(
+    mr_member_t *member, const mr_entry_t *entry, const mr_damage_t *damage)
+{
+    mr_metric_add(member->metrics.damaged, (int64_t) damage->n);
+
+    if (batch_quiet(member)) {
+        return;
+    }
 
     mr_log_error("width=%s start=%" PRId64 " event_type=\"%.*s\" %zu damaged "
                  "sketches are left out, the last of %s%.*s in %s; counts and "

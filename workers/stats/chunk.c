@@ -161,6 +161,7 @@ mr_slice_end(const mr_slice_t *slice)
         entry = mr_chunk_at(slice->chunk, i);
         entry->partials = NULL;
         entry->stored = NULL;
+        entry->unreadable = false;
     }
 
     mr_arena_reset(slice->arena);

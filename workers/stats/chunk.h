@@ -20,6 +20,7 @@ typedef struct {
     mr_window_key_t key;
     mr_partial_t *partials; /* in the order of partitions */
     mr_merged_t *stored;    /* NULL: none */
+    bool unreadable;        /* there is one, but nobody can tell what it is */
     uint64_t hash;
 } mr_entry_t;
 

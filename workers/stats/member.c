@@ -130,6 +130,10 @@ member_metrics(mr_member_metrics_t *metrics)
         "millrace_stats_sketches_damaged_total", "",
         "Damaged sketches that were left out of a window, each as often as "
         "the window was merged.");
+    metrics->unreadable = mr_metric(MR_METRIC_COUNTER,
+        "millrace_stats_windows_unreadable_total", "",
+        "Windows that were left as they are since their documents are "
+        "damaged, each as often as it was to be merged.");
     metrics->forgotten = mr_metric(MR_METRIC_COUNTER,
         "millrace_stats_partials_forgotten_total", "",
         "Partials of a minute that lost their seconds, which are kept "

@@ -47,6 +47,7 @@ typedef struct {
     mr_metric_t *conflicts;
     mr_metric_t *expired;
     mr_metric_t *damaged;
+    mr_metric_t *unreadable;
     mr_metric_t *forgotten;
     mr_metric_t *failures;
     mr_metric_t *dirty;

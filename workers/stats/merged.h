@@ -91,7 +91,7 @@ typedef struct {
     int64_t expire; /* 0: never */
     bool final;
     bool dirty;
-    bool damaged; /* as stored: its users were, and are taken for none */
+    bool damaged; /* as stored: something was, and is taken for none */
 
     /*
      * The text of the revision before this one, which was stored and perhaps

@@ -10,6 +10,9 @@ typedef struct {
 } sketches_t;
 
 
+static int bson_damage(int rc, mr_merged_t *window);
+static int bson_frozen(
+    const bson_iter_t *field, mr_arena_t *arena, mr_merged_t *window);
 static void bson_measure(const bson_iter_t *field, mr_named_measure_t *measure);
 static int bson_sketches(const bson_iter_t *field, mr_arena_t *arena,
     mr_scalars_t *scalars, mr_str_t *tail, sketches_t *sketches);
@@ -185,7 +188,7 @@ mr_bson_window(const bson_t *doc, mr_arena_t *arena, mr_merged_t **ret_window)
     const char *name;
     sketches_t sketches;
     mr_merged_t *window;
-    bson_iter_t iter, frozen;
+    bson_iter_t iter;
 
     sketches.found = false;
     window = mr_arena_alloc(arena, sizeof(mr_merged_t));
@@ -209,25 +212,20 @@ mr_bson_window(const bson_t *doc, mr_arena_t *arena, mr_merged_t **ret_window)
             window->scalars.count = bson_iter_as_int64(&iter);
 
         } else if (strcmp(name, "measures") == 0) {
-            rc = mr_bson_measures(&iter, arena, &window->scalars);
+            rc = bson_damage(
+                mr_bson_measures(&iter, arena, &window->scalars), window);
 
         } else if (strcmp(name, "unique_users") == 0) {
             window->scalars.unique_users = bson_iter_as_int64(&iter);
 
         } else if (strcmp(name, "sketches") == 0) {
-            rc = bson_sketches(&iter, arena, &window->scalars, NULL, &sketches);
+            rc = bson_damage(
+                bson_sketches(&iter, arena, &window->scalars, NULL, &sketches),
+                window);
 
         } else if (strcmp(name, "frozen") == 0
                    && BSON_ITER_HOLDS_DOCUMENT(&iter)) {
-            if (bson_iter_recurse(&iter, &frozen)
-                && bson_iter_find(&frozen, "revision")) {
-                window->frozen = bson_iter_as_int64(&frozen);
-            }
-
-            if (bson_iter_recurse(&iter, &frozen)
-                && bson_iter_find(&frozen, "text")) {
-                rc = bson_bytes(&frozen, arena, &window->text);
-            }
+            rc = bson_frozen(&iter, arena, window);
 
         } else if (strcmp(name, "revision") == 0) {
             window->revision = bson_iter_as_int64(&iter);
@@ -266,6 +264,41 @@ mr_bson_window(const bson_t *doc, mr_arena_t *arena, mr_merged_t **ret_window)
     *ret_window = window;
 
     return 0;
+}
+
+
+/* What is made of the partials is made of them again. */
+static int
+bson_damage(int rc, mr_merged_t *window)
+{
+    if (rc != 1) {
+        return rc;
+    }
+
+    window->damaged = true;
+
+    return 0;
+}
+
+
+/* Nobody else knows what a revision was that may have been sent. */
+static int
+bson_frozen(const bson_iter_t *field, mr_arena_t *arena, mr_merged_t *window)
+{
+    bson_iter_t iter;
+
+    if (!bson_iter_recurse(field, &iter) || !bson_iter_find(&iter, "revision"))
+    {
+        return 1;
+    }
+
+    window->frozen = bson_iter_as_int64(&iter);
+
+    if (!bson_iter_recurse(field, &iter) || !bson_iter_find(&iter, "text")) {
+        return 1;
+    }
+
+    return bson_bytes(&iter, arena, &window->text);
 }
 
 

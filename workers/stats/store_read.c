@@ -54,6 +54,7 @@ static int read_batch(mr_store_t *store, mongoc_collection_t *collection,
 static int read_partial(const mr_slice_t *slice, const bson_t *doc, int lean);
 static void read_users(mr_merged_t *window);
 static int read_window(const mr_slice_t *slice, const bson_t *doc, int lean);
+static void read_unreadable(const mr_slice_t *slice, const bson_t *doc);
 static int read_list(mr_store_t *store, const bson_t *filter, bson_t *opts,
     mr_arena_t *arena, mr_merged_list_t *windows, mr_error_t *err);
 static void ids_init(ids_t *ids);
@@ -470,7 +471,10 @@ read_window(const mr_slice_t *slice, const bson_t *doc, int lean)
 
     rc = mr_bson_window(doc, slice->arena, &window);
 
-    if (rc == 0) {
+    if (rc == 1) {
+        read_unreadable(slice, doc);
+
+    } else if (rc == 0) {
         entry = mr_slice_find(slice, &window->key);
 
         if (entry != NULL) {
@@ -480,6 +484,29 @@ read_window(const mr_slice_t *slice, const bson_t *doc, int lean)
     }
 
     return rc;
+}
+
+
+/* It is there all the same: another cannot take its place. */
+static void
+read_unreadable(const mr_slice_t *slice, const bson_t *doc)
+{
+    int32_t partition;
+    bson_iter_t iter;
+    mr_entry_t *entry;
+    mr_window_key_t key;
+
+    if (!bson_iter_init_find(&iter, doc, "_id")
+        || mr_bson_key(&iter, NULL, &key, &partition) != 0)
+    {
+        return;
+    }
+
+    entry = mr_slice_find(slice, &key);
+
+    if (entry != NULL) {
+        entry->unreadable = true;
+    }
 }
 
 
