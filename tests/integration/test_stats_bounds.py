@@ -157,6 +157,22 @@ def slow_walks(servers):
     admin.command("setParameter", 1, **{iterations: before})
 
 
+def old_changes(stats, flushes):
+    """300 windows of a day each, long ago, that these flushes changed."""
+
+    today = int(time.time()) // 86400 * 86400
+    users = hyperloglog(f"user-{i}" for i in range(50))
+    for i in flushes:
+        start = today - (100 + i) * 86400
+        stats.database.partials.insert_many([
+            partial(86400, f"old-{n}", start, 0,
+                    sketches={"users": users}) | {"flush": i}
+            for n in range(300)])
+        stats.flushes.account.windows |= {
+            (86400, f"old-{n}", start): [1, 0, 0.0, None, None]
+            for n in range(300)}
+
+
 @pytest.mark.slow
 def test_recent_windows_that_take_too_long_to_find(make, servers, slow_walks):
     """
@@ -169,16 +185,7 @@ def test_recent_windows_that_take_too_long_to_find(make, servers, slow_walks):
     servers.options["mongodb"]["timeout"] = "2s"
     now = int(time.time())
     last = 17
-    users = hyperloglog(f"user-{i}" for i in range(50))
-    for i in range(1, last):
-        start = now // 86400 * 86400 - (100 + i) * 86400
-        stats.database.partials.insert_many([
-            partial(86400, f"old-{n}", start, 0,
-                    sketches={"users": users}) | {"flush": i}
-            for n in range(300)])
-        stats.flushes.account.windows |= {
-            (86400, f"old-{n}", start): [1, 0, 0.0, None, None]
-            for n in range(300)}
+    old_changes(stats, range(1, last))
     stats.database.ledger.insert_one(
         {"_id": "events/0", "flush": last - 1})
     stats.flushes.flushes[0] = last - 1
@@ -213,4 +220,34 @@ def test_recent_windows_that_take_too_long_to_find(make, servers, slow_walks):
             ("new", now, 2.0), ("new", now - 1, None), ("old", now - 800, 1)])
         stats.settle()
     assert servers.log_text("stats").count("too many changes") == said
+    stats.check()
+
+
+@pytest.mark.slow
+def test_the_lease_is_kept_in_a_long_pause(make, servers, slow_walks):
+    """
+    A long round is followed by as long a pause, in which the recent windows
+    are merged, until that takes too long as well.
+    """
+
+    stats = make(lease="4s", merge_memory="1m")
+    servers.options["mongodb"]["timeout"] = "2s"
+    old_changes(stats, range(1, 21))
+    stats.database.ledger.insert_one({"_id": "events/0", "flush": 20})
+    stats.flushes.flushes[0] = 20
+    slow_walks(stats.database, 50, 100)
+    servers.start("stats")
+    stats.settle()
+    said = servers.log_text("stats").count("too many changes")
+
+    old_changes(stats, range(21, 41))
+    stats.database.ledger.update_one(
+        {"_id": "events/0"}, {"$set": {"flush": 40}})
+    stats.flushes.flushes[0] = 40
+    wait_until(lambda: servers.log_text("stats").count(
+        "too many changes") > said, 10, "a walk that takes too long")
+    stats.settle()
+    assert stats.metric("round_seconds") > 6
+    assert stats.metric("lease_term") == 1
+    assert stats.metric("conflicts_total") == 0
     stats.check()

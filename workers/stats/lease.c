@@ -49,7 +49,14 @@ mr_lease_valid(const mr_lease_t *lease, int64_t monotonic)
 bool
 mr_lease_due(const mr_lease_t *lease, int64_t monotonic)
 {
-    return !lease->held || monotonic - lease->sent >= lease->duration / 3;
+    return !lease->held || monotonic >= mr_lease_renewal(lease);
+}
+
+
+int64_t
+mr_lease_renewal(const mr_lease_t *lease)
+{
+    return lease->sent + lease->duration / 3;
 }
 
 

@@ -54,6 +54,9 @@ bool mr_lease_valid(const mr_lease_t *lease, int64_t monotonic);
 /* Whether it is time to renew: a third of the lease has passed. */
 bool mr_lease_due(const mr_lease_t *lease, int64_t monotonic);
 
+/* The moment from which on that is so, of a lease that is held. */
+int64_t mr_lease_renewal(const mr_lease_t *lease);
+
 /* How long a standby waits before it asks again. */
 int64_t mr_lease_poll(const mr_lease_t *lease);
 

@@ -239,7 +239,7 @@ member_turn(mr_member_t *member, mr_error_t *err)
             return -1;
         }
 
-    } else if (mr_member_recent(member, err) != 0) {
+    } else if (mr_member_between(member, err) != 0) {
         return -1;
     }
 
@@ -285,13 +285,19 @@ member_round(mr_member_t *member, mr_error_t *err)
 static void
 member_sleep(const mr_member_t *member)
 {
-    int64_t until, now;
+    int64_t until, now, renewal;
 
     now = mr_time_monotonic();
     until = member->due;
+    renewal = mr_lease_renewal(&member->lease);
 
     if (until > member->recent_due) {
         until = member->recent_due;
+    }
+
+    /* The pause may be longer than the lease. */
+    if (until > renewal) {
+        until = renewal;
     }
 
     if (until > now) {
