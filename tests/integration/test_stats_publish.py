@@ -166,6 +166,40 @@ def test_what_a_member_of_an_earlier_term_closes_late(make, servers, start):
     stats.check()
 
 
+def test_a_lease_of_a_clock_that_was_ahead(make, servers, start):
+    """
+    The server's clock was a day ahead when a member took the lease, and was
+    set back after that one had died: nobody renews it, so it is over.
+    """
+
+    stats = make(lease="1s")
+    stats.database.state.insert_one({
+        "_id": "publisher", "owner": "gone", "term": Int64(7),
+        "until": date(time.time() + 86400)})
+    start()
+    stats.flushes.flush(0, [("a", time.time(), 1.0)])
+    stats.settle(15)
+    assert stats.metric("lease_term") == 8
+    stats.check()
+
+
+def test_a_lease_that_is_renewed_is_not_over(make, servers, start):
+    """However far ahead it ends."""
+
+    stats = make(lease="1s")
+    until = time.time() + 86400
+    lease = {"owner": "there", "term": Int64(7)}
+    stats.database.state.insert_one(
+        {"_id": "publisher", "until": date(until)} | lease)
+    start()
+    for n in range(1, 17):
+        time.sleep(0.35)
+        found = stats.database.state.find_one_and_update(
+            {"_id": "publisher"}, {"$set": {"until": date(until + n)}})
+        assert {k: found[k] for k in lease} == lease
+    assert stats.metric("lease_held") == 0
+
+
 def test_the_metric_counts_what_kafka_does_not_have(make, servers, start):
     stats = make()
     start()

@@ -5,6 +5,9 @@
 
 #define POLL_MAX INT64_C(500)
 
+/* Three renewals are due in one duration: all of this many are missing. */
+#define STALE_DURATIONS 3
+
 
 void
 mr_lease_init(mr_lease_t *lease, int64_t duration)
@@ -23,10 +26,18 @@ mr_lease_answered(
     held = lease->held;
 
     if (!answer->mine) {
+
+        if (answer->term != lease->seen.term
+            || answer->until != lease->seen.until) {
+            lease->seen = *answer;
+            lease->seen_at = sent;
+        }
+
         mr_lease_drop(lease);
         return held ? MR_LEASE_LOST : MR_LEASE_WAITING;
     }
 
+    memset(&lease->seen, 0, sizeof(lease->seen));
     held = held && lease->term == answer->term;
 
     lease->held = true;
@@ -68,6 +79,19 @@ mr_lease_poll(const mr_lease_t *lease)
     poll = lease->duration / 10;
 
     return poll < POLL_MAX ? poll : POLL_MAX;
+}
+
+
+const mr_lease_answer_t *
+mr_lease_stale(const mr_lease_t *lease, int64_t monotonic)
+{
+    if (lease->seen.until == 0
+        || monotonic - lease->seen_at < STALE_DURATIONS * lease->duration)
+    {
+        return NULL;
+    }
+
+    return &lease->seen;
 }
 
 

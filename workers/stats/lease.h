@@ -7,6 +7,11 @@
  * how long ago it asked, and stops a tenth of the lease before the server
  * could give it to another.
  *
+ * The server's clock may have been ahead when the lease was taken, or that of
+ * the primary before this one; who had it may be gone by the time it is set
+ * back.  So a lease that was not renewed for several times its duration, by
+ * the clock of the member that looks on, is over whatever its end is.
+ *
  * Plain data, no I/O.  One thread at a time.  Times are ms; `monotonic` is
  * mr_time_monotonic() at the moment named.
  */
@@ -17,21 +22,24 @@
 #include <stdint.h>
 
 
-typedef struct {
-    int64_t duration;
-    bool held;
-    int64_t term;   /* counts the changes of hands */
-    int64_t sent;   /* monotonic, when the newest successful attempt began */
-    int64_t offset; /* the server's clock minus monotonic, at most */
-} mr_lease_t;
-
-
 /* The server's answer to an attempt. */
 typedef struct {
     bool mine;
     int64_t term;
     int64_t until; /* by the server's clock */
 } mr_lease_answer_t;
+
+
+typedef struct {
+    int64_t duration;
+    bool held;
+    int64_t term;   /* counts the changes of hands */
+    int64_t sent;   /* monotonic, when the newest successful attempt began */
+    int64_t offset; /* the server's clock minus monotonic, at most */
+
+    mr_lease_answer_t seen; /* another's, or nothing */
+    int64_t seen_at;        /* monotonic, when that was so at first */
+} mr_lease_t;
 
 
 typedef enum {
@@ -59,6 +67,13 @@ int64_t mr_lease_renewal(const mr_lease_t *lease);
 
 /* How long a standby waits before it asks again. */
 int64_t mr_lease_poll(const mr_lease_t *lease);
+
+/*
+ * Another's lease that has not changed for so long that it is over; NULL if
+ * there is none.
+ */
+const mr_lease_answer_t *mr_lease_stale(
+    const mr_lease_t *lease, int64_t monotonic);
 
 /*
  * The server's clock, never behind it by more than drift and ahead by at

@@ -330,11 +330,13 @@ member_ask(mr_member_t *member, mr_lease_event_t *ret_event, mr_error_t *err)
     int64_t sent;
     mr_lease_answer_t answer;
     mr_lease_event_t event;
+    const mr_lease_answer_t *stale;
 
     sent = mr_time_monotonic();
+    stale = mr_lease_stale(&member->lease, sent);
 
-    if (mr_store_lease(
-            member->store, member->owner, member->lease.duration, &answer, err)
+    if (mr_store_lease(member->store, member->owner, member->lease.duration,
+            stale, &answer, err)
         != 0)
     {
         return -1;

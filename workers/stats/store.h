@@ -70,10 +70,12 @@ int mr_store_ping(mr_store_t *store, int64_t timeout, mr_error_t *err);
 
 /*
  * Take or renew the lease for `owner`: one compare-and-swap by the server's
- * clock, which must be answered within half of `duration`.
+ * clock, which must be answered within half of `duration`.  Where it still is
+ * as *stale, which may be NULL, it is over.
  */
 int mr_store_lease(mr_store_t *store, const char *owner, int64_t duration,
-    mr_lease_answer_t *ret_answer, mr_error_t *err);
+    const mr_lease_answer_t *stale, mr_lease_answer_t *ret_answer,
+    mr_error_t *err);
 
 /* Give the lease up, if it still is `owner`'s of that term. */
 int mr_store_release(

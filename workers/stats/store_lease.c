@@ -1,14 +1,16 @@
 #include "store_private.h"
 
 
-static void lease_update(bson_t *command, const char *owner, int64_t duration);
+static void lease_update(bson_t *command, const char *owner, int64_t duration,
+    const mr_lease_answer_t *stale);
 static int lease_answer(const bson_t *reply, const char *owner,
     mr_lease_answer_t *ret_answer, mr_error_t *err);
 
 
 int
 mr_store_lease(mr_store_t *store, const char *owner, int64_t duration,
-    mr_lease_answer_t *ret_answer, mr_error_t *err)
+    const mr_lease_answer_t *stale, mr_lease_answer_t *ret_answer,
+    mr_error_t *err)
 {
     int rc;
     bool ok;
@@ -22,7 +24,7 @@ mr_store_lease(mr_store_t *store, const char *owner, int64_t duration,
     BSON_APPEND_UTF8(&query, "_id", "publisher");
     bson_append_document_end(&command, &query);
 
-    lease_update(&command, owner, duration);
+    lease_update(&command, owner, duration, stale);
 
     BSON_APPEND_BOOL(&command, "upsert", true);
     BSON_APPEND_BOOL(&command, "new", true);
@@ -72,20 +74,33 @@ mr_store_lease(mr_store_t *store, const char *owner, int64_t duration,
  * a new end, and anything else stays as it is.
  */
 static void
-lease_update(bson_t *command, const char *owner, int64_t duration)
+lease_update(bson_t *command, const char *owner, int64_t duration,
+    const mr_lease_answer_t *stale)
 {
-    bson_t *stage;
+    bson_t *held, *stage;
 
+    /* No lease that is held ends at the epoch. */
     /* clang-format off */
+    held = BCON_NEW(
+        "$and", "[",
+            "{", "$gt", "[", "$until", "$$NOW", "]", "}",
+            "{", "$not", "[", "{", "$and", "[",
+                "{", "$eq", "[", "$until",
+                    BCON_DATE_TIME(stale != NULL ? stale->until : 0), "]", "}",
+                "{", "$eq", "[", "$term",
+                    BCON_INT64(stale != NULL ? stale->term : 0), "]", "}",
+                "]", "}", "]", "}",
+            "]");
+
     stage = BCON_NEW(
         "0", "{", "$set", "{",
             "owner", "{", "$cond", "[",
-                "{", "$gt", "[", "$until", "$$NOW", "]", "}",
+                BCON_DOCUMENT(held),
                 "$owner",
                 "{", "$literal", BCON_UTF8(owner), "}", "]", "}",
             "until", "{", "$cond", "[",
                 "{", "$and", "[",
-                    "{", "$gt", "[", "$until", "$$NOW", "]", "}",
+                    BCON_DOCUMENT(held),
                     "{", "$ne", "[", "$owner",
                         "{", "$literal", BCON_UTF8(owner), "}", "]", "}",
                     "]", "}",
@@ -93,7 +108,7 @@ lease_update(bson_t *command, const char *owner, int64_t duration)
                 "{", "$add", "[", "$$NOW", BCON_INT64(duration), "]", "}",
                 "]", "}",
             "term", "{", "$cond", "[",
-                "{", "$gt", "[", "$until", "$$NOW", "]", "}",
+                BCON_DOCUMENT(held),
                 "$term",
                 "{", "$add", "[",
                     "{", "$ifNull", "[", "$term", BCON_INT64(0), "]", "}",
@@ -101,6 +116,7 @@ lease_update(bson_t *command, const char *owner, int64_t duration)
         "}", "}");
     /* clang-format on */
 
+    bson_destroy(held);
     BSON_APPEND_ARRAY(command, "update", stage);
     bson_destroy(stage);
 }

@@ -181,6 +181,39 @@ START_TEST(a_standby_asks_often_enough)
 END_TEST
 
 
+/* Whatever its end is: the clock that said so may have been ahead. */
+START_TEST(what_nobody_renews_is_over)
+{
+    mr_lease_t lease;
+    mr_lease_answer_t answer;
+
+    mr_lease_init(&lease, LEASE);
+    ck_assert_ptr_null(mr_lease_stale(&lease, 100 * LEASE));
+
+    answer = refused(4);
+    mr_lease_answered(&lease, &answer, 1000);
+    mr_lease_answered(&lease, &answer, 2000);
+    ck_assert_ptr_null(mr_lease_stale(&lease, 3 * LEASE + 999));
+    ck_assert_ptr_nonnull(mr_lease_stale(&lease, 3 * LEASE + 1000));
+    ck_assert_int_eq(mr_lease_stale(&lease, 4 * LEASE)->until, answer.until);
+
+    /* It was renewed after all, or belongs to the next one. */
+    answer.until++;
+    mr_lease_answered(&lease, &answer, 4 * LEASE);
+    ck_assert_ptr_null(mr_lease_stale(&lease, 7 * LEASE - 1));
+    ck_assert_ptr_nonnull(mr_lease_stale(&lease, 7 * LEASE));
+
+    answer.term++;
+    mr_lease_answered(&lease, &answer, 7 * LEASE);
+    ck_assert_ptr_null(mr_lease_stale(&lease, 10 * LEASE - 1));
+
+    answer = granted(6, 8 * LEASE);
+    mr_lease_answered(&lease, &answer, 8 * LEASE);
+    ck_assert_ptr_null(mr_lease_stale(&lease, 100 * LEASE));
+}
+END_TEST
+
+
 Suite *
 suite_lease(void)
 {
@@ -199,6 +232,7 @@ suite_lease(void)
     tcase_add_test(tc, time_is_the_servers);
     tcase_add_test(tc, a_dropped_lease_is_not_valid);
     tcase_add_test(tc, a_standby_asks_often_enough);
+    tcase_add_test(tc, what_nobody_renews_is_over);
 
     return suite;
 }
