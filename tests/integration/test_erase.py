@@ -16,7 +16,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 from harness import storage
-from harness.pipeline import Pipeline
+from harness.pipeline import servers_alone
 from harness.rig import Rig
 from harness.waiting import wait_until
 from test_writer import Stream, event, events
@@ -30,17 +30,9 @@ ABORTED = re.compile(r".* mongoc: Error in abortTransaction: .*\n")
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
-    stack = Pipeline(tmp_path_factory.mktemp("erase"), build=BUILD)
-    # What libmongoc loses (tests/lsan.supp) is told from what we lose.
-    stack.environment = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
-    stack.mongod_parameters = {"enableTestCommands": "true"}
-    try:
-        stack.start("kafka", "mongod")
+    with servers_alone(tmp_path_factory.mktemp("erase"), BUILD,
+                       mongod_parameters={"enableTestCommands": "true"}) as stack:
         yield stack
-        problems = stack.problems()
-        assert not problems, "\n".join(problems)
-    finally:
-        stack.close()
 
 
 @pytest.fixture
@@ -311,9 +303,10 @@ def test_several_at_once(rig):
 
     users = ["a", "b", "c", "d"]
     insert(rig, [*users, "e"], 20)
+    configuration = rig.configuration()  # writes it: once, before it is read
     running = [subprocess.Popen(
         [os.path.join(rig.stack.build, "millrace-erase"), "-c",
-         rig.configuration(), "--user", user], env=rig.stack._environment(),
+         configuration, "--user", user], env=rig.stack._environment(),
         text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for user in users]
     for child in running:

@@ -101,6 +101,23 @@ clock_gettime(clockid_t clock, struct timespec *when)
 
 
 int
+timespec_get(struct timespec *when, int base)
+{
+    int rc;
+    static int (*real)(struct timespec *, int);
+
+    CLOCK_REAL("timespec_get", "GLIBC_2.16");
+    rc = real(when, base);
+
+    if (base == TIME_UTC) {
+        when->tv_sec += clock_ahead();
+    }
+
+    return rc;
+}
+
+
+int
 gettimeofday(struct timeval *when, void *zone)
 {
     int rc;
