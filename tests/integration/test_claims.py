@@ -11,7 +11,7 @@ import confluent_kafka
 import pytest
 
 from harness.clock import Clock
-from harness.pipeline import Pipeline
+from harness.pipeline import Pipeline, servers_alone
 from harness.rig import Rig, rig  # noqa: F401
 from harness.waiting import wait_until
 from test_writer import event
@@ -21,16 +21,8 @@ BUILD = os.environ.get("MILLRACE_BUILD", "build")
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
-    stack = Pipeline(tmp_path_factory.mktemp("claims"), build=BUILD)
-    # What libmongoc loses (tests/lsan.supp) is told from what we lose.
-    stack.environment = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
-    try:
-        stack.start("kafka", "mongod")
+    with servers_alone(tmp_path_factory.mktemp("claims"), BUILD) as stack:
         yield stack
-        problems = stack.problems()
-        assert not problems, "\n".join(problems)
-    finally:
-        stack.close()
 
 
 def claimed(one, partition=0):

@@ -12,7 +12,7 @@ import time
 import confluent_kafka
 import pytest
 
-from harness.pipeline import Pipeline
+from harness.pipeline import servers_alone
 from harness.rig import Rig
 from harness.waiting import wait_until
 from test_writer import event
@@ -26,15 +26,8 @@ HALTS = 'millrace_writer_halts_total{reason="%s"}'
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
-    stack = Pipeline(tmp_path_factory.mktemp("corrupt"), build=BUILD)
-    stack.environment = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
-    try:
-        stack.start("kafka", "mongod")
+    with servers_alone(tmp_path_factory.mktemp("corrupt"), BUILD) as stack:
         yield stack
-        problems = stack.problems()
-        assert not problems, "\n".join(problems)
-    finally:
-        stack.close()
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from harness.link import Link
-from harness.pipeline import Pipeline
+from harness.pipeline import servers_alone
 from harness.rig import Rig
 from harness.snapshot import read_topic
 from harness.waiting import wait_until
@@ -19,29 +18,9 @@ BUILD = os.environ.get("MILLRACE_BUILD", "build")
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
-    """Kafka has a second listener, which is reached through `link` alone."""
-
-    stack = Pipeline(tmp_path_factory.mktemp("dead"), build=BUILD)
-    # What libmongoc loses (tests/lsan.supp) is told from what we lose.
-    stack.environment = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
-    port = stack._port("kafka_behind")
-    stack.link = Link(port)
-    plain = f"PLAINTEXT://127.0.0.1:{stack.ports['kafka']}"
-    stack.kafka_properties = {
-        "listeners": f"{plain},BEHIND://127.0.0.1:{port},"
-                     f"CONTROLLER://127.0.0.1:{stack.ports['controller']}",
-        "advertised.listeners": f"{plain},BEHIND://127.0.0.1:{stack.link.port}",
-        "listener.security.protocol.map":
-            "PLAINTEXT:PLAINTEXT,BEHIND:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "inter.broker.listener.name": "PLAINTEXT"}
-    try:
-        stack.start("kafka", "mongod")
+    with servers_alone(tmp_path_factory.mktemp("dead"), BUILD,
+                       link=True) as stack:
         yield stack
-        problems = stack.problems()
-        assert not problems, "\n".join(problems)
-    finally:
-        stack.close()
-        stack.link.close()
 
 
 @pytest.mark.parametrize("stop", [False, True], ids=["stored", "stopped"])

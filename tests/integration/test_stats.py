@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 
 from harness.flushes import NAMES, Load, date
 from harness.holding import HoldingProxy
-from harness.pipeline import REPO, Pipeline
+from harness.pipeline import REPO, UNWINDING, servers_alone
 from harness.sketches import ddsketch, hyperloglog
 from harness.statsdaemon import Stats, scalars
 from harness.waiting import wait_until
@@ -27,20 +27,11 @@ from harness.waiting import wait_until
 BUILD = os.environ.get("MILLRACE_BUILD", "build")
 TYPES = ["view", "click", "a|b", "päivä \U0001f389", 'quo"te\\']
 
-# A sanitized daemon then shows whose leak it is, however deep in a library.
-ENVIRONMENT = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
-
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
-    pipeline = Pipeline(tmp_path_factory.mktemp("stats"), build=BUILD)
-    pipeline.environment = ENVIRONMENT
-    try:
-        pipeline.start("kafka", "mongod")
-        yield pipeline
-        assert pipeline.problems() == []
-    finally:
-        pipeline.close()
+    with servers_alone(tmp_path_factory.mktemp("stats"), BUILD) as stack:
+        yield stack
 
 
 @pytest.fixture
@@ -491,12 +482,12 @@ def test_a_write_that_arrives_after_the_lease(make, servers, message):
     stats = make(lease="1s")
     now = time.time()
     with HoldingProxy(servers.ports["mongod"]) as proxy:
-        servers.environment = ENVIRONMENT | {
+        servers.environment = UNWINDING | {
             "MILLRACE_MONGODB_URI": proxy.uri}
         try:
             servers.start("stats")
         finally:
-            servers.environment = ENVIRONMENT
+            servers.environment = UNWINDING
         stats.flushes.flush(0, [("a", now, 1.0)])
         stats.settle()
 

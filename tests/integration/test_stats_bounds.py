@@ -11,28 +11,19 @@ import pytest
 from pymongo import UpdateOne
 
 from harness.flushes import date
-from harness.pipeline import Pipeline
+from harness.pipeline import servers_alone
 from harness.sketches import hyperloglog, hyperloglog_dense
 from harness.statsdaemon import Stats
 from harness.waiting import wait_until
 
 BUILD = os.environ.get("MILLRACE_BUILD", "build")
 
-# A sanitized daemon then shows whose leak it is, however deep in a library.
-ENVIRONMENT = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
-
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
-    pipeline = Pipeline(tmp_path_factory.mktemp("stats-bounds"), build=BUILD)
-    pipeline.mongod_parameters = {"enableTestCommands": "true"}
-    pipeline.environment = ENVIRONMENT
-    try:
-        pipeline.start("kafka", "mongod")
-        yield pipeline
-        assert pipeline.problems() == []
-    finally:
-        pipeline.close()
+    with servers_alone(tmp_path_factory.mktemp("stats-bounds"), BUILD,
+                       mongod_parameters={"enableTestCommands": "true"}) as stack:
+        yield stack
 
 
 @pytest.fixture

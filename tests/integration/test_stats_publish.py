@@ -12,8 +12,7 @@ import pytest
 from bson import Int64
 
 from harness.flushes import date
-from harness.link import Link
-from harness.pipeline import Pipeline
+from harness.pipeline import UNWINDING, servers_alone
 from harness.secure import authority
 from harness.sketches import hyperloglog_dense
 from harness.statsdaemon import Stats
@@ -21,40 +20,19 @@ from harness.waiting import wait_until
 
 BUILD = os.environ.get("MILLRACE_BUILD", "build")
 
-# A sanitized daemon then shows whose leak it is, however deep in a library.
-ENVIRONMENT = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
-
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
-    """Kafka has a second listener, which is reached through `link` alone."""
-
-    pipeline = Pipeline(tmp_path_factory.mktemp("publish"), build=BUILD)
-    port = pipeline._port("kafka_behind")
-    pipeline.link = Link(port)
-    plain = f"PLAINTEXT://127.0.0.1:{pipeline.ports['kafka']}"
-    pipeline.kafka_properties = {
-        "listeners": f"{plain},BEHIND://127.0.0.1:{port},"
-                     f"CONTROLLER://127.0.0.1:{pipeline.ports['controller']}",
-        "advertised.listeners":
-            f"{plain},BEHIND://127.0.0.1:{pipeline.link.port}",
-        "listener.security.protocol.map":
-            "PLAINTEXT:PLAINTEXT,BEHIND:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "inter.broker.listener.name": "PLAINTEXT"}
-    try:
-        pipeline.start("kafka", "mongod")
-        yield pipeline
-        assert pipeline.problems() == []
-    finally:
-        pipeline.close()
-        pipeline.link.close()
+    with servers_alone(tmp_path_factory.mktemp("publish"), BUILD,
+                       link=True) as stack:
+        yield stack
 
 
 @pytest.fixture
 def make(servers):
     """A function that makes a Stats; its daemons are stopped at the end."""
 
-    servers.environment = ENVIRONMENT
+    servers.environment = UNWINDING
     servers.start("kafka", "mongod")
     yield lambda **options: Stats(servers, **options)
     servers.link.rate, servers.link.delay = None, 0
@@ -67,11 +45,11 @@ def start(servers):
     """A function that starts the daemon with changes to its environment."""
 
     def start(**environment):
-        servers.environment = ENVIRONMENT | environment
+        servers.environment = UNWINDING | environment
         try:
             servers.start("stats")
         finally:
-            servers.environment = ENVIRONMENT
+            servers.environment = UNWINDING
 
     return start
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness.pipeline import Pipeline
+from harness.pipeline import servers_alone
 from harness.rig import Rig
 from harness.waiting import wait_until
 from harness.workload import Workload
@@ -57,20 +57,11 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
-    stack = Pipeline(tmp_path_factory.mktemp("transactions"), build=BUILD)
-    # What libmongoc loses (tests/lsan.supp) is told from what we lose.
-    stack.environment = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
-    stack.mongod_parameters = {"enableTestCommands": "true"}
-    try:
-        stack.start("kafka", "mongod")
-        # A transaction that mongod does not know to be given up ends sooner.
-        stack.mongo.admin.command(
-            "setParameter", 1, transactionLifetimeLimitSeconds=3)
+    # A transaction that mongod does not know to be given up ends sooner.
+    with servers_alone(tmp_path_factory.mktemp("transactions"), BUILD,
+                       mongod_parameters={"enableTestCommands": "true"},
+                       transactionLifetimeLimitSeconds=3) as stack:
         yield stack
-        problems = stack.problems()
-        assert not problems, "\n".join(problems)
-    finally:
-        stack.close()
 
 
 @pytest.fixture

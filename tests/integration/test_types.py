@@ -16,7 +16,7 @@ import pytest
 from harness import storage
 from harness.audit import OTHER
 from harness.killer import Killer
-from harness.pipeline import Pipeline
+from harness.pipeline import servers_alone
 from harness.rig import Rig
 from harness.waiting import wait_until
 
@@ -26,19 +26,10 @@ PARTITIONS = 3
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
-    stack = Pipeline(tmp_path_factory.mktemp("types"), build=BUILD)
-    # What libmongoc loses (tests/lsan.supp) is told from what we lose.
-    stack.environment = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
-    try:
-        stack.start("kafka", "mongod")
-        # What a killed writer has left open is given up soon.
-        stack.mongo.admin.command(
-            "setParameter", 1, transactionLifetimeLimitSeconds=3)
+    # What a killed writer has left open is given up soon.
+    with servers_alone(tmp_path_factory.mktemp("types"), BUILD,
+                       transactionLifetimeLimitSeconds=3) as stack:
         yield stack
-        problems = stack.problems()
-        assert not problems, "\n".join(problems)
-    finally:
-        stack.close()
 
 
 @pytest.fixture

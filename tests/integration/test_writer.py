@@ -18,7 +18,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from harness import faults, storage
 from harness.killer import ABORTED, Killer
-from harness.pipeline import Pipeline
+from harness.pipeline import servers_alone
 from harness.rig import Rig, rig  # noqa: F401
 from harness.waiting import wait_until
 from harness.workload import Workload
@@ -28,18 +28,10 @@ BUILD = os.environ.get("MILLRACE_BUILD", "build")
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
-    stack = Pipeline(tmp_path_factory.mktemp("writer"), build=BUILD)
-    # What libmongoc loses (tests/lsan.supp) is told from what we lose.
-    stack.environment = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
-    try:
-        stack.start("kafka", "mongod")
-        # It takes effect after the pause that has begun.
-        stack.mongo.admin.command("setParameter", 1, ttlMonitorSleepSecs=1)
+    # It takes effect after the pause that has begun.
+    with servers_alone(tmp_path_factory.mktemp("writer"), BUILD,
+                       ttlMonitorSleepSecs=1) as stack:
         yield stack
-        problems = stack.problems()
-        assert not problems, "\n".join(problems)
-    finally:
-        stack.close()
 
 
 def events(n, seed=1, **settings):

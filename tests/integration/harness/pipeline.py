@@ -19,9 +19,13 @@ sys.path.insert(0, os.path.join(REPO, "scripts"))
 
 import stack as processes  # noqa: E402
 
+from .link import Link  # noqa: E402
 from .waiting import wait_until  # noqa: E402
 
 WORKER = re.compile(r"nginx: worker process")
+
+# So that what libmongoc loses (tests/lsan.supp) is told from what we lose.
+UNWINDING = {"ASAN_OPTIONS": "fast_unwind_on_malloc=0"}
 
 
 class Pipeline(processes.Stack):
@@ -206,3 +210,43 @@ def query_alone(directory, build, options=None, mongod_parameters=None):
         assert not problems, "\n".join(problems)
     finally:
         stack.close()
+
+
+@contextlib.contextmanager
+def servers_alone(directory, build, link=False, mongod_parameters=None,
+                  **parameters):
+    """
+    Kafka and mongod for daemons that a test starts itself.
+
+    `parameters` are mongod's, set while it runs.  With `link` Kafka has a
+    second listener, which is reached through the stack's `link` alone.
+    """
+
+    stack = Pipeline(directory, build=build)
+    stack.environment = UNWINDING
+    stack.mongod_parameters = mongod_parameters or {}
+    with contextlib.ExitStack() as ends:
+        if link:
+            stack.link = Link(stack._port("kafka_behind"))
+            ends.callback(stack.link.close)
+            stack.kafka_properties = _behind(stack)
+        ends.callback(stack.close)
+        stack.start("kafka", "mongod")
+        if parameters:
+            stack.mongo.admin.command("setParameter", 1, **parameters)
+        yield stack
+        problems = stack.problems()
+        assert not problems, "\n".join(problems)
+
+
+def _behind(stack):
+    plain = f"PLAINTEXT://127.0.0.1:{stack.ports['kafka']}"
+    behind = f"BEHIND://127.0.0.1:{stack.ports['kafka_behind']}"
+    controller = f"CONTROLLER://127.0.0.1:{stack.ports['controller']}"
+    linked = f"BEHIND://127.0.0.1:{stack.link.port}"
+    return {
+        "listeners": f"{plain},{behind},{controller}",
+        "advertised.listeners": f"{plain},{linked}",
+        "listener.security.protocol.map":
+            "PLAINTEXT:PLAINTEXT,BEHIND:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT"}
