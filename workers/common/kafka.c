@@ -1,4 +1,5 @@
 #include <string.h>
+#include <strings.h>
 
 #include "check.h"
 #include "kafka.h"
@@ -9,6 +10,9 @@ static int mr_kafka_check_type(
     const mr_options_t *options, rd_kafka_type_t type, mr_error_t *err);
 static int mr_kafka_properties(
     const mr_options_t *options, rd_kafka_conf_t *conf, mr_error_t *err);
+static int mr_kafka_check_token(const rd_kafka_conf_t *conf, mr_error_t *err);
+static int mr_kafka_is(
+    const rd_kafka_conf_t *conf, const char *name, const char *value);
 static void mr_kafka_log(
     const rd_kafka_t *rk, int level, const char *facility, const char *message);
 
@@ -88,6 +92,7 @@ mr_kafka_check_type(
     rd_kafka_conf_set_log_cb(conf, mr_kafka_log);
 
     if (mr_kafka_properties(options, conf, err) == -1
+        || mr_kafka_check_token(conf, err) == -1
         || mr_kafka_conf_set(conf, "client.id", "millrace-check", err) == -1
         /* It would warn of every property that is for the other type. */
         || mr_kafka_conf_set(conf, "log_level", "3", err) == -1
@@ -113,6 +118,42 @@ mr_kafka_check_type(
     rd_kafka_destroy(client);
 
     return 0;
+}
+
+
+/*
+ * librdkafka asks its program for a token, and waits for ever without a word,
+ * unless it fetches one by OIDC or makes an unsecured one.
+ */
+static int
+mr_kafka_check_token(const rd_kafka_conf_t *conf, mr_error_t *err)
+{
+    if ((mr_kafka_is(conf, "security.protocol", "sasl_plaintext")
+            || mr_kafka_is(conf, "security.protocol", "sasl_ssl"))
+        && mr_kafka_is(conf, "sasl.mechanism", "OAUTHBEARER")
+        && !mr_kafka_is(conf, "sasl.oauthbearer.method", "oidc")
+        && !mr_kafka_is(conf, "enable.sasl.oauthbearer.unsecure.jwt", "true"))
+    {
+        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "[kafka] sasl.mechanism OAUTHBEARER needs sasl.oauthbearer.method "
+            "= oidc: the daemons have no token of their own to give");
+    }
+
+    return 0;
+}
+
+
+/* Not so either where this librdkafka does not have the property. */
+static int
+mr_kafka_is(const rd_kafka_conf_t *conf, const char *name, const char *value)
+{
+    char text[64];
+    size_t size;
+
+    size = sizeof(text);
+
+    return rd_kafka_conf_get(conf, name, text, &size) == RD_KAFKA_CONF_OK
+           && strcasecmp(text, value) == 0;
 }
 
 

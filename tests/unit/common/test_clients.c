@@ -31,6 +31,19 @@ static const struct {
         "do not work together: ssl.ca.location failed"},
     {"[kafka]\nmax.in.flight.requests.per.connection = 100\n",
         "do not work together: `max.in.flight`"},
+
+    /* Where a token would have to come from the program. */
+    {"[kafka]\nsecurity.protocol = SASL_SSL\nsasl.mechanism = OAUTHBEARER\n",
+        "OAUTHBEARER needs sasl.oauthbearer.method = oidc"},
+    {"[kafka]\nsecurity.protocol = sasl_plaintext\n"
+     "sasl.mechanisms = OAUTHBEARER\n"
+     "enable.sasl.oauthbearer.unsecure.jwt = false\n",
+        "OAUTHBEARER needs sasl.oauthbearer.method = oidc"},
+    {"[kafka]\nsecurity.protocol = sasl_plaintext\n"
+     "sasl.mechanism = OAUTHBEARER\nsasl.oauthbearer.config = principal=me\n"
+     "enable.sasl.oauthbearer.unsecure.jwt = true\n",
+        NULL},
+    {"[kafka]\nsasl.mechanism = OAUTHBEARER\n", NULL},
 };
 
 
