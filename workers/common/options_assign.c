@@ -60,6 +60,9 @@ static const mr_refused_t mr_refused[] = {
     {"metadata.broker.list", "use [kafka] brokers"},
     {"client.id", "each daemon sets its own name"},
     {"internal.termination.signal", "a signal would stop the process"},
+    {"log.queue", "nobody would read it, and no message be logged"},
+    {"statistics.interval.ms", "nobody would read them, and they would take "
+                               "more and more memory"},
     {NULL, NULL}};
 
 

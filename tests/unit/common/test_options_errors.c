@@ -123,7 +123,8 @@ static const char *const refused[] = {"acks", "request.required.acks",
     "enable.auto.commit", "enable.auto.offset.store", "isolation.level",
     "bootstrap.servers", "partition.assignment.strategy", "client.id",
     "delivery.report.only.error", "allow.auto.create.topics",
-    "test.mock.num.brokers", "topic.acks", "topic.partitioner", "check.crcs"};
+    "test.mock.num.brokers", "topic.acks", "topic.partitioner", "check.crcs",
+    "log.queue", "statistics.interval.ms"};
 
 
 START_TEST(refused_property)
