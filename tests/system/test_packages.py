@@ -3,6 +3,7 @@ The Debian packages: built, and then installed, configured, started, upgraded
 and purged in a Debian 12 that has nothing else.
 """
 
+import configparser
 import glob
 import os
 import re
@@ -192,6 +193,21 @@ def test_units():
          *units], text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
+
+
+def test_no_daemon_is_given_up():
+    """A second apart, five starts would be all that systemd allows."""
+
+    for name in DAEMONS:
+        unit = configparser.ConfigParser(
+            strict=False, interpolation=None)
+        unit.read(os.path.join(
+            REPO, f"conf/systemd/millrace-{name}.service"))
+        restart = unit["Service"]["Restart"]
+        pause = int(unit["Service"]["RestartSec"])
+        limit = unit["Unit"].get("StartLimitIntervalSec", "10")
+        assert restart in ("always", "on-failure"), name
+        assert limit == "0" or 5 * pause > int(limit), name
 
 
 @pytest.mark.parametrize("ends, verdict", [
