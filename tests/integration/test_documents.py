@@ -61,6 +61,18 @@ def test_configuration_file_has_every_key():
             assert f"\n{row.group(1)} = {row.group(2)}\n" in part, row.group()
 
 
+def test_what_the_check_takes_the_writer_runs_with(tmp_path):
+    """`-t` tells of what would end the writer at its start, too."""
+
+    conf = tmp_path / "millrace.conf"
+    conf.write_text("[mongodb]\npool = 8\n[writer]\nthreads = 8\n")
+    done = subprocess.run(
+        [os.path.join(BUILD, "millrace-writer"), "-t", "-c", conf], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
+    assert done.returncode == 1
+    assert "[mongodb] pool is 8: the writer needs at least 9" in done.stdout
+
+
 @pytest.mark.parametrize("daemon", DAEMONS)
 def test_manual_has_every_option(daemon):
     """And the manual is good for man."""

@@ -31,7 +31,8 @@ main(int argc, char **argv)
                     "begin with it"},
         {.name = NULL}};
 
-    const mr_command_line_t line = {.program = PROGRAM, .options = own};
+    const mr_command_line_t line = {
+        .program = PROGRAM, .options = own, .check = mr_writer_check};
 
     mr_log_init(PROGRAM);
 

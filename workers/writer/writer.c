@@ -29,6 +29,21 @@ static void writer_halted(
 
 
 int
+mr_writer_check(const mr_options_t *options, mr_error_t *err)
+{
+    if (options->mongodb.pool < options->writer.threads + 1) {
+        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+            "[mongodb] pool is %lld: the writer needs at least %lld, one "
+            "more than [writer] threads",
+            (long long) options->mongodb.pool,
+            (long long) options->writer.threads + 1);
+    }
+
+    return 0;
+}
+
+
+int
 mr_writer_run(const mr_options_t *options, mr_error_t *err)
 {
     int rc;
@@ -74,14 +89,6 @@ static int
 writer_open(mr_writer_t *writer, const mr_options_t *options, mr_error_t *err)
 {
     writer->options = options;
-
-    if (options->mongodb.pool < options->writer.threads + 1) {
-        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
-            "[mongodb] pool is %lld: the writer needs at least %lld, one "
-            "more than [writer] threads",
-            (long long) options->mongodb.pool,
-            (long long) options->writer.threads + 1);
-    }
 
     mr_counters_init(&writer->counters);
 

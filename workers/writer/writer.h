@@ -11,9 +11,13 @@
 #include "../common/options.h"
 
 
+/* Fails with MR_ERROR_CONFIG for options that the writer cannot run with. */
+int mr_writer_check(const mr_options_t *options, mr_error_t *err);
+
 /*
- * Run until asked to stop.  Fails with what cannot be mended by waiting: a
- * bad configuration, or a database that was set up for other options.
+ * Run until asked to stop.  Fails with what cannot be mended by waiting, such
+ * as a database that was set up for other options.  The options passed the
+ * check.
  */
 int mr_writer_run(const mr_options_t *options, mr_error_t *err);
 
