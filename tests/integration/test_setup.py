@@ -393,6 +393,22 @@ def test_retention_of_a_topic_is_lowered_only_when_told(setup, name, by_hand):
     assert retention() == "604800000"
 
 
+def test_the_limit_of_dead_letters_is_not_lowered(setup):
+    """Raised by hand, as the writer's log says where one is too large."""
+
+    def limit():
+        return setup.settings("size-dead_topic")["max.message.bytes"]
+
+    assert setup.run("size")[0] == 0
+    assert limit() == "16777216"
+    for by_hand, after in ("33554432", "33554432"), ("1000", "16777216"):
+        setup.alter(ResourceType.TOPIC, "size-dead_topic",
+                    AlterConfigOpType.SET, max_message_bytes=by_hand)
+        status, said, complained = setup.run("size")
+        assert (status, complained) == (0, "")
+        assert limit() == after, said
+
+
 @pytest.mark.slow
 def test_replicas_that_must_have_a_record_are_not_made_fewer(tmp_path):
     """Raised by hand, or by whoever made the topic."""

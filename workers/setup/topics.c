@@ -12,6 +12,7 @@
 
 #define MR_TOPIC_RETENTION "retention.ms"
 #define MR_TOPIC_INSYNC "min.insync.replicas"
+#define MR_TOPIC_SIZE "max.message.bytes"
 
 #define MR_TOPIC_VALUE 32
 
@@ -82,7 +83,7 @@ mr_setup_topics(const mr_setup_t *setup, mr_error_t *err)
     mr_topic_init(
         &dead, options->kafka.dead_topic, 1, 0, MR_DEAD_RETENTION_MS, insync);
     mr_topic_set(&dead, "cleanup.policy", "delete");
-    mr_topic_set(&dead, "max.message.bytes", MR_DEAD_SIZE_MAX);
+    mr_topic_set(&dead, MR_TOPIC_SIZE, MR_DEAD_SIZE_MAX);
 
     if (mr_kafka_admin_open(options, "millrace-setup", &admin, err) == -1) {
         return -1;
@@ -144,6 +145,7 @@ mr_setup_topic_existing(const mr_setup_t *setup, mr_kafka_admin_t *admin,
     const mr_topic_t *topic, int partitions, int replication, mr_error_t *err)
 {
     char retention[MR_TOPIC_VALUE], insync[MR_TOPIC_VALUE];
+    char largest[MR_TOPIC_VALUE];
     mr_topic_t kept;
 
     if (replication < setup->options->kafka.min_insync_replicas) {
@@ -187,11 +189,17 @@ mr_setup_topic_existing(const mr_setup_t *setup, mr_kafka_admin_t *admin,
         return -1;
     }
 
-    /* More than there are replicas would let no write succeed. */
+    /*
+     * More than there are replicas would let no write succeed; a dead letter
+     * that is too large stops its partition until somebody raises the limit.
+     */
     if (mr_setup_keep(setup, admin, &kept, MR_TOPIC_INSYNC,
             (uint64_t) replication, "Kafka's kafka-configs to lower it", insync,
             err)
             == -1
+        || mr_setup_keep(setup, admin, &kept, MR_TOPIC_SIZE, UINT64_MAX,
+               "Kafka's kafka-configs to lower it", largest, err)
+               == -1
         || mr_kafka_admin_configure(admin, kept.name, kept.settings, kept.n,
                setup->deadline, mr_setup_changed, &kept, err)
                == -1)
