@@ -75,6 +75,31 @@ mr_kafka_conf_set(
 }
 
 
+int
+mr_kafka_conf_default(const mr_options_t *options, rd_kafka_conf_t *conf,
+    const char *name, const char *value, mr_error_t *err)
+{
+    size_t i;
+    const char *given;
+
+    for (i = 0; i < options->kafka.n_properties; i++) {
+
+        given = options->kafka.properties[i].name;
+
+        /* Java's name of it, which librdkafka takes as well. */
+        if (strcmp(given, "max.partition.fetch.bytes") == 0) {
+            given = "fetch.message.max.bytes";
+        }
+
+        if (strcmp(given, name) == 0) {
+            return 0;
+        }
+    }
+
+    return mr_kafka_conf_set(conf, name, value, err);
+}
+
+
 /*
  * Some combinations, and files such as certificates, are judged only when a
  * client is made of the configuration.  This one knows no broker, so that it

@@ -24,4 +24,8 @@ int mr_kafka_conf(const mr_options_t *options, const char *client_id,
 int mr_kafka_conf_set(rd_kafka_conf_t *conf, const char *name,
     const char *value, mr_error_t *err);
 
+/* The same unless `options` have it, under whatever name. */
+int mr_kafka_conf_default(const mr_options_t *options, rd_kafka_conf_t *conf,
+    const char *name, const char *value, mr_error_t *err);
+
 #endif /* MILLRACE_KAFKA_H */

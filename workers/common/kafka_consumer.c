@@ -77,7 +77,7 @@ static const consumer_property_t consumer_fixed[] = {
     {"partition.assignment.strategy", "range"},
 };
 
-/* Set first, so that an option of the operator wins. */
+/* Where the operator has no option. */
 static const consumer_property_t consumer_default[] = {
     /* A killed member's partitions go to another one after this time. */
     {"session.timeout.ms", "10000"},
@@ -349,8 +349,7 @@ static int
 consumer_conf(const mr_options_t *options, const char *client_id,
     const char *group, rd_kafka_conf_t **ret_conf, mr_error_t *err)
 {
-    int given;
-    size_t i, k;
+    size_t i;
     rd_kafka_conf_t *conf;
 
     if (mr_kafka_conf(options, client_id, &conf, err) != 0) {
@@ -359,20 +358,9 @@ consumer_conf(const mr_options_t *options, const char *client_id,
 
     for (i = 0; i < sizeof(consumer_default) / sizeof(consumer_default[0]); i++)
     {
-        given = 0;
-
-        for (k = 0; k < options->kafka.n_properties; k++) {
-            if (strcmp(
-                    options->kafka.properties[k].name, consumer_default[i].name)
-                == 0) {
-                given = 1;
-            }
-        }
-
-        if (!given
-            && mr_kafka_conf_set(conf, consumer_default[i].name,
-                   consumer_default[i].value, err)
-                   != 0)
+        if (mr_kafka_conf_default(options, conf, consumer_default[i].name,
+                consumer_default[i].value, err)
+            != 0)
         {
             goto failed;
         }

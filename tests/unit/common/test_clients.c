@@ -114,6 +114,43 @@ END_TEST
 
 
 static const struct {
+    const char *text;
+    const char *value;
+} fetches[] = {
+    {"", "1048576"},
+    {"[kafka]\nfetch.message.max.bytes = 65536\n", "65536"},
+    {"[kafka]\nmax.partition.fetch.bytes = 65536\n", "65536"},
+    {"[kafka]\nfetch.max.bytes = 65536\n", "1048576"},
+};
+
+
+START_TEST(kafka_default)
+{
+    char value[64];
+    size_t size;
+    mr_error_t err = MR_ERROR_INIT;
+    mr_options_t options;
+    rd_kafka_conf_t *conf = NULL;
+
+    ck_assert_int_eq(mr_check_load(fetches[_i].text, &options, &err), 0);
+    ck_assert_int_eq(mr_kafka_conf(&options, "me", &conf, &err), 0);
+    ck_assert_int_eq(mr_kafka_conf_default(&options, conf,
+                         "fetch.message.max.bytes", "1048576", &err),
+        0);
+
+    size = sizeof(value);
+    ck_assert_int_eq(
+        rd_kafka_conf_get(conf, "fetch.message.max.bytes", value, &size),
+        RD_KAFKA_CONF_OK);
+    ck_assert_str_eq(value, fetches[_i].value);
+
+    rd_kafka_conf_destroy(conf);
+    mr_options_free(&options);
+}
+END_TEST
+
+
+static const struct {
     const char *uri;
     const char *message; /* NULL: good */
 } uris[] = {
@@ -232,6 +269,8 @@ mr_suite_clients(void)
     tcase_add_loop_test(
         tc, kafka, 0, (int) (sizeof(kafkas) / sizeof(kafkas[0])));
     tcase_add_test(tc, kafka_conf);
+    tcase_add_loop_test(
+        tc, kafka_default, 0, (int) (sizeof(fetches) / sizeof(fetches[0])));
     tcase_add_loop_test(tc, mongo, 0, (int) (sizeof(uris) / sizeof(uris[0])));
     tcase_add_test(tc, mongo_away);
 
