@@ -45,6 +45,8 @@ typedef struct {
 
 static int consumer_conf(const mr_options_t *options, const char *client_id,
     const char *group, rd_kafka_conf_t **ret_conf, mr_error_t *err);
+static int consumer_beats(const rd_kafka_conf_t *conf, mr_error_t *err);
+static long consumer_number(const rd_kafka_conf_t *conf, const char *name);
 static int consumer_subscribe(mr_consumer_t *consumer, mr_error_t *err);
 static void consumer_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
     rd_kafka_topic_partition_list_t *list, void *ctx);
@@ -95,6 +97,24 @@ static const consumer_property_t consumer_default[] = {
     {"fetch.min.bytes", "262144"},
     {"fetch.wait.max.ms", "100"},
 };
+
+
+int
+mr_consumer_check(const mr_options_t *options, mr_error_t *err)
+{
+    rd_kafka_conf_t *conf;
+
+    if (consumer_conf(
+            options, "millrace-check", options->writer.group, &conf, err)
+        != 0)
+    {
+        return -1;
+    }
+
+    rd_kafka_conf_destroy(conf);
+
+    return 0;
+}
 
 
 int
@@ -375,7 +395,9 @@ consumer_conf(const mr_options_t *options, const char *client_id,
         }
     }
 
-    if (mr_kafka_conf_set(conf, "group.id", group, err) != 0) {
+    if (mr_kafka_conf_set(conf, "group.id", group, err) != 0
+        || consumer_beats(conf, err) != 0)
+    {
         goto failed;
     }
 
@@ -388,6 +410,41 @@ failed:
     rd_kafka_conf_destroy(conf);
 
     return -1;
+}
+
+
+/* librdkafka takes any two of them, as brokers do. */
+static int
+consumer_beats(const rd_kafka_conf_t *conf, mr_error_t *err)
+{
+    long beat, session;
+
+    beat = consumer_number(conf, "heartbeat.interval.ms");
+    session = consumer_number(conf, "session.timeout.ms");
+
+    if (beat < session) {
+        return 0;
+    }
+
+    return mr_error_set(err, MR_ERROR_CONFIG, NULL,
+        "[kafka] heartbeat.interval.ms (%ld) must be less than "
+        "session.timeout.ms (%ld), or a writer loses its partitions with "
+        "each session",
+        beat, session);
+}
+
+
+static long
+consumer_number(const rd_kafka_conf_t *conf, const char *name)
+{
+    char text[32];
+    size_t size;
+
+    size = sizeof(text);
+
+    return rd_kafka_conf_get(conf, name, text, &size) == RD_KAFKA_CONF_OK
+               ? strtol(text, NULL, 10)
+               : 0;
 }
 
 

@@ -87,6 +87,12 @@ typedef struct {
 
 
 /*
+ * Fails with MR_ERROR_CONFIG for options that a member of [writer] group
+ * cannot stay one with; connects to nothing.
+ */
+int mr_consumer_check(const mr_options_t *options, mr_error_t *err);
+
+/*
  * Join `group` for `topic`.  It connects lazily.  Fails with MR_ERROR_CONFIG.
  * `options`, `observer` and `ctx` must outlive the consumer.
  */

@@ -39,7 +39,7 @@ mr_writer_check(const mr_options_t *options, mr_error_t *err)
             (long long) options->writer.threads + 1);
     }
 
-    return 0;
+    return mr_consumer_check(options, err);
 }
 
 
