@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -317,6 +318,31 @@ def test_a_stopped_container_answers_first(servers, tmp_path):
                    second.log)
         wait_until(lambda: 1 in (container.process.poll(),
                                  second.process.poll()), 20, second.log)
+
+
+@pytest.mark.parametrize("bound, given", [
+    ("0.0.0.0", "0.0.0.0:{}"), ("0.0.0.0", "{}"), ("127.0.0.1", "127.0.0.1:{}"),
+    ("127.0.0.2", "127.0.0.2:{}"), ("::", "[::]:{}"), ("::1", "[::1]:{}")])
+def test_health_is_asked_where_the_part_listens(bound, given):
+    with open(os.path.join(REPO, "conf/docker/health")) as file:
+        health = file.read().replace("$(cat /tmp/millrace.part)", "writer")
+
+    family = socket.AF_INET6 if ":" in bound else socket.AF_INET
+    with socket.socket(family) as listener:
+        if family == socket.AF_INET6:
+            # As nginx does.
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((bound, 0))
+        listener.listen()
+        listener.settimeout(10)
+        address = given.format(listener.getsockname()[1])
+
+        with subprocess.Popen(["bash", "-c", health], env={
+                **os.environ, "MILLRACE_WRITER_METRICS": address}) as process:
+            with listener.accept()[0] as connection:
+                connection.recv(1024)
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+            assert process.wait(10) == 0
 
 
 def test_a_wrong_part_is_refused(image):
