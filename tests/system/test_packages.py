@@ -305,9 +305,12 @@ def test_life(packages, root, servers, tmp_path):
     root.run("apt-get", "remove", "-y", MODULE, WORKERS)
     root.run("nginx", "-t")
     assert root.exists("/etc/millrace/millrace.conf")
+    # As systemd makes it for the audit.
+    root.run("install", "-d", "-o", "millrace", "/var/lib/millrace-audit")
     root.run("apt-get", "purge", "-y", MODULE, WORKERS)
     left = [path for path in (
         "/etc/millrace", "/etc/nginx/sites-available/millrace",
+        "/var/lib/millrace-audit",
         "/etc/nginx/modules-enabled/50-mod-http-millrace.conf",
         "/usr/share/millrace", "/usr/bin/millrace-writer",
         "/lib/systemd/system/millrace-writer.service")
