@@ -224,10 +224,12 @@ mr_kafka_log(
 
     /*
      * Producers and consumers share one section, so each of them is given
-     * properties that are for the other kind.
+     * properties that are for the other kind; and a property that the operator
+     * may not set is not for him to do without.
      */
     if (strcmp(facility, "CONFWARN") == 0
-        && strstr(message, "will be ignored by this") != NULL)
+        && (strstr(message, "will be ignored by this") != NULL
+            || strstr(message, "auto.commit.enable is deprecated") != NULL))
     {
         ours = MR_LOG_DEBUG;
     }
