@@ -276,6 +276,37 @@ mr_session_find(mr_session_t *session, const char *name, const bson_t *filter,
 
 
 int
+mr_session_each(mr_session_t *session, const char *name, const bson_t *filter,
+    bson_t *opts, const char *what, mr_document_observer_t *observer, void *ctx,
+    mr_error_t *err)
+{
+    int rc;
+    const bson_t *doc;
+    mongoc_cursor_t *cursor;
+
+    cursor = mr_session_find(session, name, filter, opts, err);
+
+    if (cursor == NULL) {
+        return -1;
+    }
+
+    rc = 0;
+
+    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
+        rc = observer(ctx, doc, err);
+    }
+
+    if (rc == 0) {
+        rc = mr_session_cursor_end(cursor, what, err);
+    }
+
+    mongoc_cursor_destroy(cursor);
+
+    return rc;
+}
+
+
+int
 mr_session_cursor_end(
     mongoc_cursor_t *cursor, const char *what, mr_error_t *err)
 {

@@ -8,8 +8,14 @@
 #define MR_LEDGER_SEPARATOR '/'
 
 
-static int mr_ledger_read(const bson_t *doc, size_t prefix,
-    mr_ledger_observer_t *observer, void *ctx, mr_error_t *err);
+typedef struct {
+    size_t prefix; /* of the topic in each _id */
+    mr_ledger_observer_t *observer;
+    void *ctx;
+} mr_ledger_reader_t;
+
+
+static int mr_ledger_read(void *ctx, const bson_t *doc, mr_error_t *err);
 
 
 int
@@ -17,12 +23,12 @@ mr_session_ledger(mr_session_t *session, const char *topic,
     mr_ledger_observer_t *observer, void *ctx, mr_error_t *err)
 {
     int rc;
-    size_t len;
     bson_t filter, opts, child;
-    const bson_t *doc;
-    mongoc_cursor_t *cursor;
+    mr_ledger_reader_t reader;
 
-    len = strlen(topic);
+    reader.prefix = strlen(topic) + 1;
+    reader.observer = observer;
+    reader.ctx = ctx;
 
     bson_init(&filter);
     mr_session_of_topic(&filter, topic);
@@ -32,26 +38,11 @@ mr_session_ledger(mr_session_t *session, const char *topic,
     BSON_APPEND_INT32(&child, "next", 1);
     bson_append_document_end(&opts, &child);
 
-    cursor = mr_session_find(session, MR_MONGO_LEDGER, &filter, &opts, err);
+    rc = mr_session_each(session, MR_MONGO_LEDGER, &filter, &opts,
+        "reading the ledger", mr_ledger_read, &reader, err);
 
     bson_destroy(&filter);
     bson_destroy(&opts);
-
-    if (cursor == NULL) {
-        return -1;
-    }
-
-    rc = 0;
-
-    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
-        rc = mr_ledger_read(doc, len + 1, observer, ctx, err);
-    }
-
-    if (rc == 0) {
-        rc = mr_session_cursor_end(cursor, "reading the ledger", err);
-    }
-
-    mongoc_cursor_destroy(cursor);
 
     return rc;
 }
@@ -76,24 +67,27 @@ mr_session_of_topic(bson_t *filter, const char *topic)
 }
 
 
+/* An mr_document_observer_t. */
 static int
-mr_ledger_read(const bson_t *doc, size_t prefix, mr_ledger_observer_t *observer,
-    void *ctx, mr_error_t *err)
+mr_ledger_read(void *ctx, const bson_t *doc, mr_error_t *err)
 {
     char *end;
     int64_t next;
     mr_str_t id;
     bson_iter_t iter;
     unsigned long long partition;
+    const mr_ledger_reader_t *reader;
+
+    reader = ctx;
 
     if (bson_iter_init_find(&iter, doc, "_id") && mr_bson_text(&iter, &id) == 0
-        && id.len > prefix && bson_iter_init_find(&iter, doc, "next")
+        && id.len > reader->prefix && bson_iter_init_find(&iter, doc, "next")
         && mr_bson_int64(&iter, &next) == 0)
     {
-        partition = strtoull(id.data + prefix, &end, 10);
+        partition = strtoull(id.data + reader->prefix, &end, 10);
 
         if (*end == '\0' && partition <= INT32_MAX) {
-            observer(ctx, (int32_t) partition, next);
+            reader->observer(reader->ctx, (int32_t) partition, next);
             return 0;
         }
     }

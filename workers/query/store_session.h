@@ -188,6 +188,18 @@ int mr_session_limit(mr_session_t *session, bson_t *opts, mr_error_t *err);
 mongoc_cursor_t *mr_session_find(mr_session_t *session, const char *name,
     const bson_t *filter, bson_t *opts, mr_error_t *err);
 
+/* Takes one document; an error of it ends the reading. */
+typedef int mr_document_observer_t(
+    void *ctx, const bson_t *doc, mr_error_t *err);
+
+/*
+ * All that mr_session_find() finds, one after the other.  `what` is being done,
+ * for errors: those of the observer, MR_ERROR_TIMEOUT, MR_ERROR_MONGODB.
+ */
+int mr_session_each(mr_session_t *session, const char *name,
+    const bson_t *filter, bson_t *opts, const char *what,
+    mr_document_observer_t *observer, void *ctx, mr_error_t *err);
+
 /*
  * Why a cursor has ended: 0, or -1 with MR_ERROR_TIMEOUT, MR_ERROR_MONGODB.
  */

@@ -3,10 +3,21 @@
 #include "store_session.h"
 
 
-static int mr_types_others(
-    const bson_t *doc, mr_other_t **list, size_t *n, mr_error_t *err);
+typedef struct {
+    mr_other_t *list;
+    size_t n;
+} mr_others_t;
+
+typedef struct {
+    mr_type_observer_t *observer;
+    void *ctx;
+} mr_types_reader_t;
+
+
+static int mr_types_others(void *ctx, const bson_t *doc, mr_error_t *err);
 static int mr_types_other(
-    const bson_iter_t *iter, mr_other_t **list, size_t *n, mr_error_t *err);
+    const bson_iter_t *iter, mr_others_t *others, mr_error_t *err);
+static int mr_types_read(void *ctx, const bson_t *doc, mr_error_t *err);
 static int mr_types_one(const bson_t *doc, mr_type_t *ret_type);
 static int mr_types_damaged(mr_error_t *err);
 
@@ -16,11 +27,8 @@ mr_session_others(mr_session_t *session, const char *topic,
     mr_other_t **ret_list, size_t *ret_n, mr_error_t *err)
 {
     int rc;
-    size_t n;
     bson_t filter, opts, child;
-    mr_other_t *list;
-    const bson_t *doc;
-    mongoc_cursor_t *cursor;
+    mr_others_t others = {NULL, 0};
 
     bson_init(&filter);
     mr_session_of_topic(&filter, topic);
@@ -33,36 +41,19 @@ mr_session_others(mr_session_t *session, const char *topic,
     BSON_APPEND_INT32(&child, "other", 1);
     bson_append_document_end(&opts, &child);
 
-    cursor = mr_session_find(session, MR_MONGO_LEDGER, &filter, &opts, err);
+    rc = mr_session_each(session, MR_MONGO_LEDGER, &filter, &opts,
+        "reading the ledger", mr_types_others, &others, err);
 
     bson_destroy(&filter);
     bson_destroy(&opts);
 
-    if (cursor == NULL) {
-        return -1;
-    }
-
-    rc = 0;
-    list = NULL;
-    n = 0;
-
-    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
-        rc = mr_types_others(doc, &list, &n, err);
-    }
-
-    if (rc == 0) {
-        rc = mr_session_cursor_end(cursor, "reading the ledger", err);
-    }
-
-    mongoc_cursor_destroy(cursor);
-
     if (rc == -1) {
-        free(list);
+        free(others.list);
         return -1;
     }
 
-    *ret_list = list;
-    *ret_n = n;
+    *ret_list = others.list;
+    *ret_n = others.n;
 
     return 0;
 }
@@ -111,9 +102,7 @@ mr_session_types(mr_session_t *session, mr_type_observer_t *observer, void *ctx,
 {
     int rc;
     bson_t filter, opts, child;
-    mr_type_t type;
-    const bson_t *doc;
-    mongoc_cursor_t *cursor;
+    mr_types_reader_t reader = {observer, ctx};
 
     bson_init(&filter);
     bson_init(&opts);
@@ -121,27 +110,11 @@ mr_session_types(mr_session_t *session, mr_type_observer_t *observer, void *ctx,
     BSON_APPEND_INT32(&child, "_id", 1);
     bson_append_document_end(&opts, &child);
 
-    cursor = mr_session_find(session, MR_MONGO_TYPES, &filter, &opts, err);
+    rc = mr_session_each(session, MR_MONGO_TYPES, &filter, &opts,
+        "reading the event types", mr_types_read, &reader, err);
 
     bson_destroy(&filter);
     bson_destroy(&opts);
-
-    if (cursor == NULL) {
-        return -1;
-    }
-
-    rc = 0;
-
-    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
-        rc = mr_types_one(doc, &type) == 0 ? observer(ctx, &type, err)
-                                           : mr_types_damaged(err);
-    }
-
-    if (rc == 0) {
-        rc = mr_session_cursor_end(cursor, "reading the event types", err);
-    }
-
-    mongoc_cursor_destroy(cursor);
 
     return rc;
 }
@@ -227,9 +200,9 @@ mr_session_trimmed(mr_session_t *session, mr_error_t *err)
 }
 
 
+/* An mr_document_observer_t. */
 static int
-mr_types_others(
-    const bson_t *doc, mr_other_t **list, size_t *n, mr_error_t *err)
+mr_types_others(void *ctx, const bson_t *doc, mr_error_t *err)
 {
     int rc;
     bson_iter_t iter, other;
@@ -244,7 +217,7 @@ mr_types_others(
     rc = 0;
 
     while (rc == 0 && bson_iter_next(&other)) {
-        rc = mr_types_other(&other, list, n, err);
+        rc = mr_types_other(&other, ctx, err);
     }
 
     return rc;
@@ -252,8 +225,7 @@ mr_types_others(
 
 
 static int
-mr_types_other(
-    const bson_iter_t *iter, mr_other_t **list, size_t *n, mr_error_t *err)
+mr_types_other(const bson_iter_t *iter, mr_others_t *others, mr_error_t *err)
 {
     char *end;
     mr_other_t other, *grown;
@@ -271,19 +243,34 @@ mr_types_other(
         return mr_types_damaged(err);
     }
 
-    grown = realloc(*list, (*n + 1) * sizeof(mr_other_t));
+    grown = realloc(others->list, (others->n + 1) * sizeof(mr_other_t));
     if (grown == NULL) {
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    grown[(*n)++] = other;
-    *list = grown;
+    grown[others->n++] = other;
+    others->list = grown;
 
     return 0;
 }
 
 
 /* A view of the document. */
+/* An mr_document_observer_t. */
+static int
+mr_types_read(void *ctx, const bson_t *doc, mr_error_t *err)
+{
+    mr_type_t type;
+    const mr_types_reader_t *reader;
+
+    reader = ctx;
+
+    return mr_types_one(doc, &type) == 0
+               ? reader->observer(reader->ctx, &type, err)
+               : mr_types_damaged(err);
+}
+
+
 static int
 mr_types_one(const bson_t *doc, mr_type_t *ret_type)
 {

@@ -6,6 +6,14 @@
 #define MR_WINDOWS_BATCH 2000
 
 
+typedef struct {
+    const char *measure;
+    mr_window_observer_t *observer;
+    void *ctx;
+} mr_windows_reader_t;
+
+
+static int mr_windows_read(void *ctx, const bson_t *doc, mr_error_t *err);
 static int mr_windows_one(
     const bson_t *doc, const char *measure, mr_window_row_t *row);
 static int mr_windows_measure(
@@ -70,9 +78,7 @@ mr_session_windows(mr_session_t *session, const mr_windows_t *windows,
 {
     int rc;
     bson_t filter, opts, child;
-    mr_window_row_t row;
-    const bson_t *doc;
-    mongoc_cursor_t *cursor;
+    mr_windows_reader_t reader = {windows->measure, observer, ctx};
 
     bson_init(&filter);
     mr_windows_filter(&filter, windows);
@@ -94,35 +100,31 @@ mr_session_windows(mr_session_t *session, const mr_windows_t *windows,
     bson_append_document_end(&opts, &child);
     BSON_APPEND_INT32(&opts, "batchSize", MR_WINDOWS_BATCH);
 
-    cursor = mr_session_find(session, MR_MONGO_WINDOWS, &filter, &opts, err);
+    rc = mr_session_each(session, MR_MONGO_WINDOWS, &filter, &opts,
+        "reading windows", mr_windows_read, &reader, err);
 
     bson_destroy(&filter);
     bson_destroy(&opts);
 
-    if (cursor == NULL) {
-        return -1;
-    }
-
-    rc = 0;
-
-    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
-
-        if (mr_windows_one(doc, windows->measure, &row) == -1) {
-            rc = mr_error_set(err, MR_ERROR_EVENT, NULL,
-                "a window in MongoDB is not as docs/data-model.md says");
-
-        } else {
-            rc = observer(ctx, &row, err);
-        }
-    }
-
-    if (rc == 0) {
-        rc = mr_session_cursor_end(cursor, "reading windows", err);
-    }
-
-    mongoc_cursor_destroy(cursor);
-
     return rc;
+}
+
+
+/* An mr_document_observer_t. */
+static int
+mr_windows_read(void *ctx, const bson_t *doc, mr_error_t *err)
+{
+    mr_window_row_t row;
+    const mr_windows_reader_t *reader;
+
+    reader = ctx;
+
+    if (mr_windows_one(doc, reader->measure, &row) == -1) {
+        return mr_error_set(err, MR_ERROR_EVENT, NULL,
+            "a window in MongoDB is not as docs/data-model.md says");
+    }
+
+    return reader->observer(reader->ctx, &row, err);
 }
 
 
