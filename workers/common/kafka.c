@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -97,6 +98,20 @@ mr_kafka_conf_default(const mr_options_t *options, rd_kafka_conf_t *conf,
     }
 
     return mr_kafka_conf_set(conf, name, value, err);
+}
+
+
+int64_t
+mr_kafka_conf_number(const rd_kafka_conf_t *conf, const char *name)
+{
+    char text[32];
+    size_t size;
+
+    size = sizeof(text);
+
+    return rd_kafka_conf_get(conf, name, text, &size) == RD_KAFKA_CONF_OK
+               ? strtoll(text, NULL, 10)
+               : 0;
 }
 
 

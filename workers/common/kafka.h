@@ -28,4 +28,7 @@ int mr_kafka_conf_set(rd_kafka_conf_t *conf, const char *name,
 int mr_kafka_conf_default(const mr_options_t *options, rd_kafka_conf_t *conf,
     const char *name, const char *value, mr_error_t *err);
 
+/* A number of it; 0 where this librdkafka does not have the property. */
+int64_t mr_kafka_conf_number(const rd_kafka_conf_t *conf, const char *name);
+
 #endif /* MILLRACE_KAFKA_H */

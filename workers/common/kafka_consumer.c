@@ -46,7 +46,6 @@ typedef struct {
 static int consumer_conf(const mr_options_t *options, const char *client_id,
     const char *group, rd_kafka_conf_t **ret_conf, mr_error_t *err);
 static int consumer_beats(const rd_kafka_conf_t *conf, mr_error_t *err);
-static long consumer_number(const rd_kafka_conf_t *conf, const char *name);
 static int consumer_subscribe(mr_consumer_t *consumer, mr_error_t *err);
 static void consumer_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
     rd_kafka_topic_partition_list_t *list, void *ctx);
@@ -417,34 +416,20 @@ failed:
 static int
 consumer_beats(const rd_kafka_conf_t *conf, mr_error_t *err)
 {
-    long beat, session;
+    int64_t beat, session;
 
-    beat = consumer_number(conf, "heartbeat.interval.ms");
-    session = consumer_number(conf, "session.timeout.ms");
+    beat = mr_kafka_conf_number(conf, "heartbeat.interval.ms");
+    session = mr_kafka_conf_number(conf, "session.timeout.ms");
 
     if (beat < session) {
         return 0;
     }
 
     return mr_error_set(err, MR_ERROR_CONFIG, NULL,
-        "[kafka] heartbeat.interval.ms (%ld) must be less than "
-        "session.timeout.ms (%ld), or a writer loses its partitions with "
+        "[kafka] heartbeat.interval.ms (%lld) must be less than "
+        "session.timeout.ms (%lld), or a writer loses its partitions with "
         "each session",
-        beat, session);
-}
-
-
-static long
-consumer_number(const rd_kafka_conf_t *conf, const char *name)
-{
-    char text[32];
-    size_t size;
-
-    size = sizeof(text);
-
-    return rd_kafka_conf_get(conf, name, text, &size) == RD_KAFKA_CONF_OK
-               ? strtol(text, NULL, 10)
-               : 0;
+        (long long) beat, (long long) session);
 }
 
 

@@ -309,20 +309,9 @@ tail_conf(const mr_options_t *options, const char *client_id,
 static int64_t
 tail_interval(const rd_kafka_conf_t *conf)
 {
-    char text[32];
-    size_t size;
     int64_t interval;
 
-    size = sizeof(text);
-
-    if (rd_kafka_conf_get(
-            conf, "topic.metadata.refresh.interval.ms", text, &size)
-        != RD_KAFKA_CONF_OK)
-    {
-        return TAIL_COUNT;
-    }
-
-    interval = strtoll(text, NULL, 10);
+    interval = mr_kafka_conf_number(conf, "topic.metadata.refresh.interval.ms");
 
     return interval > 0 && interval < TAIL_COUNT ? interval : TAIL_COUNT;
 }
