@@ -353,58 +353,62 @@ def test_a_topic_that_was_created_anew(stack, publish, name):
         assert [e.name for e in listener.events] == ["window"] * 8
 
 
-def test_partitions_that_are_added_are_read(stack, publish, name):
-    """Once it is noticed, in a minute or as often as is asked for."""
+@pytest.fixture
+def add_partitions(stack):
+    """
+    How many there are to be then: one at first, in an empty topic, and the
+    daemon counts them every second.
+    """
+
+    def add(n):
+        admin = AdminClient({"bootstrap.servers": stack.brokers})
+        admin.create_partitions([NewPartitions(stack.stats_topic, n)])[
+            stack.stats_topic].result()
 
     create_anew(stack, 1)
     stack.options["kafka"] = {"topic.metadata.refresh.interval.ms": "1000"}
     stack.restart("query")
-    await_stream(stack)
     try:
-        with Listener(stack.query_url) as listener:
-            publish(window(name, 1))
-            listener.until(lambda l: l.counts() == [1])
-            admin = AdminClient({"bootstrap.servers": stack.brokers})
-            admin.create_partitions([NewPartitions(stack.stats_topic, 3)])[
-                stack.stats_topic].result()
-            listener.until(lambda l: "reset" in [e.name for e in l.events], 10)
-            for partition in range(3):
-                publish(window(name, 2 + partition), partition=partition)
-                listener.until(
-                    lambda l: l.counts()[-1] == 2 + partition, 10)
-            assert [e.name for e in listener.events].count("reset") == 1
-            assert listener.last.count(",") == 2
+        await_stream(stack)
+        yield add
     finally:
         del stack.options["kafka"]
         stack.restart("query")
 
 
-def test_a_reset_goes_on_from_there(stack, publish, name):
+def test_partitions_that_are_added_are_read(stack, publish, name,
+                                            add_partitions):
+    """Once it is noticed, in a minute or as often as is asked for."""
+
+    with Listener(stack.query_url) as listener:
+        publish(window(name, 1))
+        listener.until(lambda l: l.counts() == [1])
+        add_partitions(3)
+        listener.until(lambda l: "reset" in [e.name for e in l.events], 10)
+        for partition in range(3):
+            publish(window(name, 2 + partition), partition=partition)
+            listener.until(
+                lambda l: l.counts()[-1] == 2 + partition, 10)
+        assert [e.name for e in listener.events].count("reset") == 1
+        assert listener.last.count(",") == 2
+
+
+def test_a_reset_goes_on_from_there(stack, publish, name, add_partitions):
     """What there was before is not sent again, nor is anybody dropped for it:
     here it is more than the ring holds."""
 
-    create_anew(stack, 1)
-    stack.options["kafka"] = {"topic.metadata.refresh.interval.ms": "1000"}
-    stack.restart("query")
-    await_stream(stack)
-    try:
-        with Listener(stack.query_url) as listener:
-            for n in range(0, 100, 10):
-                publish(*(window(name, n + i, padding="x" * 20000)
-                          for i in range(10)))
-                listener.until(lambda l: len(l.events) == n + 10, 60)
-            admin = AdminClient({"bootstrap.servers": stack.brokers})
-            admin.create_partitions([NewPartitions(stack.stats_topic, 2)])[
-                stack.stats_topic].result()
-            listener.until(lambda l: len(l.events) > 100, 20)
-            assert listener.events[100].name == "reset"
-            publish(window(name, 100))
-            listener.until(lambda l: l.counts()[-1:] == [100], 20)
-            assert listener.counts() == list(range(101))
-            assert listener.last.count(",") == 1
-    finally:
-        del stack.options["kafka"]
-        stack.restart("query")
+    with Listener(stack.query_url) as listener:
+        for n in range(0, 100, 10):
+            publish(*(window(name, n + i, padding="x" * 20000)
+                      for i in range(10)))
+            listener.until(lambda l: len(l.events) == n + 10, 60)
+        add_partitions(2)
+        listener.until(lambda l: len(l.events) > 100, 20)
+        assert listener.events[100].name == "reset"
+        publish(window(name, 100))
+        listener.until(lambda l: l.counts()[-1:] == [100], 20)
+        assert listener.counts() == list(range(101))
+        assert listener.last.count(",") == 1
 
 
 @pytest.mark.slow

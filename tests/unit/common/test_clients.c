@@ -73,10 +73,22 @@ START_TEST(kafka)
 END_TEST
 
 
-START_TEST(kafka_conf)
+static void
+assert_property(
+    const rd_kafka_conf_t *conf, const char *name, const char *expected)
 {
     char value[64];
     size_t size;
+
+    size = sizeof(value);
+    ck_assert_int_eq(
+        rd_kafka_conf_get(conf, name, value, &size), RD_KAFKA_CONF_OK);
+    ck_assert_str_eq(value, expected);
+}
+
+
+START_TEST(kafka_conf)
+{
     mr_error_t err = MR_ERROR_INIT;
     mr_options_t options;
     rd_kafka_conf_t *conf = NULL;
@@ -89,20 +101,9 @@ START_TEST(kafka_conf)
 
     ck_assert_int_eq(mr_kafka_conf(&options, "me", &conf, &err), 0);
 
-    size = sizeof(value);
-    ck_assert_int_eq(rd_kafka_conf_get(conf, "bootstrap.servers", value, &size),
-        RD_KAFKA_CONF_OK);
-    ck_assert_str_eq(value, "a:1,b:2");
-
-    size = sizeof(value);
-    ck_assert_int_eq(
-        rd_kafka_conf_get(conf, "linger.ms", value, &size), RD_KAFKA_CONF_OK);
-    ck_assert_str_eq(value, "7");
-
-    size = sizeof(value);
-    ck_assert_int_eq(
-        rd_kafka_conf_get(conf, "client.id", value, &size), RD_KAFKA_CONF_OK);
-    ck_assert_str_eq(value, "me");
+    assert_property(conf, "bootstrap.servers", "a:1,b:2");
+    assert_property(conf, "linger.ms", "7");
+    assert_property(conf, "client.id", "me");
 
     ck_assert_int_eq(mr_kafka_conf_set(conf, "no.such", "1", &err), -1);
     ck_assert_ptr_nonnull(strstr(err.message, "[kafka] no.such: "));
@@ -126,8 +127,6 @@ static const struct {
 
 START_TEST(kafka_default)
 {
-    char value[64];
-    size_t size;
     mr_error_t err = MR_ERROR_INIT;
     mr_options_t options;
     rd_kafka_conf_t *conf = NULL;
@@ -138,11 +137,7 @@ START_TEST(kafka_default)
                          "fetch.message.max.bytes", "1048576", &err),
         0);
 
-    size = sizeof(value);
-    ck_assert_int_eq(
-        rd_kafka_conf_get(conf, "fetch.message.max.bytes", value, &size),
-        RD_KAFKA_CONF_OK);
-    ck_assert_str_eq(value, fetches[_i].value);
+    assert_property(conf, "fetch.message.max.bytes", fetches[_i].value);
 
     rd_kafka_conf_destroy(conf);
     mr_options_free(&options);
