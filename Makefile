@@ -146,8 +146,14 @@ $(foreach p,$(UNIT_PARTS),$(eval $(call unit_rule,$(p))))
 
 $(BUILD)/tests/%.o: CPPFLAGS += -Iworkers
 
+# What a test of the integration runs beside the daemons.
+$(BUILD)/restarts: $(BUILD)/tests/integration/harness/restarts.o \
+    $(BUILD)/libmrcommon.a $(BUILD)/libmrcore.a $(TSAN_OBJ)
+	@echo '  LINK $@'
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(DEP_LIBS) $(YYJSON_LIBS)
+
 .PHONY: units-built
-units-built: $(UNITS)
+units-built: $(UNITS) $(BUILD)/restarts
 
 # Check ends a test after four seconds, which one that takes a tenth of a
 # second can need on a machine that is busy with other things.

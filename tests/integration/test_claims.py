@@ -5,13 +5,14 @@ log: how far each is stored, and why one of them is not read.
 
 import os
 import re
+import subprocess
 import time
 
 import confluent_kafka
 import pytest
 
 from harness.clock import Clock
-from harness.pipeline import Pipeline, servers_alone
+from harness.pipeline import REPO, Pipeline, servers_alone
 from harness.rig import Rig, rig  # noqa: F401
 from harness.waiting import wait_until
 from test_writer import event
@@ -286,3 +287,19 @@ def test_a_partition_without_a_leader_keeps_no_other_waiting(
     finally:
         one.close()
         stack.close()
+
+
+# How reading begins anew.
+
+def test_reading_begins_anew_twice_at_once(rig):
+    """librdkafka ends the process where an assignment overtakes the end of
+    the one before (its issue 5573)."""
+
+    one = rig(partitions=4)
+    one.produce([event(f"r{n}") for n in range(400)])
+    done = subprocess.run(
+        [os.path.join(BUILD, "restarts"), one.configuration(),
+         f"restarts-{one.name}", "25"],
+        cwd=REPO, env=one.stack._environment(), capture_output=True,
+        text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr

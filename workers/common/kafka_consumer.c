@@ -53,6 +53,8 @@ static int consumer_claim(
     mr_consumer_t *consumer, const rd_kafka_topic_partition_list_t *list);
 static void consumer_assign(mr_consumer_t *consumer);
 static int consumer_read(mr_consumer_t *consumer, int anything);
+static rd_kafka_resp_err_t consumer_tell(
+    mr_consumer_t *consumer, const rd_kafka_topic_partition_list_t *list);
 static void consumer_revoke(mr_consumer_t *consumer);
 static void consumer_unclaim(mr_consumer_t *consumer);
 static void consumer_error(
@@ -178,17 +180,14 @@ mr_consumer_close(mr_consumer_t *consumer)
     }
 
     consumer_revoke(consumer);
-
     /* Sources hold queues, which must not outlive the client. */
     consumer_unclaim(consumer);
-
     (void) rd_kafka_consumer_close(consumer->rk);
-
     /* What the group gave us while it closed was begun all the same. */
     consumer_revoke(consumer);
     consumer_unclaim(consumer);
-    rd_kafka_destroy(consumer->rk);
 
+    rd_kafka_destroy(consumer->rk);
     if (consumer->asker != NULL) {
         rd_kafka_destroy(consumer->asker);
     }
@@ -488,7 +487,7 @@ consumer_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 
     consumer_revoke(consumer);
     consumer_unclaim(consumer);
-    (void) rd_kafka_assign(rk, NULL);
+    (void) consumer_tell(consumer, NULL);
 }
 
 
@@ -575,7 +574,7 @@ consumer_read(mr_consumer_t *consumer, int anything)
         }
     }
 
-    code = rd_kafka_assign(consumer->rk, list);
+    code = consumer_tell(consumer, list);
     rd_kafka_topic_partition_list_destroy(list);
 
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -585,6 +584,27 @@ consumer_read(mr_consumer_t *consumer, int anything)
     }
 
     return 0;
+}
+
+
+/*
+ * librdkafka's thread first orders fetchers to stop, and later hears that they
+ * have: an assignment in between orders them again, and the second answer
+ * trips an assertion (its issue 5573, in 2.0 to 2.15 at least).  It serves
+ * requests in order: after one, the last assignment's fetchers have stopped.
+ * It is made before the new one, since a group that closes answers no more.
+ */
+static rd_kafka_resp_err_t
+consumer_tell(
+    mr_consumer_t *consumer, const rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_topic_partition_list_t *now;
+
+    if (rd_kafka_assignment(consumer->rk, &now) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        rd_kafka_topic_partition_list_destroy(now);
+    }
+
+    return rd_kafka_assign(consumer->rk, list);
 }
 
 
