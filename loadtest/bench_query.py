@@ -153,11 +153,21 @@ def answers(kinds):
 
 
 def told(took):
-    """What describe() makes of each kind, printed."""
+    """What describe() makes of each kind, and of all with a user and all
+    others, printed."""
     found = {name: describe(*one) for name, one in took.items()}
     for name, row in found.items():
         tell(name, row)
     reached(found)
+    together = {'with a user': ([], []), 'without': ([], [])}
+    for name, one in took.items():
+        which = 'with a user' if name.startswith('user') else 'without'
+        for whole, part in zip(together[which], one):
+            whole.extend(part)
+    for name, one in together.items():
+        if one[0]:
+            found[name] = describe(*one)
+            tell(name, found[name])
     return found
 
 
