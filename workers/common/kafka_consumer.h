@@ -25,32 +25,12 @@
 #include <stdint.h>
 
 #include <millrace/error.h>
-#include <millrace/str.h>
 
+#include "kafka_source.h"
 #include "options.h"
 
 
 typedef struct mr_consumer_s mr_consumer_t;
-typedef struct mr_source_s mr_source_t;
-
-
-typedef enum {
-    MR_RECORD_DATA,
-    MR_RECORD_END,    /* nothing lies below `offset` that was not given */
-    MR_RECORD_LOST,   /* the log does not hold the offset to be read next */
-    MR_RECORD_CORRUPT /* what lies there cannot be read: it does not match its
-                         checksum, or cannot be decompressed.  `offset` is
-                         the first one of its batch, `value` says why */
-} mr_record_kind_t;
-
-typedef struct {
-    mr_record_kind_t kind;
-    int64_t offset;
-    int64_t time;   /* ms since the epoch */
-    int appended;   /* that is when the broker appended it, and so in order */
-    mr_str_t key;   /* data NULL: the record has none */
-    mr_str_t value; /* data NULL: the record has none */
-} mr_record_t;
 
 
 #define MR_CLAIM_SKIP (-1)
@@ -60,7 +40,7 @@ typedef struct {
     int32_t partition;
     mr_source_t *source;
     int64_t start; /* set by the observer: the offset to begin at, or
-                              MR_CLAIM_SKIP to read nothing */
+                      MR_CLAIM_SKIP to read nothing */
 } mr_claim_t;
 
 typedef struct {
@@ -154,19 +134,5 @@ int mr_consumer_after(mr_consumer_t *consumer, int32_t partition, int64_t time,
 /* Tell Kafka, without waiting, how far a partition has been stored. */
 void mr_consumer_report(
     mr_consumer_t *consumer, int32_t partition, int64_t next);
-
-
-/*
- * Write 8 bytes (an eventfd's 1) to `fd` when records arrive at a source that
- * had none; -1: no more.  `fd` must not block.
- */
-void mr_source_notify(mr_source_t *source, int fd);
-
-/*
- * Take up to `max` records without waiting.  *ret_records is valid until the
- * next call for the same source.  Returns their number; 0: none for now.
- */
-size_t mr_source_read(
-    mr_source_t *source, size_t max, const mr_record_t **ret_records);
 
 #endif /* MILLRACE_KAFKA_CONSUMER_H */

@@ -14,7 +14,7 @@
 
 #include <millrace/event.h>
 
-#include "../common/kafka_consumer.h"
+#include "../common/kafka_source.h"
 #include "dedup.h"
 #include "flush.h"
 #include "ledger.h"
