@@ -42,7 +42,9 @@ mr_kafka_log_open(const mr_options_t *options, const char *client_id,
 
     log->options = options;
 
-    if (mr_offsets_client(options, client_id, 0, &log->client, err) != 0) {
+    /* All that is written, or what somebody's transaction holds up is not
+     * waited for: events behind it may be acknowledged already. */
+    if (mr_offsets_client(options, client_id, 1, &log->client, err) != 0) {
         free(log);
         return -1;
     }

@@ -17,7 +17,10 @@
 #include "options.h"
 
 
-/* Times that stand for the first offset, and for the one after the last. */
+/*
+ * Times that stand for the first offset, and for the one after the last
+ * record, committed or not.
+ */
 #define MR_LOG_START INT64_C(-2)
 #define MR_LOG_END INT64_C(-1)
 
