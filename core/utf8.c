@@ -65,6 +65,23 @@ mr_utf8_len(const char *data, size_t len)
 
 
 int
+mr_utf8_valid(const char *data, size_t len)
+{
+    size_t i, n;
+
+    for (i = 0; i < len; i += n) {
+        n = mr_utf8_len(data + i, len - i);
+
+        if (n == 0) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+int
 mr_utf8_control(const char *data, size_t len)
 {
     unsigned char first;

@@ -11,6 +11,9 @@
  */
 size_t mr_utf8_len(const char *data, size_t len);
 
+/* Whether all of it is UTF-8. */
+int mr_utf8_valid(const char *data, size_t len);
+
 /* Whether a valid character of `len` bytes is of Unicode's category Cc. */
 int mr_utf8_control(const char *data, size_t len);
 

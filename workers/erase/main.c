@@ -4,6 +4,7 @@
 
 #include <millrace/limits.h>
 #include <millrace/time.h>
+#include <millrace/utf8.h>
 
 #include "../common/command_line.h"
 #include "../common/log.h"
@@ -23,6 +24,7 @@ typedef struct {
 } erase_arguments_t;
 
 
+static int erase_is_user(const char *user);
 static int erase_run(const erase_arguments_t *arguments,
     const mr_options_t *options, mr_error_t *err);
 static int erase_wait(mr_store_t *store, const erase_arguments_t *arguments,
@@ -70,11 +72,10 @@ main(int argc, char **argv)
         return rc;
     }
 
-    if (arguments.user == NULL || *arguments.user == '\0'
-        || strlen(arguments.user) > MR_USER_ID_MAX)
-    {
+    if (arguments.user == NULL || !erase_is_user(arguments.user)) {
         (void) fprintf(stderr,
-            ERASE_PROGRAM ": --user is a user_id of 1 to %d bytes\n",
+            ERASE_PROGRAM ": --user is a user_id of 1 to %d bytes, in UTF-8 "
+                          "and without control characters\n",
             MR_USER_ID_MAX);
         mr_options_free(&options);
         return 2;
@@ -90,6 +91,19 @@ main(int argc, char **argv)
     }
 
     return 0;
+}
+
+
+/* No event can have another one: that nothing is found would say nothing. */
+static int
+erase_is_user(const char *user)
+{
+    size_t len;
+
+    len = strlen(user);
+
+    return len > 0 && len <= MR_USER_ID_MAX && mr_utf8_valid(user, len)
+           && mr_utf8_find_control(user, len) == len;
 }
 
 

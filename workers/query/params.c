@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include <millrace/time.h>
+#include <millrace/utf8.h>
 
 #include "params.h"
 
@@ -15,7 +16,6 @@ static int mr_params_one(mr_params_t *params, const mr_param_spec_t *specs,
     mr_str_t piece, char **out, mr_error_t *err);
 static int mr_param_decode(mr_str_t text, char **out, mr_str_t *ret_text);
 static int mr_param_hex(char c);
-static int mr_param_utf8(mr_str_t text);
 static int mr_param_known(
     const mr_param_spec_t *specs, mr_str_t name, mr_error_t *err);
 static int mr_param_cmp(const void *a, const void *b);
@@ -367,7 +367,7 @@ mr_param_decode(mr_str_t text, char **out, mr_str_t *ret_text)
     decoded.data = start;
     decoded.len = (size_t) (to - start);
 
-    if (!mr_param_utf8(decoded)) {
+    if (!mr_utf8_valid(decoded.data, decoded.len)) {
         return -1;
     }
 
@@ -394,64 +394,6 @@ mr_param_hex(char c)
     }
 
     return -1;
-}
-
-
-/* RFC 3629: no overlong forms, no surrogates, nothing beyond U+10FFFF. */
-static int
-mr_param_utf8(mr_str_t text)
-{
-    size_t i, k, more;
-    uint32_t code, least;
-    const unsigned char *p;
-
-    p = (const unsigned char *) text.data;
-
-    for (i = 0; i < text.len; i += more + 1) {
-
-        if (p[i] < 0x80) {
-            more = 0;
-            continue;
-        }
-
-        if (p[i] >= 0xc2 && p[i] <= 0xdf) {
-            more = 1;
-            code = p[i] & 0x1fu;
-            least = 0x80;
-
-        } else if (p[i] >= 0xe0 && p[i] <= 0xef) {
-            more = 2;
-            code = p[i] & 0x0fu;
-            least = 0x800;
-
-        } else if (p[i] >= 0xf0 && p[i] <= 0xf4) {
-            more = 3;
-            code = p[i] & 0x07u;
-            least = 0x10000;
-
-        } else {
-            return 0;
-        }
-
-        if (text.len - i <= more) {
-            return 0;
-        }
-
-        for (k = 1; k <= more; k++) {
-            if ((p[i + k] & 0xc0) != 0x80) {
-                return 0;
-            }
-
-            code = code << 6 | (p[i + k] & 0x3fu);
-        }
-
-        if (code < least || code > 0x10ffff
-            || (code >= 0xd800 && code <= 0xdfff)) {
-            return 0;
-        }
-    }
-
-    return 1;
 }
 
 

@@ -137,6 +137,8 @@ START_TEST(utf8_table)
 {
     ck_assert_uint_eq(
         mr_utf8_len(utf8[_i].data, utf8[_i].len), utf8[_i].expect);
+    ck_assert_int_eq(mr_utf8_valid(utf8[_i].data, utf8[_i].len),
+        utf8[_i].expect == utf8[_i].len);
 }
 END_TEST
 
