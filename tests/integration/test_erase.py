@@ -11,6 +11,7 @@ import time
 import uuid
 
 import bson
+import confluent_kafka
 import pytest
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
@@ -403,6 +404,26 @@ def test_markers_in_the_log_are_no_events(rig):
     assert erase(rig, "u") == (1, 1)
 
 
+def test_events_behind_an_open_transaction_may_still_come(rig):
+    """They are acknowledged, and nobody sees them until it has ended."""
+
+    producer = confluent_kafka.Producer({
+        "bootstrap.servers": rig.stack.brokers, "transactional.id": rig.name})
+    producer.init_transactions(20)
+    rig.start()
+    producer.begin_transaction()
+    producer.produce(rig.topic, event("x", "stranger"), "x", partition=0)
+    producer.flush(30)
+    rig.produce([event("e", "ada")], partition=0)
+    status, said = rig.run("--user", "ada", "--timeout", "2",
+                           binary="millrace-erase")
+    assert status == 1
+    assert "in 1 of 4 partitions not all that Kafka holds was stored" in said
+    producer.commit_transaction()
+    assert erase(rig, "ada") == (1, 1)
+    rig.stop()
+
+
 def test_another_log_is_no_success(rig):
     """The topic was made anew: what it holds waits for the operator."""
 
@@ -525,6 +546,9 @@ def test_one_that_is_damaged_does_not_keep_the_others(rig, which):
     ([], "--user is a user_id of 1 to 256 bytes"),
     (["--user", ""], "--user is a user_id of 1 to 256 bytes"),
     (["--user", "x" * 257], "--user is a user_id of 1 to 256 bytes"),
+    (["--user", b"M\xfcller"], "256 bytes, in UTF-8 and without"),
+    (["--user", "a\tb"], "256 bytes, in UTF-8 and without"),
+    (["--user", "a\u0085b"], "256 bytes, in UTF-8 and without"),
     (["--user", "a", "b"], 'unexpected argument "b"'),
     (["--users", "a"], "--users"),
 ])

@@ -4,6 +4,7 @@
 #include "../common/log.h"
 #include "../common/mongo.h"
 #include "../common/mongo_ledger.h"
+#include "../common/mongo_state.h"
 #include "../common/run.h"
 
 #include "rewrite.h"
@@ -42,10 +43,6 @@ typedef struct {
 } store_change_t;
 
 
-static int store_set_up(mr_store_t *store, mr_error_t *err);
-static int store_topic(mr_store_t *store, mr_error_t *err);
-static int store_state(mr_store_t *store, const char *id, bson_t *ret_document,
-    int *ret_found, mr_error_t *err);
 static int store_pass(
     store_erasure_t *erasure, int64_t *ret_blocks, mr_error_t *err);
 static void store_filter(mr_str_t user, bson_t *filter);
@@ -91,7 +88,11 @@ mr_store_open(
     store->state =
         mr_mongo_collection(store->mongo, store->client, MR_MONGO_STATE);
 
-    if (store_set_up(store, err) != 0 || store_topic(store, err) != 0) {
+    /* Where there is nothing, nothing is found: that is no success. */
+    if (mr_mongo_state_check(
+            store->mongo, store->client, options->kafka.topic, err)
+        != 0)
+    {
         mr_store_close(store);
         return -1;
     }
@@ -115,99 +116,6 @@ mr_store_close(mr_store_t *store)
     mr_mongo_push(store->mongo, store->client);
     mr_mongo_close(store->mongo);
     free(store);
-}
-
-
-/* Where there is nothing, nothing is found: that must not look like success. */
-static int
-store_set_up(mr_store_t *store, mr_error_t *err)
-{
-    int found;
-    bson_t schema;
-
-    if (store_state(store, "schema", &schema, &found, err) != 0) {
-        return -1;
-    }
-
-    bson_destroy(&schema);
-
-    if (!found) {
-        return mr_error_set(err, MR_ERROR_CONFIG, NULL,
-            "the database \"%s\" was not set up by millrace-setup: is "
-            "[mongodb] database the right one?",
-            mr_mongo_database(store->mongo));
-    }
-
-    return 0;
-}
-
-
-/* Databases of earlier versions do not say whose events they hold. */
-static int
-store_topic(mr_store_t *store, mr_error_t *err)
-{
-    int rc, found;
-    bson_t topic;
-    const char *name, *ours;
-    bson_iter_t iter;
-
-    if (store_state(store, "topic", &topic, &found, err) != 0) {
-        return -1;
-    }
-
-    rc = 0;
-    ours = store->options->kafka.topic;
-
-    if (found && bson_iter_init_find(&iter, &topic, "name")
-        && BSON_ITER_HOLDS_UTF8(&iter))
-    {
-        name = bson_iter_utf8(&iter, NULL);
-
-        if (strcmp(name, ours) != 0) {
-            rc = mr_error_set(err, MR_ERROR_CONFIG, NULL,
-                "the database \"%s\" holds the events of topic \"%s\", the "
-                "configuration says [kafka] topic = %s",
-                mr_mongo_database(store->mongo), name, ours);
-        }
-    }
-
-    bson_destroy(&topic);
-
-    return rc;
-}
-
-
-/* *ret_document is the caller's to destroy, found or not. */
-static int
-store_state(mr_store_t *store, const char *id, bson_t *ret_document,
-    int *ret_found, mr_error_t *err)
-{
-    int rc;
-    bson_t *filter;
-    bson_error_t error;
-    const bson_t *found;
-    mongoc_cursor_t *cursor;
-
-    rc = 0;
-    filter = BCON_NEW("_id", BCON_UTF8(id));
-    cursor = mongoc_collection_find_with_opts(store->state, filter, NULL, NULL);
-
-    if (mongoc_cursor_next(cursor, &found)) {
-        bson_copy_to(found, ret_document);
-        *ret_found = 1;
-
-    } else if (mongoc_cursor_error(cursor, &error)) {
-        rc = mr_mongo_error(err, "cannot read the state", &error);
-
-    } else {
-        bson_init(ret_document);
-        *ret_found = 0;
-    }
-
-    mongoc_cursor_destroy(cursor);
-    bson_destroy(filter);
-
-    return rc;
 }
 
 
