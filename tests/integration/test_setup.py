@@ -522,12 +522,35 @@ def test_another_dedup_window_is_refused(setup):
 
 
 def test_another_topic_is_refused(setup):
-    assert setup.run("topic")[0] == 0
+    state, ledger = setup.mongo.topic.state, setup.mongo.topic.ledger
 
-    status, _, complained = setup.run("topic", KAFKA_TOPIC="another")
+    # A slip, before there was any event, is put right.
+    assert setup.run("topic", "--timeout", "1", KAFKA_TOPIC="tpoic",
+                     KAFKA_BROKERS="127.0.0.1:1")[0] == 1
+    assert state.find_one("topic")["name"] == "tpoic"
+    assert setup.run("topic")[0] == 0
+    assert state.find_one("topic")["name"] == "topic-topic"
+    ledger.insert_one({"_id": "topic-topic/0"})
+
+    for _ in range(2):
+        status, _, complained = setup.run("topic", KAFKA_TOPIC="another")
+        assert status == 1
+        assert 'the events of topic "topic-topic"' in complained
+        assert setup.run("topic")[0] == 0
+        assert state.find_one("topic")["name"] == "topic-topic"
+        # Earlier versions did not say it.
+        state.delete_one({"_id": "topic"})
+
+
+def test_what_is_refused_has_removed_nothing(setup):
+    assert setup.run("refused")[0] == 0
+    status, _, complained = setup.run(
+        "refused", KAFKA_PARTITIONS="16", WRITER_RETENTION="1h")
     assert status == 1
-    assert 'the events of topic "topic-topic"' in complained
-    assert setup.mongo.topic.state.find_one("topic")["name"] == "topic-topic"
+    assert "has 8 partitions" in complained
+    assert setup.ttl("refused") is None
+    assert setup.run("refused", WRITER_RETENTION="1h")[0] == 0
+    assert setup.ttl("refused") == 3600
 
 
 def test_a_newer_schema_is_refused(setup):

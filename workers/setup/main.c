@@ -90,6 +90,9 @@ mr_setup_say(const char *fmt, ...)
 static int
 mr_setup_run(mr_setup_t *setup, mr_error_t *err)
 {
+    int rc;
+    mr_mongo_t *mongo;
+
     if (mr_run_init(err) == -1) {
         return -1;
     }
@@ -98,15 +101,29 @@ mr_setup_run(mr_setup_t *setup, mr_error_t *err)
         return -1;
     }
 
+    if (mr_store_open(setup, &mongo, err) == -1) {
+        return -1;
+    }
+
     /*
      * MongoDB first: it knows whether this database fits the configuration,
      * before anything is changed in Kafka.
      */
-    if (mr_store_setup(setup, err) == -1 || mr_setup_topics(setup, err) == -1) {
-        return -1;
+    rc = mr_store_setup(setup, mongo, err);
+
+    if (rc == 0) {
+        rc = mr_setup_topics(setup, err);
     }
 
-    mr_setup_say("ready");
+    if (rc == 0) {
+        rc = mr_store_retention(setup, mongo, err);
+    }
 
-    return 0;
+    if (rc == 0) {
+        mr_setup_say("ready");
+    }
+
+    mr_mongo_close(mongo);
+
+    return rc;
 }

@@ -32,7 +32,9 @@ static mongoc_collection_t *mr_store_create(
 static int mr_store_schema_check(mongoc_collection_t *state, mr_error_t *err);
 static int mr_store_dedup(
     mongoc_collection_t *state, int64_t window, mr_error_t *err);
-static int mr_store_topic(
+static int mr_store_topic(mr_mongo_t *mongo, mongoc_client_t *client,
+    mongoc_collection_t *state, const char *topic, mr_error_t *err);
+static int mr_store_topic_set(
     mongoc_collection_t *state, const char *topic, mr_error_t *err);
 static int mr_store_once(mongoc_collection_t *state, const char *id,
     const char *field, int64_t value, int64_t *ret_value, int *ret_new,
@@ -45,20 +47,23 @@ static const char *mr_collections[] = {MR_MONGO_LEDGER, MR_MONGO_BLOCKS,
 
 
 int
-mr_store_setup(const mr_setup_t *setup, mr_error_t *err)
+mr_store_open(const mr_setup_t *setup, mr_mongo_t **ret_mongo, mr_error_t *err)
 {
-    int rc;
-    mr_mongo_t *mongo;
     mr_options_t options;
-    mongoc_client_t *client;
 
     /* An index on a large collection takes its time. */
     options = *setup->options;
     options.mongodb.timeout = MR_STORE_TIMEOUT;
 
-    if (mr_mongo_open(&options, "millrace-setup", &mongo, err) == -1) {
-        return -1;
-    }
+    return mr_mongo_open(&options, "millrace-setup", ret_mongo, err);
+}
+
+
+int
+mr_store_setup(const mr_setup_t *setup, mr_mongo_t *mongo, mr_error_t *err)
+{
+    int rc;
+    mongoc_client_t *client;
 
     rc = mr_store_wait(setup, mongo, err);
 
@@ -68,7 +73,19 @@ mr_store_setup(const mr_setup_t *setup, mr_error_t *err)
         mr_mongo_push(mongo, client);
     }
 
-    mr_mongo_close(mongo);
+    return rc;
+}
+
+
+int
+mr_store_retention(const mr_setup_t *setup, mr_mongo_t *mongo, mr_error_t *err)
+{
+    int rc;
+    mongoc_client_t *client;
+
+    client = mr_mongo_pop(mongo);
+    rc = mr_store_ttl(mongo, client, setup->options->writer.retention, err);
+    mr_mongo_push(mongo, client);
 
     return rc;
 }
@@ -125,7 +142,8 @@ mr_store_shape(const mr_setup_t *setup, mr_mongo_t *mongo,
     }
 
     if (rc == 0) {
-        rc = mr_store_topic(state, setup->options->kafka.topic, err);
+        rc = mr_store_topic(
+            mongo, client, state, setup->options->kafka.topic, err);
     }
 
     if (rc == 0) {
@@ -133,8 +151,7 @@ mr_store_shape(const mr_setup_t *setup, mr_mongo_t *mongo,
     }
 
     if (rc == 0) {
-        rc = mr_store_indexes(
-            mongo, client, setup->options->writer.retention, err);
+        rc = mr_store_indexes(mongo, client, err);
     }
 
     if (rc == 0) {
@@ -320,21 +337,69 @@ mr_store_dedup(mongoc_collection_t *state, int64_t window, mr_error_t *err)
 
 /*
  * A block is known by its partition and offset: two topics in one database
- * would collide, and their events be counted together.
+ * would collide, and their events be counted together.  The ledgers name the
+ * topic whose events are there, by "topic/partition".
  */
 static int
-mr_store_topic(mongoc_collection_t *state, const char *topic, mr_error_t *err)
+mr_store_topic(mr_mongo_t *mongo, mongoc_client_t *client,
+    mongoc_collection_t *state, const char *topic, mr_error_t *err)
 {
     int rc;
-    bool ok;
-    bson_t *selector, *update, *opts;
+    bson_t all;
     bson_iter_t iter;
+    const char *id, *end;
     bson_error_t error;
     const bson_t *doc;
     mongoc_cursor_t *cursor;
+    mongoc_collection_t *ledger;
+
+    rc = 0;
+    bson_init(&all);
+    ledger = mr_mongo_collection(mongo, client, MR_MONGO_LEDGER);
+    cursor = mongoc_collection_find_with_opts(ledger, &all, NULL, NULL);
+
+    while (rc == 0 && mongoc_cursor_next(cursor, &doc)) {
+        if (!bson_iter_init_find(&iter, doc, "_id")
+            || !BSON_ITER_HOLDS_UTF8(&iter)
+            || (end = strrchr(id = bson_iter_utf8(&iter, NULL), '/')) == NULL)
+        {
+            continue;
+        }
+
+        if (strlen(topic) != (size_t) (end - id)
+            || memcmp(topic, id, (size_t) (end - id)) != 0)
+        {
+            rc = mr_error_set(err, MR_ERROR_CONFIG, NULL,
+                "this database holds the events of topic \"%.*s\", the "
+                "configuration says \"%s\": set [kafka] topic = %.*s, or "
+                "name another [mongodb] database",
+                (int) (end - id), id, topic, (int) (end - id), id);
+        }
+    }
+
+    if (rc == 0 && mongoc_cursor_error(cursor, &error)) {
+        rc = mr_mongo_error(err, "cannot read the ledgers", &error);
+    }
+
+    mongoc_cursor_destroy(cursor);
+    mongoc_collection_destroy(ledger);
+    bson_destroy(&all);
+
+    return rc == 0 ? mr_store_topic_set(state, topic, err) : rc;
+}
+
+
+/* Where there is no event yet, a set-up before may have named another one. */
+static int
+mr_store_topic_set(
+    mongoc_collection_t *state, const char *topic, mr_error_t *err)
+{
+    bool ok;
+    bson_t *selector, *update, *opts;
+    bson_error_t error;
 
     selector = BCON_NEW("_id", BCON_UTF8("topic"));
-    update = BCON_NEW("$setOnInsert", "{", "name", BCON_UTF8(topic), "}");
+    update = BCON_NEW("$set", "{", "name", BCON_UTF8(topic), "}");
     opts = BCON_NEW("upsert", BCON_BOOL(true));
 
     ok = mongoc_collection_update_one(
@@ -342,40 +407,9 @@ mr_store_topic(mongoc_collection_t *state, const char *topic, mr_error_t *err)
 
     bson_destroy(opts);
     bson_destroy(update);
-
-    if (!ok) {
-        bson_destroy(selector);
-        return mr_mongo_error(err, "cannot write the state", &error);
-    }
-
-    rc = 0;
-    cursor = mongoc_collection_find_with_opts(state, selector, NULL, NULL);
-
-    if (mongoc_cursor_next(cursor, &doc)
-        && bson_iter_init_find(&iter, doc, "name")
-        && BSON_ITER_HOLDS_UTF8(&iter))
-    {
-        if (strcmp(bson_iter_utf8(&iter, NULL), topic) != 0) {
-            rc = mr_error_set(err, MR_ERROR_CONFIG, NULL,
-                "this database holds the events of topic \"%s\", the "
-                "configuration says \"%s\": set [kafka] topic = %s, or name "
-                "another [mongodb] database",
-                bson_iter_utf8(&iter, NULL), topic,
-                bson_iter_utf8(&iter, NULL));
-        }
-
-    } else if (mongoc_cursor_error(cursor, &error)) {
-        rc = mr_mongo_error(err, "cannot read the state", &error);
-
-    } else {
-        rc = mr_error_set(
-            err, MR_ERROR_MONGODB, NULL, "the state \"topic\" has no name");
-    }
-
-    mongoc_cursor_destroy(cursor);
     bson_destroy(selector);
 
-    return rc;
+    return ok ? 0 : mr_mongo_error(err, "cannot write the state", &error);
 }
 
 

@@ -8,6 +8,7 @@
 #ifndef MILLRACE_SETUP_STORE_H
 #define MILLRACE_SETUP_STORE_H
 
+#include "../common/mongo.h"
 #include "setup.h"
 
 
@@ -18,7 +19,18 @@
  */
 int mr_store_initiate(const mr_setup_t *setup, mr_error_t *err);
 
+/* Once, and after mr_store_initiate(); end it with mr_mongo_close(). */
+int mr_store_open(
+    const mr_setup_t *setup, mr_mongo_t **ret_mongo, mr_error_t *err);
+
 /* Wait for a primary, then bring the database into shape. */
-int mr_store_setup(const mr_setup_t *setup, mr_error_t *err);
+int mr_store_setup(const mr_setup_t *setup, mr_mongo_t *mongo, mr_error_t *err);
+
+/*
+ * Have events removed as [writer] retention says: after all else has been
+ * found to fit, since what is removed does not come back.
+ */
+int mr_store_retention(
+    const mr_setup_t *setup, mr_mongo_t *mongo, mr_error_t *err);
 
 #endif /* MILLRACE_SETUP_STORE_H */

@@ -28,8 +28,6 @@ static int mr_store_earlier_blocks(
     mongoc_collection_t *blocks, int *ret_any, mr_error_t *err);
 static int mr_store_earlier_say(
     mongoc_collection_t *blocks, const char *name, mr_error_t *err);
-static int mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client,
-    int64_t retention, mr_error_t *err);
 static int mr_store_index_find(mongoc_collection_t *blocks, const char *name,
     int64_t *ret_seconds, mr_error_t *err);
 static int mr_store_ttl_change(mr_mongo_t *mongo, mongoc_client_t *client,
@@ -93,8 +91,7 @@ static const mr_index_t mr_indexes_users[] = {
 
 
 int
-mr_store_indexes(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
-    mr_error_t *err)
+mr_store_indexes(mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err)
 {
     const mr_index_t *index;
 
@@ -105,13 +102,56 @@ mr_store_indexes(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
         }
     }
 
-    if (mr_store_ttl(mongo, client, retention, err) == -1
-        || mr_store_earlier(mongo, client, err) == -1)
-    {
-        return -1;
+    return mr_store_earlier(mongo, client, err);
+}
+
+
+int
+mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
+    mr_error_t *err)
+{
+    int rc;
+    char options[64];
+    int64_t was = 0, seconds;
+    mr_index_t index;
+    bson_error_t error;
+    mongoc_collection_t *blocks;
+
+    seconds = retention / 1000;
+    blocks = mr_mongo_collection(mongo, client, MR_MONGO_BLOCKS);
+    rc = mr_store_index_find(blocks, MR_INDEX_TTL, &was, err);
+
+    if (rc == -1 || was == seconds) {
+        /* void */
+
+    } else if (seconds == 0) {
+
+        if (mongoc_collection_drop_index(blocks, MR_INDEX_TTL, &error)) {
+            mr_setup_say("retention of events: was %lld s, now for ever",
+                (long long) was);
+
+        } else {
+            rc = mr_mongo_error(err, "cannot drop the TTL index", &error);
+        }
+
+    } else if (was != 0) {
+        rc = mr_store_ttl_change(mongo, client, was, seconds, err);
+
+    } else {
+        (void) bson_snprintf(options, sizeof(options),
+            "{\"expireAfterSeconds\": %lld}", (long long) seconds);
+
+        index.collection = MR_MONGO_BLOCKS;
+        index.name = MR_INDEX_TTL;
+        index.keys = "{\"received\": 1}";
+        index.options = options;
+
+        rc = mr_store_index(mongo, client, &index, err);
     }
 
-    return 0;
+    mongoc_collection_destroy(blocks);
+
+    return rc == -1 ? -1 : 0;
 }
 
 
@@ -293,55 +333,6 @@ mr_store_earlier_say(
                      "query daemon of that version runs",
             MR_MONGO_BLOCKS, name);
     }
-
-    return rc == -1 ? -1 : 0;
-}
-
-
-static int
-mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
-    mr_error_t *err)
-{
-    int rc;
-    char options[64];
-    int64_t was = 0, seconds;
-    mr_index_t index;
-    bson_error_t error;
-    mongoc_collection_t *blocks;
-
-    seconds = retention / 1000;
-    blocks = mr_mongo_collection(mongo, client, MR_MONGO_BLOCKS);
-    rc = mr_store_index_find(blocks, MR_INDEX_TTL, &was, err);
-
-    if (rc == -1 || was == seconds) {
-        /* void */
-
-    } else if (seconds == 0) {
-
-        if (mongoc_collection_drop_index(blocks, MR_INDEX_TTL, &error)) {
-            mr_setup_say("retention of events: was %lld s, now for ever",
-                (long long) was);
-
-        } else {
-            rc = mr_mongo_error(err, "cannot drop the TTL index", &error);
-        }
-
-    } else if (was != 0) {
-        rc = mr_store_ttl_change(mongo, client, was, seconds, err);
-
-    } else {
-        (void) bson_snprintf(options, sizeof(options),
-            "{\"expireAfterSeconds\": %lld}", (long long) seconds);
-
-        index.collection = MR_MONGO_BLOCKS;
-        index.name = MR_INDEX_TTL;
-        index.keys = "{\"received\": 1}";
-        index.options = options;
-
-        rc = mr_store_index(mongo, client, &index, err);
-    }
-
-    mongoc_collection_destroy(blocks);
 
     return rc == -1 ? -1 : 0;
 }

@@ -16,11 +16,15 @@
 #define MR_STORE_ENGINE_OLD "block_compressor=zstd"
 
 
+/* Create what is missing. */
+int mr_store_indexes(
+    mr_mongo_t *mongo, mongoc_client_t *client, mr_error_t *err);
+
 /*
- * Create what is missing and bring the TTL index of the blocks to
- * `retention` (ms; 0: events are kept for ever, so there is none).
+ * Bring the TTL index of the blocks to `retention` (ms; 0: events are kept
+ * for ever, so there is none).
  */
-int mr_store_indexes(mr_mongo_t *mongo, mongoc_client_t *client,
-    int64_t retention, mr_error_t *err);
+int mr_store_ttl(mr_mongo_t *mongo, mongoc_client_t *client, int64_t retention,
+    mr_error_t *err);
 
 #endif /* MILLRACE_SETUP_STORE_INDEX_H */

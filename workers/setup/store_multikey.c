@@ -143,7 +143,10 @@ mr_store_multikey_plan(
 }
 
 
-/* A block of times that no query asks for. */
+/*
+ * A block of times that no query asks for, and of users and types that no
+ * event can have: nobody finds it who looks for one.
+ */
 static int
 mr_store_multikey_make(mongoc_collection_t *blocks, bson_error_t *error)
 {
@@ -152,9 +155,9 @@ mr_store_multikey_make(mongoc_collection_t *blocks, bson_error_t *error)
 
     doc = BCON_NEW("_id", BCON_UTF8(MR_MULTIKEY_ID), "span",
         BCON_INT32(MR_MULTIKEY_SPAN), "tmin", BCON_DATE_TIME(-1), "tmax",
-        BCON_DATE_TIME(-1), "types", "[", BCON_UTF8("a"), BCON_UTF8("b"), "]",
-        "who", "[", "{", "u", BCON_UTF8("a"), "t", BCON_INT32(1), "}", "{", "u",
-        BCON_UTF8("b"), "t", BCON_INT32(1), "}", "]");
+        BCON_DATE_TIME(-1), "types", "[", BCON_UTF8(""), BCON_UTF8("\001"), "]",
+        "who", "[", "{", "u", BCON_UTF8(""), "t", BCON_INT32(1), "}", "{", "u",
+        BCON_UTF8("\001"), "t", BCON_INT32(1), "}", "]");
 
     /* There may be one of a set-up that goes on now, which is as good. */
     ok = mongoc_collection_insert_one(blocks, doc, NULL, NULL, error)
