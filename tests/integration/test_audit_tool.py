@@ -16,6 +16,7 @@ from confluent_kafka.admin import (
 
 from harness.pipeline import REPO
 from harness.rig import Rig
+from harness.waiting import wait_until
 from harness.workload import Workload
 
 EVENTS = 4_000
@@ -268,6 +269,43 @@ def test_a_window_that_counts_more(stack, tool, filled):
             {"_id": key}, {"$inc": {"count": -2}})
 
     assert findings(report) == [("windows", None, 2)]
+
+
+def test_a_window_is_wrong_while_others_are_not_merged(
+        stack, tool, sender, name):
+    """On a busy service there is always a flush that is not merged yet."""
+
+    def event(i, at):
+        return {"event_id": f"{name}{i}", "user_id": name,
+                "event_type": "view", "timestamp": at}
+
+    now = time.time()
+    earlier = int(now - 1800) // 60 * 60
+    sender.post([event("early", earlier)])
+    stack.settle()
+    stack.stop("stats")
+    key = {"_id.width": 60, "_id.event_type": "view",
+           "_id.start": datetime.fromtimestamp(earlier, timezone.utc)}
+    count = stack.database.windows.find_one(key)["count"]
+    try:
+        sender.post([event("late", now)])
+        stack.database.windows.update_one(key, {"$inc": {"count": 2}})
+
+        def stored():
+            done = tool.run("--json")
+            report = json.loads(done.stdout)
+            return (not report["merged"] and report["sum"]["waiting"] == 0
+                    and (done.returncode, report))
+
+        status, report = wait_until(stored, 30, "the late event")
+    finally:
+        stack.database.windows.update_one(key, {"$set": {"count": count}})
+        stack.start("stats")
+
+    assert findings(report) == [("windows", None, 2)] and status == 1
+    assert 1 <= report["uncompared"]["windows"] <= 2
+    assert all(m["windows"] == m["counted"] for m in report["minutes"]
+               if m["windows"] is not None)
 
 
 @pytest.mark.parametrize("hours", [0, 24, 25, 48])

@@ -80,6 +80,7 @@ mr_audit_free(mr_audit_t *audit)
     }
 
     free(audit->partitions);
+    free(audit->merges);
     free(audit->minutes);
     free(audit->findings);
     mr_tally_destroy(audit->tally);
@@ -127,6 +128,45 @@ mr_audit_sort(mr_audit_partition_t *partition)
         qsort(partition->accounts, partition->n_accounts,
             sizeof(mr_audit_account_t), audit_compare);
     }
+}
+
+
+int
+mr_audit_merge(mr_audit_t *audit, int64_t partition, int64_t flush)
+{
+    size_t n;
+    int64_t *grown;
+
+    if (partition < 0 || partition >= MR_AUDIT_PARTITIONS_MAX) {
+        return 0;
+    }
+
+    n = (size_t) partition + 1;
+
+    if (n > audit->n_merges) {
+        grown = realloc(audit->merges, n * sizeof(int64_t));
+        if (grown == NULL) {
+            return -1;
+        }
+
+        memset(grown + audit->n_merges, 0,
+            (n - audit->n_merges) * sizeof(int64_t));
+        audit->merges = grown;
+        audit->n_merges = n;
+    }
+
+    audit->merges[partition] = flush;
+
+    return 0;
+}
+
+
+int64_t
+mr_audit_merged(const mr_audit_t *audit, int64_t partition)
+{
+    return partition >= 0 && (size_t) partition < audit->n_merges
+               ? audit->merges[partition]
+               : 0;
 }
 
 

@@ -24,6 +24,7 @@
 #define MR_AUDIT_MINUTE INT64_C(60000)
 #define MR_AUDIT_MINUTES_MAX 10080 /* a week */
 #define MR_AUDIT_UNKNOWN INT64_C(-1)
+#define MR_AUDIT_PARTITIONS_MAX (INT64_C(1) << 20) /* numbers above: none */
 
 /* By how much a timestamp may lie after its receipt: millrace_max_future. */
 #define MR_AUDIT_FUTURE (INT64_C(24) * 3600 * 1000)
@@ -117,9 +118,11 @@ typedef struct {
     mr_audit_minute_t *minutes;
     size_t n_partitions;
     mr_audit_partition_t *partitions;
-    mr_tally_t *tally;     /* events, counts and windows by minute and type */
-    int acknowledged;      /* mr_audit_acknowledged() has been called */
-    int merged;            /* the windows hold all that is stored */
+    mr_tally_t *tally; /* events, counts and windows by minute and type */
+    int acknowledged;  /* mr_audit_acknowledged() has been called */
+    int merged;        /* the windows hold all that is stored */
+    int64_t *merges;   /* by partition: the flush that is merged */
+    size_t n_merges;
     int64_t other_max;     /* the smallest [stats] max_types under which events
                               were counted as others; 0: none were */
     int64_t windows_hours; /* sums over the merged windows of all types */
@@ -145,6 +148,14 @@ void mr_audit_free(mr_audit_t *audit);
 int mr_audit_account(
     mr_audit_partition_t *partition, const mr_audit_account_t *account);
 void mr_audit_sort(mr_audit_partition_t *partition);
+
+/*
+ * Note up to which flush a partition, of the topic or of what it was before,
+ * is merged into the windows; and learn it, 0 where nobody has said so.  The
+ * first returns -1 on out of memory.
+ */
+int mr_audit_merge(mr_audit_t *audit, int64_t partition, int64_t flush);
+int64_t mr_audit_merged(const mr_audit_t *audit, int64_t partition);
 
 /*
  * May that have been removed by age: accounts, blocks with records, blocks

@@ -483,7 +483,7 @@ judge_tally(mr_audit_t *audit)
             row->counted = MR_AUDIT_UNKNOWN;
         }
 
-        if (gone || !audit->merged) {
+        if (gone) {
             row->windows = MR_AUDIT_UNKNOWN;
         }
     }
@@ -511,7 +511,8 @@ judge_cell(mr_audit_t *audit, const mr_tally_cell_t *cell)
 
     if (cell->partition == -1) {
 
-        if (!audit->merged) {
+        if (cell->unmerged) {
+            row->windows = type.len == 0 ? MR_AUDIT_UNKNOWN : row->windows;
             return;
         }
 

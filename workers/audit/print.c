@@ -81,7 +81,8 @@ mr_audit_print(const mr_audit_t *audit)
     printf("\n%zu partitions, from %s to %s; %s\n", audit->n_partitions, from,
         to,
         audit->merged ? "the windows hold all that is stored"
-                      : "the windows do not hold all yet and are not compared");
+                      : "the windows do not hold all yet, those that do are "
+                        "compared");
 
     shown = audit->n_findings < PRINT_SHOWN ? audit->n_findings : PRINT_SHOWN;
 

@@ -8,7 +8,6 @@ typedef struct {
     mr_store_t *store;
     mr_audit_t *audit;
     int64_t *reached;
-    size_t merged;
 } store_ledgers_t;
 
 
@@ -95,32 +94,24 @@ mr_store_ledgers(
     size_t i;
     store_ledgers_t ledgers;
 
-    ledgers = (store_ledgers_t){store, audit, ret_reached, 0};
+    ledgers = (store_ledgers_t){store, audit, ret_reached};
 
     for (i = 0; i < audit->n_partitions; i++) {
         audit->partitions[i].known = 0;
         ret_reached[i] = 0;
     }
 
-    if (mr_store_find(store, MR_MONGO_LEDGER, bson_new(), NULL, store_ledger,
-            &ledgers, err)
-            != 0
-        || mr_store_find(store, MR_MONGO_STATE,
-               BCON_NEW("_id", BCON_UTF8("merge")), NULL, store_merge, &ledgers,
-               err)
-               != 0)
-    {
-        return -1;
-    }
+    audit->n_merges = 0;
+    audit->merged = 1;
 
-    for (i = 0; i < audit->n_partitions; i++) {
-        /* Nothing was stored of it, so there is nothing to be merged. */
-        ledgers.merged += audit->partitions[i].flush == 0;
-    }
-
-    audit->merged = ledgers.merged >= audit->n_partitions;
-
-    return 0;
+    return mr_store_find(store, MR_MONGO_STATE,
+               BCON_NEW("_id", BCON_UTF8("merge")), NULL, store_merge, audit,
+               err) == 0
+                   && mr_store_find(store, MR_MONGO_LEDGER, bson_new(), NULL,
+                          store_ledger, &ledgers, err)
+                          == 0
+               ? 0
+               : -1;
 }
 
 
@@ -136,6 +127,10 @@ store_ledger(void *ctx, const bson_t *document)
         || (size_t) ledger.partition >= ledgers->audit->n_partitions)
     {
         return 0;
+    }
+
+    if (ledger.flush > mr_audit_merged(ledgers->audit, ledger.partition)) {
+        ledgers->audit->merged = 0;
     }
 
     partition = &ledgers->audit->partitions[ledger.partition];
@@ -184,7 +179,7 @@ store_merge(void *ctx, const bson_t *document)
 {
     int64_t partition, flush;
     bson_iter_t iter, list, field;
-    store_ledgers_t *ledgers = ctx;
+    mr_audit_t *audit = ctx;
 
     if (!bson_iter_init_find(&iter, document, "partitions")
         || !bson_iter_recurse(&iter, &list))
@@ -206,11 +201,8 @@ store_merge(void *ctx, const bson_t *document)
             flush = bson_iter_as_int64(&field);
         }
 
-        if (partition >= 0 && (size_t) partition < ledgers->audit->n_partitions
-            && ledgers->audit->partitions[partition].flush != 0
-            && ledgers->audit->partitions[partition].flush <= flush)
-        {
-            ledgers->merged++;
+        if (mr_audit_merge(audit, partition, flush) != 0) {
+            return -1;
         }
     }
 

@@ -282,7 +282,7 @@ windows_types(mr_store_t *store, windows_t *windows, const char *collection,
 
         if (mr_store_find(store, collection, filter,
                 BCON_NEW("projection", "{", "_id", BCON_INT32(1), "count",
-                    BCON_INT32(1), "}"),
+                    BCON_INT32(1), "flush", BCON_INT32(1), "}"),
                 windows_take, windows, err)
                 != 0
             || windows_next_type(store, windows, collection, err) != 0)
@@ -394,6 +394,8 @@ windows_take(void *ctx, const bson_t *document)
 
     } else {
         cell->events += count;
+        cell->unmerged |= mr_store_int64(document, "flush")
+                          > mr_audit_merged(windows->audit, partition);
     }
 
     return 0;

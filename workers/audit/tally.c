@@ -197,7 +197,7 @@ mr_tally_cell(
     cell = &tally->cells[tally->n_cells++];
     tally->by_cell.slots[slot] = (uint32_t) tally->n_cells;
 
-    *cell = (mr_tally_cell_t){partition, minute, type, 0, 0};
+    *cell = (mr_tally_cell_t){partition, minute, type, 0, 0, 0};
 
     return cell;
 }

@@ -20,6 +20,7 @@ typedef struct {
     uint32_t type;
     int64_t events; /* in blocks */
     int64_t counted;
+    int unmerged; /* of all of them: more is counted than was merged yet */
 } mr_tally_cell_t;
 
 

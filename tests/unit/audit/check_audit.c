@@ -363,17 +363,40 @@ START_TEST(windows_are_compared_once_merged)
     cell = mr_tally_cell(audit.tally, -1, 1, all);
     cell->events = 5;
     cell->counted = 4;
+    cell->unmerged = 1;
+    cell = mr_tally_cell(audit.tally, -1, 2, all);
+    cell->events = 5;
+    cell->counted = 4;
     cell = mr_tally_cell(audit.tally, 0, 1, type);
     cell->events = 5;
     cell->counted = 7;
 
     audit.merged = 0;
     mr_audit_judge(&audit);
-    ck_assert_uint_eq(audit.n_findings, 1);
+    ck_assert_uint_eq(audit.n_findings, 2);
     expect(0, "partials", 1, 2);
+    expect(1, "windows", 2, -1);
     ck_assert_int_eq(audit.minutes[1].events, 5);
     ck_assert_int_eq(audit.minutes[1].counted, 5);
     ck_assert_int_eq(audit.minutes[1].windows, MR_AUDIT_UNKNOWN);
+    ck_assert_int_eq(audit.minutes[2].windows, 4);
+    ck_assert_uint_eq(audit.uncompared[MR_AUDIT_WINDOWS], 1);
+}
+END_TEST
+
+
+START_TEST(how_far_a_partition_is_merged_is_known)
+{
+    ck_assert_int_eq(mr_audit_merged(&audit, 3), 0);
+    ck_assert_int_eq(mr_audit_merge(&audit, 3, 30), 0);
+    ck_assert_int_eq(mr_audit_merge(&audit, 0, 7), 0);
+    ck_assert_int_eq(mr_audit_merge(&audit, -1, 9), 0);
+    ck_assert_int_eq(mr_audit_merge(&audit, INT64_MAX, 9), 0);
+    ck_assert_int_eq(mr_audit_merged(&audit, 0), 7);
+    ck_assert_int_eq(mr_audit_merged(&audit, 1), 0);
+    ck_assert_int_eq(mr_audit_merged(&audit, 3), 30);
+    ck_assert_int_eq(mr_audit_merged(&audit, -1), 0);
+    ck_assert_int_eq(mr_audit_merged(&audit, INT64_MAX), 0);
 }
 END_TEST
 
@@ -639,6 +662,7 @@ main(void)
     tcase_add_test(tcase, accounts_may_interleave);
     tcase_add_test(tcase, each_total_is_compared);
     tcase_add_test(tcase, windows_are_compared_once_merged);
+    tcase_add_test(tcase, how_far_a_partition_is_merged_is_known);
     tcase_add_test(tcase, events_that_may_be_gone_are_not_missed);
     tcase_add_test(tcase, more_events_than_counted_are_found_at_any_age);
     tcase_add_test(tcase, windows_are_compared_whatever_became_of_events);
