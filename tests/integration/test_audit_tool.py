@@ -3,9 +3,11 @@ millrace-audit: balanced over a real run, and every damage to what is stored is
 reported as exactly that.
 """
 
+import itertools
 import json
 import os
 import subprocess
+import threading
 import time
 from datetime import datetime, timezone
 
@@ -306,6 +308,32 @@ def test_a_window_is_wrong_while_others_are_not_merged(
     assert 1 <= report["uncompared"]["windows"] <= 2
     assert all(m["windows"] == m["counted"] for m in report["minutes"]
                if m["windows"] is not None)
+
+
+def test_what_was_found_settled_is_audited(stack, tool, sender, name):
+    """However much is stored while the audit begins."""
+
+    over = threading.Event()
+
+    def send():
+        for i in itertools.count():
+            sender.post([{"event_id": f"{name}-{i}-{k}", "user_id": f"u{k}",
+                          "event_type": "view", "timestamp": time.time()}
+                         for k in range(100)])
+            if over.wait(0.02):
+                break
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        reports = [tool.report("--timeout", "30") for _ in range(5)]
+    finally:
+        over.set()
+        thread.join()
+
+    assert [r["findings"] for r in reports] == [[]] * 5
+    assert [r["merged"] for r in reports] == [True] * 5
+    assert [r["uncompared"]["windows"] for r in reports] == [0] * 5
 
 
 @pytest.mark.parametrize("hours", [0, 24, 25, 48])

@@ -75,15 +75,15 @@ gather_all(mr_audit_t *audit, mr_kafka_log_t *log, mr_store_t *store,
     rc = 0;
 
     if (settle) {
+        /* What was found settled is what is audited: the last look's moment. */
         rc = gather_settle(audit, log, store, offsets, deadline, err);
-    }
 
-    if (rc == 0) {
+    } else {
         rc = mr_store_snapshot(store, err);
-    }
 
-    if (rc == 0) {
-        rc = mr_store_ledgers(store, audit, offsets, err);
+        if (rc == 0) {
+            rc = mr_store_ledgers(store, audit, offsets, err);
+        }
     }
 
     /* What has been removed by age is what had been by then. */
