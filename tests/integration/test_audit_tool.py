@@ -371,6 +371,71 @@ def test_retention_hides_no_loss(stack, tool, filled, hours):
         + [("windows", None, 1)] * changed)
 
 
+def create_time(rig):
+    """Records are of the time that the test says."""
+
+    admin = rig.admin()  # the future ends with it
+    topic = ConfigResource(
+        ConfigResource.Type.TOPIC, rig.topic, incremental_configs=[
+            ConfigEntry("message.timestamp.type", "CreateTime",
+                        incremental_operation=AlterConfigOpType.SET)])
+    admin.incremental_alter_configs([topic])[topic].result(20)
+
+
+def put(rig, *times, producer=None):
+    """Records received at these times, one after the other."""
+
+    producer = producer or rig.producer
+    for at in times:
+        producer.produce(rig.topic, key="u", partition=0, value=json.dumps({
+            "event_id": f"e{time.time_ns()}", "user_id": "u",
+            "event_type": "t", "timestamp": time.time()}),
+            timestamp=int(at * 1000))
+        assert producer.flush(30) == 0
+
+
+def audit_alone(rig, *arguments, **options):
+    status, said = rig.run("--json", *map(str, arguments), options=options,
+                           binary="millrace-audit")
+    assert status in (0, 1), said
+    return json.JSONDecoder().raw_decode(said)[0]
+
+
+@pytest.fixture
+def alone(stack, name):
+    """A writer of the test's own, whose records have the times it says."""
+
+    rig = Rig(stack, f"alone{name}", partitions=1).setup()
+    create_time(rig)
+    rig.start()
+    yield rig
+    rig.close()
+
+
+def test_kafka_deletes_while_it_is_asked(alone):
+    """A week is ten thousand questions, and retention does not wait."""
+
+    now = time.time()
+    put(alone, *(now - 6.9 * 86400 + i * 3600 for i in range(160)))
+    alone.settle()
+    alone.stop()
+
+    def timed(*period):
+        begun = time.monotonic()
+        assert audit_alone(alone, *period)["findings"] == []
+        return time.monotonic() - begun
+
+    week = ("--from", int(now - 7 * 86400 + 3600))
+    middle = (timed("--from", int(now)) + timed(*week)) / 2
+    deleted = threading.Timer(middle, alone.delete_before, (0, 150))
+    deleted.start()
+    during = audit_alone(alone, *week)
+    deleted.join()
+    after = audit_alone(alone, *week)
+    assert during["findings"] == after["findings"] == []
+    assert after["uncompared"]["records"] == 150
+
+
 def test_accounts_past_their_time(stack, name):
     """Kafka has the records, and what became of them is not known any more."""
 
@@ -378,18 +443,10 @@ def test_accounts_past_their_time(stack, name):
     hour = 3600
     rig = Rig(stack, f"aged{name}", partitions=1, keep_accounts="1h").setup()
     try:
-        admin = rig.admin()  # the future ends with it
-        topic = ConfigResource(
-            ConfigResource.Type.TOPIC, rig.topic, incremental_configs=[
-                ConfigEntry("message.timestamp.type", "CreateTime",
-                            incremental_operation=AlterConfigOpType.SET)])
-        admin.incremental_alter_configs([topic])[topic].result(20)
+        create_time(rig)
         rig.start()
-        for i, age in enumerate([2 * hour] * 4 + [1.5 * hour] * 3 + [600] * 2):
-            rig.producer.produce(rig.topic, key="u", value=json.dumps({
-                "event_id": f"e{i}", "user_id": "u", "event_type": "t",
-                "timestamp": now}), timestamp=int((now - age) * 1000))
-            assert rig.producer.flush(30) == 0
+        put(rig, *(now - age for age in
+                   [2 * hour] * 4 + [1.5 * hour] * 3 + [600] * 2))
         rig.settle()
         rig.stop()
 

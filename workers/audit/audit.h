@@ -59,7 +59,8 @@ typedef struct {
     int64_t stored;
     int64_t repeated;
     int64_t dead;
-    int64_t log_start;
+    int64_t log_first; /* where Kafka's log began when it was asked first, */
+    int64_t log_start; /* and last: it moves on as records are removed by age */
     int64_t log_end;
     int64_t *offsets; /* of the period's minutes and its end: the first offset
                          that Kafka has of that time or later */

@@ -173,7 +173,7 @@ gather_kafka(mr_audit_t *audit, mr_kafka_log_t *log, int64_t *offsets,
 
     for (i = 0; i < audit->n_partitions; i++) {
         partition = &audit->partitions[i];
-        partition->log_start = offsets[i];
+        partition->log_first = offsets[i];
 
         if (!partition->known) {
             partition->next = offsets[i];
@@ -192,6 +192,15 @@ gather_kafka(mr_audit_t *audit, mr_kafka_log_t *log, int64_t *offsets,
         for (i = 0; i < audit->n_partitions; i++) {
             audit->partitions[i].offsets[m] = offsets[i];
         }
+    }
+
+    /* What is gone by now may have been there for some of the answers only. */
+    if (mr_kafka_log_offsets(log, MR_LOG_START, deadline, offsets, err) != 0) {
+        return -1;
+    }
+
+    for (i = 0; i < audit->n_partitions; i++) {
+        audit->partitions[i].log_start = offsets[i];
     }
 
     /* Last, so that no offset above is beyond it. */

@@ -74,12 +74,12 @@ judge_partition(mr_audit_t *audit, int32_t id)
 
     partition = &audit->partitions[id];
 
-    if (partition->known && partition->log_start > partition->next) {
+    if (partition->known && partition->log_first > partition->next) {
         mr_audit_find(audit, "kafka", MR_AUDIT_UNKNOWN, id,
-            partition->next - partition->log_start,
+            partition->next - partition->log_first,
             "Kafka has deleted the offsets %lld to %lld before they were "
             "stored",
-            (long long) partition->next, (long long) partition->log_start - 1);
+            (long long) partition->next, (long long) partition->log_first - 1);
     }
 
     for (i = 0; i < audit->n_minutes; i++) {

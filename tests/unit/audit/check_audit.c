@@ -65,6 +65,7 @@ balanced(void)
     memcpy(partition->offsets, bounds, sizeof(bounds));
     partition->known = 1;
     partition->next = 180;
+    partition->log_first = 50;
     partition->log_start = 50;
     partition->log_end = 180;
     partition->before = 100;
@@ -302,9 +303,32 @@ START_TEST(what_kafka_has_deleted_is_unknown)
     ck_assert_uint_eq(audit.n_findings, 0);
     ck_assert_int_eq(audit.minutes[0].records, MR_AUDIT_UNKNOWN);
 
+    audit.partitions[0].log_first = 185;
     audit.partitions[0].log_start = 185;
     mr_audit_judge(&audit);
     expect(0, "kafka", -1, -5);
+}
+END_TEST
+
+
+/* The first two minutes are asked for before, the others after that. */
+START_TEST(what_kafka_deletes_meanwhile_is_unknown)
+{
+    balanced();
+    audit.partitions[0].log_first = 90;
+    audit.partitions[0].log_start = 140;
+    audit.partitions[0].offsets[2] = 140;
+    mr_audit_judge(&audit);
+
+    ck_assert_msg(audit.n_findings == 0, "%s", audit.findings[0].text);
+    ck_assert_int_eq(audit.minutes[0].records, MR_AUDIT_UNKNOWN);
+    ck_assert_int_eq(audit.minutes[2].records, MR_AUDIT_UNKNOWN);
+    ck_assert_int_eq(audit.minutes[3].records, 30);
+
+    /* What the writer has not come to by now was not deleted when it was. */
+    audit.partitions[0].log_start = 185;
+    mr_audit_judge(&audit);
+    ck_assert_uint_eq(audit.n_findings, 0);
 }
 END_TEST
 
@@ -659,6 +683,7 @@ main(void)
     tcase_add_test(tcase, blocks_that_hold_less_or_more);
     tcase_add_test(tcase, blocks_past_their_retention_are_unknown);
     tcase_add_test(tcase, what_kafka_has_deleted_is_unknown);
+    tcase_add_test(tcase, what_kafka_deletes_meanwhile_is_unknown);
     tcase_add_test(tcase, accounts_may_interleave);
     tcase_add_test(tcase, each_total_is_compared);
     tcase_add_test(tcase, windows_are_compared_once_merged);
