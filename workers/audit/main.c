@@ -270,6 +270,11 @@ audit_period(const audit_arguments_t *arguments, int64_t now, int64_t *ret_from,
             "the period is empty: --from must be before --to");
     }
 
+    if (from > now) {
+        return mr_error_set(err, MR_ERROR_ARGUMENT, NULL,
+            "the period lies in the future: --from must not be after now");
+    }
+
     if ((to - from) / MR_AUDIT_MINUTE > MR_AUDIT_MINUTES_MAX) {
         return mr_error_set(err, MR_ERROR_ARGUMENT, NULL,
             "the period has %lld minutes; at most %d (a week) can be audited "
