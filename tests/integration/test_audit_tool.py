@@ -16,6 +16,8 @@ import pytest
 from confluent_kafka.admin import (
     AlterConfigOpType, ConfigEntry, ConfigResource)
 
+import process
+
 from harness.pipeline import REPO
 from harness.rig import Rig
 from harness.waiting import wait_until
@@ -434,6 +436,40 @@ def test_kafka_deletes_while_it_is_asked(alone):
     after = audit_alone(alone, *week)
     assert during["findings"] == after["findings"] == []
     assert after["uncompared"]["records"] == 150
+
+
+def test_a_topic_made_anew_with_fewer_partitions(stack, name):
+    """What the others held stays in the windows."""
+
+    def event(i):
+        return json.dumps({"event_id": i, "user_id": "u", "event_type": "t",
+                           "timestamp": time.time()})
+
+    rig = Rig(stack, f"fewer{name}", partitions=3).setup()
+    rig.start()
+    try:
+        for p in range(3):
+            rig.produce([event(f"{p}-{i}") for i in range(4)], partition=p)
+        rig.settle()
+        rig.stop()
+        rig.recreate(1)
+        rig.options["kafka"]["partitions"] = 1
+        rig.setup()
+        status, said = rig.run("--new-epoch", "0")
+        assert status == 0, said
+        rig.start()
+        rig.produce([event("new")])
+        wait_until(lambda: rig.ledger()["epoch"] == 2
+                   and rig.ledger()["next"] == 1, 30, "the new epoch")
+        rig.writer = os.path.join(stack.build, "millrace-stats")
+        rig.options["stats"]["metrics"] = "127.0.0.1:%d" % process.free_port(
+            stack.ports.values())
+        rig.start("stats")
+        report = audit_alone(rig, "--settle")
+    finally:
+        rig.close()
+
+    assert report["merged"] and report["findings"] == []
 
 
 def test_accounts_past_their_time(stack, name):

@@ -126,6 +126,7 @@ typedef struct {
     size_t n_merges;
     int64_t other_max;     /* the smallest [stats] max_types under which events
                               were counted as others; 0: none were */
+    int64_t stored_before; /* of partitions that the topic has no longer */
     int64_t windows_hours; /* sums over the merged windows of all types */
     int64_t windows_days;
     mr_audit_finding_t *findings; /* the first MR_AUDIT_FINDINGS of them */

@@ -426,7 +426,7 @@ judge_totals(mr_audit_t *audit)
     int64_t stored;
     const mr_audit_partition_t *partition;
 
-    stored = 0;
+    stored = audit->stored_before;
 
     for (i = 0; i < audit->n_partitions; i++) {
         partition = &audit->partitions[i];

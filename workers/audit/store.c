@@ -102,6 +102,7 @@ mr_store_ledgers(
     }
 
     audit->n_merges = 0;
+    audit->stored_before = 0;
     audit->merged = 1;
 
     return mr_store_find(store, MR_MONGO_STATE,
@@ -123,14 +124,19 @@ store_ledger(void *ctx, const bson_t *document)
     mr_audit_partition_t *partition;
 
     if (mr_mongo_ledger(document, ledgers->store->options->kafka.topic, &ledger)
-            != 0
-        || (size_t) ledger.partition >= ledgers->audit->n_partitions)
+        != 0)
     {
         return 0;
     }
 
     if (ledger.flush > mr_audit_merged(ledgers->audit, ledger.partition)) {
         ledgers->audit->merged = 0;
+    }
+
+    /* Of before the topic was made anew: its windows stay. */
+    if ((size_t) ledger.partition >= ledgers->audit->n_partitions) {
+        ledgers->audit->stored_before += ledger.stored;
+        return 0;
     }
 
     partition = &ledgers->audit->partitions[ledger.partition];
