@@ -438,6 +438,25 @@ def test_kafka_deletes_while_it_is_asked(alone):
     assert after["uncompared"]["records"] == 150
 
 
+def test_accounts_that_are_kept_for_less_than_before(alone):
+    """One of before outlives those that came after it."""
+
+    now = time.time()
+    put(alone, now - 5 * 3600)
+    alone.settle()
+    alone.stop()
+    alone.options["writer"]["keep_accounts"] = "2h"
+    alone.start()
+    put(alone, *[now - 3 * 3600] * 3, now - 60)
+    alone.settle()
+    alone.stop()
+    alone.database.accounts.delete_many(
+        {"expire": {"$lt": datetime.now(timezone.utc)}})
+    assert alone.database.accounts.count_documents({}) == 2
+
+    assert audit_alone(alone)["findings"] == []
+
+
 def test_a_topic_made_anew_with_fewer_partitions(stack, name):
     """What the others held stays in the windows."""
 

@@ -56,6 +56,7 @@ mr_audit_partitions(mr_audit_t *audit, size_t n, mr_error_t *err)
 
     for (i = 0; i < n; i++) {
         audit->partitions[i].before = MR_AUDIT_UNKNOWN;
+        audit->partitions[i].after = audit->from;
         audit->partitions[i].offsets =
             calloc(audit->n_minutes + 1, sizeof(int64_t));
 

@@ -66,6 +66,7 @@ typedef struct {
                          that Kafka has of that time or later */
     int64_t before;   /* first offset after the last account before the
                          period, or MR_AUDIT_UNKNOWN */
+    int64_t after;    /* the minute after that account's */
     mr_audit_account_t *accounts; /* of the period, ascending by `first` */
     size_t n_accounts;
     size_t accounts_cap;

@@ -91,7 +91,7 @@ judge_partition(mr_audit_t *audit, int32_t id)
 
     /* Between `before` and what follows, accounts of `after` on are missing. */
     before = partition->before;
-    after = audit->from - MR_AUDIT_MINUTE;
+    after = partition->after;
     stretch.to = 0;
     at = 0;
 

@@ -138,6 +138,8 @@ accounts_before(void *ctx, const bson_t *document)
 
     if (end > accounts->partition->before) {
         accounts->partition->before = end;
+        accounts->partition->after =
+            mr_store_int64(document, "_id.minute") + MR_AUDIT_MINUTE;
     }
 
     return 0;

@@ -566,6 +566,24 @@ START_TEST(accounts_past_their_time_are_unknown)
 END_TEST
 
 
+/* keep_accounts was lowered: one of before outlives those that came later. */
+START_TEST(accounts_may_be_gone_since_the_one_before_the_period)
+{
+    balanced();
+    options.writer.keep_accounts = NOW - START + 10 * MR_AUDIT_MINUTE;
+    audit.partitions[0].before = 70;
+    audit.partitions[0].after = START - 20 * MR_AUDIT_MINUTE;
+    mr_audit_judge(&audit);
+    ck_assert_msg(audit.n_findings == 0, "%s", audit.findings[0].text);
+
+    audit.partitions[0].after = START - 5 * MR_AUDIT_MINUTE;
+    mr_audit_judge(&audit);
+    ck_assert_uint_eq(audit.n_findings, 1);
+    expect(0, "accounts", 0, -30);
+}
+END_TEST
+
+
 START_TEST(what_is_all_unknown_is_no_verdict)
 {
     size_t i;
@@ -696,6 +714,7 @@ main(void)
     tcase_add_test(tcase, how_far_timestamps_may_be_ahead_is_heeded);
     tcase_add_test(tcase, windows_past_their_time_are_unknown);
     tcase_add_test(tcase, accounts_past_their_time_are_unknown);
+    tcase_add_test(tcase, accounts_may_be_gone_since_the_one_before_the_period);
     tcase_add_test(tcase, what_is_all_unknown_is_no_verdict);
     tcase_add_test(tcase, a_tally_keeps_many_cells_apart);
     tcase_add_test(tcase, types_without_windows_are_tallied_together);
