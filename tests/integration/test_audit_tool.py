@@ -11,6 +11,7 @@ import threading
 import time
 from datetime import datetime, timezone
 
+import confluent_kafka
 import httpx
 import pytest
 from confluent_kafka.admin import (
@@ -436,6 +437,40 @@ def test_kafka_deletes_while_it_is_asked(alone):
     after = audit_alone(alone, *week)
     assert during["findings"] == after["findings"] == []
     assert after["uncompared"]["records"] == 150
+
+
+def test_a_marker_at_the_end_of_the_period(alone):
+    """It stands in the account of the next record, which came later."""
+
+    minute = int(time.time()) // 60 * 60
+    transactional = confluent_kafka.Producer({
+        "bootstrap.servers": alone.stack.brokers,
+        "transactional.id": alone.name})
+    transactional.init_transactions(20)
+    transactional.begin_transaction()
+    put(alone, *[minute - 600] * 10, producer=transactional)
+    transactional.commit_transaction()
+    # The marker, which is of the broker's time.
+    wait_until(lambda: alone.ends()[0] == 11, 30, "the marker")
+    put(alone, minute + 600)
+    alone.settle()
+
+    report = audit_alone(alone, "--from", minute - 1200, "--to", minute + 300)
+    assert report["findings"] == []
+    assert report["sum"]["records"] == 10
+
+
+def test_a_period_that_ends_where_time_goes_back(alone):
+    minute = int(time.time()) // 60 * 60 - 600
+    put(alone, *(minute + at for at in (-0.5, 0.5, -0.2, 1, 2)))
+    alone.settle()
+
+    for period, stored, unknown in (("--from", minute - 600), 5, 0), (
+            ("--from", minute), 3, 1), (("--to", minute), 2, 1):
+        report = audit_alone(alone, *period)
+        assert report["findings"] == [], period
+        assert report["sum"]["stored"] == stored
+        assert report["uncompared"]["records"] == unknown
 
 
 def test_accounts_that_are_kept_for_less_than_before(alone):

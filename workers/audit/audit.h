@@ -67,7 +67,9 @@ typedef struct {
     int64_t before;   /* first offset after the last account before the
                          period, or MR_AUDIT_UNKNOWN */
     int64_t after;    /* the minute after that account's */
-    mr_audit_account_t *accounts; /* of the period, ascending by `first` */
+    int64_t holes;    /* of the first account after the period */
+    mr_audit_account_t *accounts; /* of the period, and of others those that
+                                     interleave; ascending by `first` */
     size_t n_accounts;
     size_t accounts_cap;
     int64_t *found; /* of each account: offsets of its range in blocks */
@@ -147,7 +149,7 @@ int mr_audit_init(mr_audit_t *audit, const mr_options_t *options, int64_t from,
 int mr_audit_partitions(mr_audit_t *audit, size_t n, mr_error_t *err);
 void mr_audit_free(mr_audit_t *audit);
 
-/* Append an account of the period; ascending by first afterwards. */
+/* Append an account; ascending by first afterwards. */
 int mr_audit_account(
     mr_audit_partition_t *partition, const mr_audit_account_t *account);
 void mr_audit_sort(mr_audit_partition_t *partition);

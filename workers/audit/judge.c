@@ -1,42 +1,23 @@
-#include "audit.h"
-
-
-/*
- * Accounts that interleave are compared together.  Where the time of records
- * never goes back, each stretch is one account.
- */
-typedef struct {
-    size_t from; /* accounts [from, to) */
-    size_t to;
-    int64_t low; /* minutes */
-    int64_t high;
-    int64_t first;
-    int64_t last;
-    int64_t stored;
-    int64_t repeated;
-    int64_t dead;
-    int64_t holes;
-    int64_t found;
-} judge_stretch_t;
+#include "stretch.h"
 
 
 static void judge_partition(mr_audit_t *audit, int32_t id);
-static void judge_next(
-    const mr_audit_partition_t *partition, judge_stretch_t *stretch);
 static void judge_accounts(mr_audit_t *audit, int32_t id,
-    const judge_stretch_t *stretch, int64_t before);
+    const mr_audit_stretch_t *stretch, int64_t before);
 static int judge_kafka(
-    mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch);
+    mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch);
 static void judge_blocks(
-    mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch);
+    mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch);
 static void judge_empty(
     mr_audit_t *audit, int32_t id, size_t from, size_t to, int64_t slack);
+static void judge_crossing(
+    mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch);
 static int judge_forgotten(const mr_audit_partition_t *partition, size_t i);
 static void judge_unknown(mr_audit_minute_t *row);
 static int64_t judge_offsets(
     const mr_audit_partition_t *partition, size_t from, size_t to);
 static void judge_rows(mr_audit_t *audit, int32_t id,
-    const judge_stretch_t *stretch, int64_t records);
+    const mr_audit_stretch_t *stretch, int64_t records);
 static void judge_acknowledged(mr_audit_t *audit);
 static void judge_totals(mr_audit_t *audit);
 static void judge_total(mr_audit_t *audit, int32_t partition, int64_t stored,
@@ -69,7 +50,7 @@ judge_partition(mr_audit_t *audit, int32_t id)
 {
     size_t i, at;
     int64_t before, waiting, start, after;
-    judge_stretch_t stretch;
+    mr_audit_stretch_t stretch;
     mr_audit_partition_t *partition;
 
     partition = &audit->partitions[id];
@@ -96,7 +77,7 @@ judge_partition(mr_audit_t *audit, int32_t id)
     at = 0;
 
     while (stretch.to < partition->n_accounts) {
-        judge_next(partition, &stretch);
+        mr_audit_stretch_next(partition, &stretch);
 
         if (before < stretch.first && mr_audit_accounts_fade(audit, after)) {
             before = MR_AUDIT_UNKNOWN;
@@ -104,15 +85,21 @@ judge_partition(mr_audit_t *audit, int32_t id)
 
         judge_empty(
             audit, id, at, judge_index(audit, stretch.low), stretch.holes);
-        judge_accounts(audit, id, &stretch, before);
-        judge_blocks(audit, id, &stretch);
+
+        if (mr_audit_stretch_crosses(audit, &stretch)) {
+            judge_crossing(audit, id, &stretch);
+
+        } else {
+            judge_accounts(audit, id, &stretch, before);
+            judge_blocks(audit, id, &stretch);
+        }
 
         before = stretch.last + 1;
         after = stretch.high + MR_AUDIT_MINUTE;
         at = judge_index(audit, stretch.high) + 1;
     }
 
-    judge_empty(audit, id, at, audit->n_minutes, 0);
+    judge_empty(audit, id, at, audit->n_minutes, partition->holes);
 
     if (before != MR_AUDIT_UNKNOWN && before != partition->next
         && !mr_audit_accounts_fade(audit, after)
@@ -126,51 +113,9 @@ judge_partition(mr_audit_t *audit, int32_t id)
 }
 
 
-/* The stretch that begins where *stretch ended. */
-static void
-judge_next(const mr_audit_partition_t *partition, judge_stretch_t *stretch)
-{
-    size_t i;
-    const mr_audit_account_t *account;
-
-    i = stretch->to;
-    account = &partition->accounts[i];
-
-    *stretch = (judge_stretch_t){.from = i,
-        .low = account->minute,
-        .high = account->minute,
-        .first = account->first,
-        .last = account->last};
-
-    for (/* void */; i < partition->n_accounts; i++) {
-        account = &partition->accounts[i];
-
-        if (i != stretch->from && account->first > stretch->last
-            && account->minute > stretch->high)
-        {
-            break;
-        }
-
-        stretch->low =
-            account->minute < stretch->low ? account->minute : stretch->low;
-        stretch->high =
-            account->minute > stretch->high ? account->minute : stretch->high;
-        stretch->last =
-            account->last > stretch->last ? account->last : stretch->last;
-        stretch->stored += account->stored;
-        stretch->repeated += account->repeated;
-        stretch->dead += account->dead;
-        stretch->holes += account->holes;
-        stretch->found += partition->found[i];
-    }
-
-    stretch->to = i;
-}
-
-
 /* Every offset in one account, and only in one; and what Kafka says of it. */
 static void
-judge_accounts(mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch,
+judge_accounts(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch,
     int64_t before)
 {
     int known;
@@ -221,7 +166,7 @@ judge_accounts(mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch,
  * they may lie a minute before the record that they are accounted with.
  */
 static int
-judge_kafka(mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch)
+judge_kafka(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch)
 {
     int64_t covered, offsets, slack;
     const mr_audit_partition_t *partition;
@@ -230,11 +175,10 @@ judge_kafka(mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch)
     covered = stretch->last + 1 - stretch->first;
     offsets = judge_offsets(partition, judge_index(audit, stretch->low),
         judge_index(audit, stretch->high) + 1);
-    slack = stretch->holes;
-
-    if (stretch->to < partition->n_accounts) {
-        slack += partition->accounts[stretch->to].holes;
-    }
+    slack = stretch->holes
+            + (stretch->to < partition->n_accounts
+                    ? partition->accounts[stretch->to].holes
+                    : partition->holes);
 
     if (offsets > covered + slack || offsets < covered - slack) {
         mr_audit_find(audit, "kafka", stretch->low, id, covered - offsets,
@@ -248,7 +192,7 @@ judge_kafka(mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch)
 
 
 static void
-judge_blocks(mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch)
+judge_blocks(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch)
 {
     if (mr_audit_blocks_fade(audit, stretch->low)) {
         return;
@@ -328,6 +272,35 @@ judge_unknown(mr_audit_minute_t *row)
 }
 
 
+/*
+ * Kafka was asked for only some of its minutes, and of its accounts those that
+ * are far from the period may not have been read.
+ */
+static void
+judge_crossing(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch)
+{
+    size_t i;
+    mr_audit_minute_t *row;
+    const mr_audit_account_t *account;
+
+    for (i = stretch->from; i < stretch->to; i++) {
+        account = &audit->partitions[id].accounts[i];
+
+        if (account->minute < audit->from || account->minute >= audit->to) {
+            continue;
+        }
+
+        row = &audit->minutes[judge_index(audit, account->minute)];
+
+        judge_add(&row->stored, account->stored);
+        judge_add(&row->repeated, account->repeated);
+        judge_add(&row->dead, account->dead);
+        judge_add(&row->records, MR_AUDIT_UNKNOWN);
+        judge_add(&row->blocks, MR_AUDIT_UNKNOWN);
+    }
+}
+
+
 /* How many offsets Kafka gave in minutes [from, to), as far as is stored. */
 static int64_t
 judge_offsets(const mr_audit_partition_t *partition, size_t from, size_t to)
@@ -345,7 +318,7 @@ judge_offsets(const mr_audit_partition_t *partition, size_t from, size_t to)
 
 
 static void
-judge_rows(mr_audit_t *audit, int32_t id, const judge_stretch_t *stretch,
+judge_rows(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch,
     int64_t records)
 {
     size_t i, missing;
@@ -568,9 +541,13 @@ judge_uncompared(mr_audit_t *audit)
 }
 
 
+/* The first for what lies before the period, the last for what comes after. */
 static size_t
 judge_index(const mr_audit_t *audit, int64_t minute)
 {
+    minute = minute < audit->from ? audit->from : minute;
+    minute = minute < audit->to ? minute : audit->to - MR_AUDIT_MINUTE;
+
     return (size_t) ((minute - audit->from) / MR_AUDIT_MINUTE);
 }
 

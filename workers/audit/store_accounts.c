@@ -1,7 +1,11 @@
 #include <stdlib.h>
 
 #include "store_private.h"
+#include "stretch.h"
 
+
+/* So many accounts on each side of the period may interleave with its own. */
+#define ACCOUNTS_BESIDE 100
 
 /* Offsets of one partition that fit the bitmap: 2^36 of them take 8 GiB. */
 #define ACCOUNTS_SPAN (INT64_C(1) << 36)
@@ -17,10 +21,11 @@ typedef struct {
 } accounts_t;
 
 
+static int accounts_read(mr_store_t *store, accounts_t *accounts, int64_t from,
+    int64_t to, int order, int64_t limit, mr_error_t *err);
 static bson_t *accounts_key(const char *name, int64_t epoch, int32_t partition,
     const char *field, int64_t value);
 static int accounts_take(void *ctx, const bson_t *document);
-static int accounts_before(void *ctx, const bson_t *document);
 static int accounts_block(void *ctx, const bson_t *document);
 static void accounts_offset(accounts_t *accounts, int64_t offset);
 
@@ -29,51 +34,54 @@ int
 mr_store_accounts(
     mr_store_t *store, mr_audit_t *audit, int32_t partition, mr_error_t *err)
 {
-    bson_t *filter, *opts;
-    int64_t epoch;
     accounts_t accounts;
 
-    accounts = (accounts_t){
-        .audit = audit, .partition = &audit->partitions[partition]};
+    accounts = (accounts_t){.audit = audit,
+        .partition = &audit->partitions[partition],
+        .id = partition};
 
-    epoch = accounts.partition->epoch;
-
-    filter = accounts_key("$gte", epoch, partition, "minute", audit->from);
-    BCON_APPEND(filter, "$lt", "{", "epoch", BCON_INT64(epoch), "partition",
-        BCON_INT32(partition), "minute", BCON_DATE_TIME(audit->to), "}");
-
-    if (mr_store_find(store, MR_MONGO_ACCOUNTS,
-            BCON_NEW("_id", BCON_DOCUMENT(filter)),
-            BCON_NEW("sort", "{", "_id", BCON_INT32(1), "}"), accounts_take,
-            &accounts, err)
-        != 0)
+    if (accounts_read(
+            store, &accounts, INT64_MIN, audit->from, -1, ACCOUNTS_BESIDE, err)
+            != 0
+        || accounts_read(store, &accounts, audit->from, audit->to, 1, 0, err)
+               != 0
+        || accounts_read(
+               store, &accounts, audit->to, INT64_MAX, 1, ACCOUNTS_BESIDE, err)
+               != 0)
     {
-        bson_destroy(filter);
         return -1;
     }
 
-    bson_destroy(filter);
     mr_audit_sort(accounts.partition);
-
-    /* Accounts may interleave: of those before, the one that ends last. */
-    filter = accounts_key("$gte", epoch, partition, "minute", INT64_MIN);
-    BCON_APPEND(filter, "$lt", "{", "epoch", BCON_INT64(epoch), "partition",
-        BCON_INT32(partition), "minute", BCON_DATE_TIME(audit->from), "}");
-    opts = BCON_NEW(
-        "sort", "{", "_id", BCON_INT32(-1), "}", "limit", BCON_INT64(10));
-
-    if (mr_store_find(store, MR_MONGO_ACCOUNTS,
-            BCON_NEW("_id", BCON_DOCUMENT(filter)), opts, accounts_before,
-            &accounts, err)
-        != 0)
-    {
-        bson_destroy(filter);
-        return -1;
-    }
-
-    bson_destroy(filter);
+    mr_audit_stretch_trim(audit, accounts.partition);
 
     return 0;
+}
+
+
+/* Those of [from, to), ascending or, with order -1, descending; limit 0: all */
+static int
+accounts_read(mr_store_t *store, accounts_t *accounts, int64_t from, int64_t to,
+    int order, int64_t limit, mr_error_t *err)
+{
+    int rc;
+    bson_t *filter;
+
+    filter = accounts_key(
+        "$gte", accounts->partition->epoch, accounts->id, "minute", from);
+    BCON_APPEND(filter, "$lt", "{", "epoch",
+        BCON_INT64(accounts->partition->epoch), "partition",
+        BCON_INT32(accounts->id), "minute", BCON_DATE_TIME(to), "}");
+
+    rc = mr_store_find(store, MR_MONGO_ACCOUNTS,
+        BCON_NEW("_id", BCON_DOCUMENT(filter)),
+        BCON_NEW("sort", "{", "_id", BCON_INT32(order), "}", "limit",
+            BCON_INT64(limit)),
+        accounts_take, accounts, err);
+
+    bson_destroy(filter);
+
+    return rc;
 }
 
 
@@ -125,24 +133,6 @@ accounts_take(void *ctx, const bson_t *document)
     }
 
     return mr_audit_account(accounts->partition, &account);
-}
-
-
-static int
-accounts_before(void *ctx, const bson_t *document)
-{
-    int64_t end;
-    accounts_t *accounts = ctx;
-
-    end = mr_store_int64(document, "last") + 1;
-
-    if (end > accounts->partition->before) {
-        accounts->partition->before = end;
-        accounts->partition->after =
-            mr_store_int64(document, "_id.minute") + MR_AUDIT_MINUTE;
-    }
-
-    return 0;
 }
 
 

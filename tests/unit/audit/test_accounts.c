@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include <audit/stretch.h>
+
 #include "check_audit.h"
 
 
@@ -49,6 +51,104 @@ START_TEST(a_marker_may_lie_in_the_minute_before)
     ck_assert_uint_eq(audit.n_findings, 2);
     expect(0, "kafka", 2, 3);
     expect(1, "kafka", 3, -2);
+}
+END_TEST
+
+
+/* Its record came after the period, and so did the account of both. */
+START_TEST(a_marker_may_be_the_last_of_the_period)
+{
+    int i;
+    mr_audit_partition_t *partition = &audit.partitions[0];
+
+    /* First behind records of its minute, then in a minute without any. */
+    for (i = 0; i < 2; i++) {
+        audit_teardown();
+        audit_setup();
+        balanced();
+        partition = &audit.partitions[0];
+        partition->next = i == 0 ? 190 : 160;
+        partition->offsets[MINUTES] = i == 0 ? 181 : 151;
+        partition->n_accounts = i == 0 ? 3 : 2;
+        account(4, partition->offsets[MINUTES] - 1, partition->next - 1, 9, 0,
+            0, 1);
+        mr_audit_stretch_trim(&audit, partition);
+        ck_assert_int_eq(partition->holes, 1);
+        mr_audit_judge(&audit);
+        ck_assert_msg(audit.n_findings == 0, "%s", audit.findings[0].text);
+
+        partition->offsets[MINUTES]++;
+        mr_audit_judge(&audit);
+        ck_assert_uint_eq(audit.n_findings, 1);
+        expect(0, "kafka", 3, -2);
+    }
+}
+END_TEST
+
+
+/* Offsets of two minutes in turn: only one of them is of the period. */
+START_TEST(a_stretch_that_crosses_an_edge_is_not_judged)
+{
+    mr_audit_partition_t *partition = &audit.partitions[0];
+
+    balanced();
+    partition->n_accounts = 0;
+    partition->before = MR_AUDIT_UNKNOWN;
+    account(-5, 60, 69, 10, 0, 0, 0);
+    account(-4, 70, 79, 10, 0, 0, 0);
+    account(-1, 80, 128, 20, 0, 0, 0);
+    account(0, 82, 129, 20, 7, 3, 0);
+    account(2, 130, 149, 19, 0, 0, 1);
+    account(3, 150, 177, 20, 0, 0, 0);
+    account(4, 160, 179, 10, 0, 0, 0);
+    account(5, 180, 189, 9, 0, 0, 1);
+    mr_audit_sort(partition);
+    mr_audit_stretch_trim(&audit, partition);
+
+    ck_assert_uint_eq(partition->n_accounts, 5);
+    ck_assert_int_eq(partition->accounts[0].first, 80);
+    ck_assert_int_eq(partition->before, 80);
+    ck_assert_int_eq(partition->after, START - 3 * MR_AUDIT_MINUTE);
+    ck_assert_int_eq(partition->holes, 1);
+
+    partition->found[2] = 19;
+    partition->offsets[0] = 82;
+    partition->offsets[MINUTES] = 160;
+    mr_audit_judge(&audit);
+    ck_assert_msg(audit.n_findings == 0, "%s", audit.findings[0].text);
+    ck_assert_int_eq(audit.minutes[0].records, MR_AUDIT_UNKNOWN);
+    ck_assert_int_eq(audit.minutes[0].stored, 20);
+    ck_assert_int_eq(audit.minutes[0].blocks, MR_AUDIT_UNKNOWN);
+    ck_assert_int_eq(audit.minutes[1].records, 0);
+    ck_assert_int_eq(audit.minutes[2].records, 19);
+    ck_assert_int_eq(audit.minutes[2].blocks, 19);
+    ck_assert_int_eq(audit.minutes[3].records, MR_AUDIT_UNKNOWN);
+    ck_assert_uint_eq(audit.uncompared[MR_AUDIT_RECORDS], 2);
+}
+END_TEST
+
+
+/* As clocks that went back by more than the period do it. */
+START_TEST(a_stretch_may_reach_over_all_of_the_period)
+{
+    size_t i;
+    mr_audit_partition_t *partition = &audit.partitions[0];
+
+    balanced();
+    partition->n_accounts = 0;
+    partition->before = MR_AUDIT_UNKNOWN;
+    account(9, 100, 149, 50, 0, 0, 0);
+    account(-9, 150, 179, 30, 0, 0, 0);
+    mr_audit_sort(partition);
+    mr_audit_stretch_trim(&audit, partition);
+    ck_assert_uint_eq(partition->n_accounts, 2);
+
+    for (i = 0; i <= MINUTES; i++) {
+        partition->offsets[i] = 100;
+    }
+
+    mr_audit_judge(&audit);
+    ck_assert_msg(audit.n_findings == 0, "%s", audit.findings[0].text);
 }
 END_TEST
 
@@ -308,6 +408,9 @@ suite_accounts(void)
     tcase_add_test(tcase, what_agrees_is_balanced);
     tcase_add_test(tcase, what_is_beyond_the_ledger_waits);
     tcase_add_test(tcase, a_marker_may_lie_in_the_minute_before);
+    tcase_add_test(tcase, a_marker_may_be_the_last_of_the_period);
+    tcase_add_test(tcase, a_stretch_that_crosses_an_edge_is_not_judged);
+    tcase_add_test(tcase, a_stretch_may_reach_over_all_of_the_period);
     tcase_add_test(tcase, a_missing_account_is_two_findings);
     tcase_add_test(tcase, the_first_and_the_last_account_are_missed_too);
     tcase_add_test(tcase, blocks_that_hold_less_or_more);
