@@ -473,6 +473,45 @@ def test_a_period_that_ends_where_time_goes_back(alone):
         assert report["uncompared"]["records"] == unknown
 
 
+def test_what_an_earlier_epoch_stored_is_audited(alone, tmp_path):
+    """Its topic is gone, and the events of it are there all the same."""
+
+    minute = int(time.time()) // 60 * 60
+    put(alone, *[minute - 600] * 5, *[minute - 540] * 6, *[minute - 480] * 7)
+    alone.settle()
+    alone.stop()
+    alone.recreate(1, **{"message.timestamp.type": "CreateTime"})
+    status, said = alone.run("--new-epoch", "0")
+    assert status == 0, said
+    alone.start()
+    put(alone, *[minute - 60] * 3)
+    wait_until(lambda: alone.ledger()["epoch"] == 2
+               and alone.ledger()["next"] == 3, 30, "the new epoch")
+
+    path = tmp_path / "acknowledged"
+    path.write_text(json.dumps({"topics": [{
+        "topic": alone.topic, "minutes": [
+            {"minute": minute - 600, "acknowledged": 5},
+            {"minute": minute - 60, "acknowledged": 3}]}]}))
+    report = audit_alone(alone, "--acknowledged", path)
+    assert report["findings"] == []
+    assert report["sum"]["stored"] == report["sum"]["blocks"] == 21
+    assert report["uncompared"]["records"] == 3
+
+    account = alone.database.accounts.find_one_and_delete({
+        "_id.epoch": 1, "_id.minute": datetime.fromtimestamp(
+            minute - 540, timezone.utc)})
+    report = audit_alone(alone)
+    assert ("accounts", 0, -6) in findings(report)
+    assert "epoch 1: the offsets 5 to 10 are in no account" in [
+        f["text"] for f in report["findings"]]
+    alone.database.accounts.insert_one(account)
+
+    alone.database.blocks.delete_many({"_id.epoch": 1})
+    assert [f for f in findings(audit_alone(alone)) if f[0] == "blocks"] == [
+        ("blocks", 0, -5), ("blocks", 0, -6), ("blocks", 0, -7)]
+
+
 def test_accounts_that_are_kept_for_less_than_before(alone):
     """One of before outlives those that came after it."""
 

@@ -55,6 +55,7 @@ mr_audit_partitions(mr_audit_t *audit, size_t n, mr_error_t *err)
     audit->n_partitions = n;
 
     for (i = 0; i < n; i++) {
+        audit->partitions[i].id = (int32_t) i;
         audit->partitions[i].before = MR_AUDIT_UNKNOWN;
         audit->partitions[i].after = audit->from;
         audit->partitions[i].offsets =
@@ -80,12 +81,48 @@ mr_audit_free(mr_audit_t *audit)
         free(audit->partitions[i].found);
     }
 
+    for (i = 0; i < audit->n_past; i++) {
+        free(audit->past[i].accounts);
+        free(audit->past[i].found);
+    }
+
     free(audit->partitions);
+    free(audit->past);
     free(audit->merges);
     free(audit->minutes);
     free(audit->findings);
     mr_tally_destroy(audit->tally);
     memset(audit, 0, sizeof(mr_audit_t));
+}
+
+
+int
+mr_audit_past(mr_audit_t *audit, int32_t partition, int64_t epoch)
+{
+    size_t cap;
+    mr_audit_partition_t *past;
+
+    if (audit->n_past == audit->past_cap) {
+        cap = 2 * audit->past_cap + 16;
+
+        past = realloc(audit->past, cap * sizeof(mr_audit_partition_t));
+        if (past == NULL) {
+            return -1;
+        }
+
+        audit->past = past;
+        audit->past_cap = cap;
+    }
+
+    past = &audit->past[audit->n_past++];
+    *past = (mr_audit_partition_t){.id = partition,
+        .epoch = epoch,
+        .before = MR_AUDIT_UNKNOWN,
+        .after = audit->from};
+    (void) snprintf(
+        past->origin, sizeof(past->origin), "epoch %lld: ", (long long) epoch);
+
+    return 0;
 }
 
 

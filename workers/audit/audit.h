@@ -50,9 +50,11 @@ typedef struct {
     int64_t days_types;
 } mr_audit_totals_t;
 
-/* What is known of one partition of the topic. */
+/* What is known of one partition of the topic, or of one of before. */
 typedef struct {
-    int known; /* it has a ledger; else all below but log_* is 0 */
+    int32_t id;
+    char origin[32]; /* "epoch 1: " where it is one of before, else empty */
+    int known;       /* it has a ledger; else all below but log_* is 0 */
     int64_t epoch;
     int64_t next;
     int64_t flush;
@@ -127,6 +129,11 @@ typedef struct {
     int merged;        /* the windows hold all that is stored */
     int64_t *merges;   /* by partition: the flush that is merged */
     size_t n_merges;
+    mr_audit_partition_t *past; /* earlier epochs, and partitions that the topic
+                                   has no longer: id, origin, epoch and what
+                                   there is of accounts, all else is 0 */
+    size_t n_past;
+    size_t past_cap;
     int64_t other_max;     /* the smallest [stats] max_types under which events
                               were counted as others; 0: none were */
     int64_t stored_before; /* of partitions that the topic has no longer */
@@ -148,6 +155,9 @@ int mr_audit_init(mr_audit_t *audit, const mr_options_t *options, int64_t from,
     int64_t to, int64_t now, mr_error_t *err);
 int mr_audit_partitions(mr_audit_t *audit, size_t n, mr_error_t *err);
 void mr_audit_free(mr_audit_t *audit);
+
+/* Add an epoch of before, of which Kafka has nothing; -1: out of memory. */
+int mr_audit_past(mr_audit_t *audit, int32_t partition, int64_t epoch);
 
 /* Append an account; ascending by first afterwards. */
 int mr_audit_account(

@@ -24,6 +24,8 @@ static int gather_kafka(mr_audit_t *audit, mr_kafka_log_t *log,
     int64_t *offsets, int64_t deadline, mr_error_t *err);
 static int gather_mongodb(
     mr_audit_t *audit, mr_store_t *store, mr_error_t *err);
+static int gather_accounts(mr_audit_t *audit, mr_store_t *store,
+    mr_audit_partition_t *partition, mr_error_t *err);
 
 
 int
@@ -228,13 +230,18 @@ gather_kafka(mr_audit_t *audit, mr_kafka_log_t *log, int64_t *offsets,
 static int
 gather_mongodb(mr_audit_t *audit, mr_store_t *store, mr_error_t *err)
 {
-    int32_t i;
+    size_t i;
 
-    for (i = 0; (size_t) i < audit->n_partitions; i++) {
+    for (i = 0; i < audit->n_partitions; i++) {
         if (audit->partitions[i].known
-            && (mr_store_accounts(store, audit, i, err) != 0
-                || mr_store_offsets(store, audit, i, err) != 0))
+            && gather_accounts(audit, store, &audit->partitions[i], err) != 0)
         {
+            return -1;
+        }
+    }
+
+    for (i = 0; i < audit->n_past; i++) {
+        if (gather_accounts(audit, store, &audit->past[i], err) != 0) {
             return -1;
         }
     }
@@ -247,4 +254,16 @@ gather_mongodb(mr_audit_t *audit, mr_store_t *store, mr_error_t *err)
     }
 
     return mr_store_totals(store, audit, err);
+}
+
+
+static int
+gather_accounts(mr_audit_t *audit, mr_store_t *store,
+    mr_audit_partition_t *partition, mr_error_t *err)
+{
+    if (mr_store_accounts(store, audit, partition, err) != 0) {
+        return -1;
+    }
+
+    return mr_store_offsets(store, audit, partition, err);
 }

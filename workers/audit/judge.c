@@ -2,21 +2,26 @@
 
 
 static void judge_partition(mr_audit_t *audit, int32_t id);
-static void judge_accounts(mr_audit_t *audit, int32_t id,
-    const mr_audit_stretch_t *stretch, int64_t before);
+static void judge_past(
+    mr_audit_t *audit, const mr_audit_partition_t *partition);
+static void judge_accounts(mr_audit_t *audit,
+    const mr_audit_partition_t *partition, const mr_audit_stretch_t *stretch,
+    int64_t before);
+static void judge_records(
+    mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch);
 static int judge_kafka(
     mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch);
-static void judge_blocks(
-    mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch);
+static void judge_blocks(mr_audit_t *audit,
+    const mr_audit_partition_t *partition, const mr_audit_stretch_t *stretch);
 static void judge_empty(
     mr_audit_t *audit, int32_t id, size_t from, size_t to, int64_t slack);
-static void judge_crossing(
-    mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch);
+static void judge_crossing(mr_audit_t *audit,
+    const mr_audit_partition_t *partition, const mr_audit_stretch_t *stretch);
 static int judge_forgotten(const mr_audit_partition_t *partition, size_t i);
 static void judge_unknown(mr_audit_minute_t *row);
 static int64_t judge_offsets(
     const mr_audit_partition_t *partition, size_t from, size_t to);
-static void judge_rows(mr_audit_t *audit, int32_t id,
+static void judge_rows(mr_audit_t *audit, const mr_audit_partition_t *partition,
     const mr_audit_stretch_t *stretch, int64_t records);
 static void judge_acknowledged(mr_audit_t *audit);
 static void judge_totals(mr_audit_t *audit);
@@ -36,6 +41,10 @@ mr_audit_judge(mr_audit_t *audit)
 
     for (i = 0; i < audit->n_partitions; i++) {
         judge_partition(audit, (int32_t) i);
+    }
+
+    for (i = 0; i < audit->n_past; i++) {
+        judge_past(audit, &audit->past[i]);
     }
 
     judge_acknowledged(audit);
@@ -87,11 +96,12 @@ judge_partition(mr_audit_t *audit, int32_t id)
             audit, id, at, judge_index(audit, stretch.low), stretch.holes);
 
         if (mr_audit_stretch_crosses(audit, &stretch)) {
-            judge_crossing(audit, id, &stretch);
+            judge_crossing(audit, partition, &stretch);
 
         } else {
-            judge_accounts(audit, id, &stretch, before);
-            judge_blocks(audit, id, &stretch);
+            judge_accounts(audit, partition, &stretch, before);
+            judge_records(audit, id, &stretch);
+            judge_blocks(audit, partition, &stretch);
         }
 
         before = stretch.last + 1;
@@ -113,47 +123,87 @@ judge_partition(mr_audit_t *audit, int32_t id)
 }
 
 
-/* Every offset in one account, and only in one; and what Kafka says of it. */
+/* Kafka has another log by now, and where this one ended nobody knows. */
 static void
-judge_accounts(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch,
-    int64_t before)
+judge_past(mr_audit_t *audit, const mr_audit_partition_t *partition)
 {
-    int known;
-    int64_t covered, sum;
-    const mr_audit_partition_t *partition;
+    int64_t before, after;
+    mr_audit_stretch_t stretch;
 
-    partition = &audit->partitions[id];
+    before = partition->before;
+    after = partition->after;
+    stretch.to = 0;
+
+    while (stretch.to < partition->n_accounts) {
+        mr_audit_stretch_next(partition, &stretch);
+
+        if (before < stretch.first && mr_audit_accounts_fade(audit, after)) {
+            before = MR_AUDIT_UNKNOWN;
+        }
+
+        if (mr_audit_stretch_crosses(audit, &stretch)) {
+            judge_crossing(audit, partition, &stretch);
+
+        } else {
+            judge_accounts(audit, partition, &stretch, before);
+            judge_rows(audit, partition, &stretch, MR_AUDIT_UNKNOWN);
+            judge_blocks(audit, partition, &stretch);
+        }
+
+        before = stretch.last + 1;
+        after = stretch.high + MR_AUDIT_MINUTE;
+    }
+}
+
+
+/* Every offset in one account, and only in one. */
+static void
+judge_accounts(mr_audit_t *audit, const mr_audit_partition_t *partition,
+    const mr_audit_stretch_t *stretch, int64_t before)
+{
+    int64_t covered, sum;
+
     covered = stretch->last + 1 - stretch->first;
     sum = stretch->stored + stretch->repeated + stretch->dead + stretch->holes;
 
     if (before != MR_AUDIT_UNKNOWN && before != stretch->first) {
-        mr_audit_find(audit, "accounts", stretch->low, id,
+        mr_audit_find(audit, "accounts", stretch->low, partition->id,
             before - stretch->first,
             before < stretch->first
-                ? "the offsets %lld to %lld are in no account"
-                : "the offsets from %lld down to %lld are in two accounts",
-            (long long) before,
+                ? "%sthe offsets %lld to %lld are in no account"
+                : "%sthe offsets from %lld down to %lld are in two accounts",
+            partition->origin, (long long) before,
             (long long) stretch->first - (before < stretch->first ? 1 : 0));
     }
 
     if (covered != sum) {
-        mr_audit_find(audit, "accounts", stretch->low, id, sum - covered,
-            "the account speaks of %lld records and holes, from offset %lld "
+        mr_audit_find(audit, "accounts", stretch->low, partition->id,
+            sum - covered,
+            "%sthe account speaks of %lld records and holes, from offset %lld "
             "to %lld there are %lld",
-            (long long) sum, (long long) stretch->first,
+            partition->origin, (long long) sum, (long long) stretch->first,
             (long long) stretch->last, (long long) covered);
     }
+}
 
-    known = partition->log_start <= stretch->first;
 
-    if (!known) {
-        judge_rows(audit, id, stretch, MR_AUDIT_UNKNOWN);
+/* What Kafka says of it. */
+static void
+judge_records(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch)
+{
+    const mr_audit_partition_t *partition;
+
+    partition = &audit->partitions[id];
+
+    if (partition->log_start > stretch->first) {
+        judge_rows(audit, partition, stretch, MR_AUDIT_UNKNOWN);
 
     } else if (judge_kafka(audit, id, stretch) == 0) {
-        judge_rows(audit, id, stretch, sum - stretch->holes);
+        judge_rows(audit, partition, stretch,
+            stretch->stored + stretch->repeated + stretch->dead);
 
     } else {
-        judge_rows(audit, id, stretch,
+        judge_rows(audit, partition, stretch,
             judge_offsets(partition, judge_index(audit, stretch->low),
                 judge_index(audit, stretch->high) + 1)
                 - stretch->holes);
@@ -192,19 +242,21 @@ judge_kafka(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch)
 
 
 static void
-judge_blocks(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch)
+judge_blocks(mr_audit_t *audit, const mr_audit_partition_t *partition,
+    const mr_audit_stretch_t *stretch)
 {
     if (mr_audit_blocks_fade(audit, stretch->low)) {
         return;
     }
 
     if (stretch->found != stretch->stored) {
-        mr_audit_find(audit, "blocks", stretch->low, id,
+        mr_audit_find(audit, "blocks", stretch->low, partition->id,
             stretch->found - stretch->stored,
-            "%lld events were stored, and the blocks hold %lld of the offsets "
-            "%lld to %lld",
-            (long long) stretch->stored, (long long) stretch->found,
-            (long long) stretch->first, (long long) stretch->last);
+            "%s%lld events were stored, and the blocks hold %lld of the "
+            "offsets %lld to %lld",
+            partition->origin, (long long) stretch->stored,
+            (long long) stretch->found, (long long) stretch->first,
+            (long long) stretch->last);
     }
 }
 
@@ -277,14 +329,15 @@ judge_unknown(mr_audit_minute_t *row)
  * are far from the period may not have been read.
  */
 static void
-judge_crossing(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch)
+judge_crossing(mr_audit_t *audit, const mr_audit_partition_t *partition,
+    const mr_audit_stretch_t *stretch)
 {
     size_t i;
     mr_audit_minute_t *row;
     const mr_audit_account_t *account;
 
     for (i = stretch->from; i < stretch->to; i++) {
-        account = &audit->partitions[id].accounts[i];
+        account = &partition->accounts[i];
 
         if (account->minute < audit->from || account->minute >= audit->to) {
             continue;
@@ -318,16 +371,14 @@ judge_offsets(const mr_audit_partition_t *partition, size_t from, size_t to)
 
 
 static void
-judge_rows(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch,
-    int64_t records)
+judge_rows(mr_audit_t *audit, const mr_audit_partition_t *partition,
+    const mr_audit_stretch_t *stretch, int64_t records)
 {
     size_t i, missing;
     int64_t sum, spread, found;
     mr_audit_minute_t *row;
     const mr_audit_account_t *account;
-    const mr_audit_partition_t *partition;
 
-    partition = &audit->partitions[id];
     missing = judge_index(audit, stretch->low);
     spread = records;
     found = stretch->found;

@@ -4,6 +4,10 @@
 #include "store_private.h"
 
 
+/* An operator begins each of them, so that nobody has as many. */
+#define STORE_EPOCHS 1000
+
+
 typedef struct {
     mr_store_t *store;
     mr_audit_t *audit;
@@ -14,6 +18,8 @@ typedef struct {
 static int store_read(mongoc_cursor_t *cursor, const char *collection,
     mr_store_each_t each, void *ctx, mr_error_t *err);
 static int store_ledger(void *ctx, const bson_t *document);
+static int store_past(
+    mr_audit_t *audit, const mr_mongo_ledger_t *ledger, int gone);
 static void store_ledger_other(mr_audit_t *audit, const bson_t *document);
 static int store_merge(void *ctx, const bson_t *document);
 static int store_total(void *ctx, const bson_t *document);
@@ -103,6 +109,7 @@ mr_store_ledgers(
 
     audit->n_merges = 0;
     audit->stored_before = 0;
+    audit->n_past = 0;
     audit->merged = 1;
 
     return mr_store_find(store, MR_MONGO_STATE,
@@ -119,6 +126,7 @@ mr_store_ledgers(
 static int
 store_ledger(void *ctx, const bson_t *document)
 {
+    int gone;
     mr_mongo_ledger_t ledger;
     store_ledgers_t *ledgers = ctx;
     mr_audit_partition_t *partition;
@@ -133,8 +141,14 @@ store_ledger(void *ctx, const bson_t *document)
         ledgers->audit->merged = 0;
     }
 
+    gone = (size_t) ledger.partition >= ledgers->audit->n_partitions;
+
+    if (store_past(ledgers->audit, &ledger, gone) != 0) {
+        return -1;
+    }
+
     /* Of before the topic was made anew: its windows stay. */
-    if ((size_t) ledger.partition >= ledgers->audit->n_partitions) {
+    if (gone) {
         ledgers->audit->stored_before += ledger.stored;
         return 0;
     }
@@ -151,6 +165,25 @@ store_ledger(void *ctx, const bson_t *document)
     ledgers->reached[ledger.partition] = ledger.reached;
 
     store_ledger_other(ledgers->audit, document);
+
+    return 0;
+}
+
+
+/* The epochs of before; where the partition is gone its last one as well. */
+static int
+store_past(mr_audit_t *audit, const mr_mongo_ledger_t *ledger, int gone)
+{
+    int64_t epoch, end;
+
+    end = ledger->epoch + gone;
+    epoch = end > STORE_EPOCHS ? end - STORE_EPOCHS : 1;
+
+    for (/* void */; epoch < end; epoch++) {
+        if (mr_audit_past(audit, ledger->partition, epoch) != 0) {
+            return -1;
+        }
+    }
 
     return 0;
 }

@@ -28,12 +28,12 @@ int mr_store_ledgers(mr_store_t *store, mr_audit_t *audit, int64_t *ret_reached,
     mr_error_t *err);
 
 /* The accounts of the period, and what came before it. */
-int mr_store_accounts(
-    mr_store_t *store, mr_audit_t *audit, int32_t partition, mr_error_t *err);
+int mr_store_accounts(mr_store_t *store, mr_audit_t *audit,
+    mr_audit_partition_t *partition, mr_error_t *err);
 
 /* Which of the accounted offsets the blocks hold. */
-int mr_store_offsets(
-    mr_store_t *store, mr_audit_t *audit, int32_t partition, mr_error_t *err);
+int mr_store_offsets(mr_store_t *store, mr_audit_t *audit,
+    mr_audit_partition_t *partition, mr_error_t *err);
 
 /*
  * Which types have windows of their own, so that all others are tallied

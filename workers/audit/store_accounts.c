@@ -14,7 +14,6 @@
 typedef struct {
     mr_audit_t *audit;
     mr_audit_partition_t *partition;
-    int32_t id;
     int64_t low; /* offsets of the bitmap: [low, low + span) */
     int64_t span;
     uint64_t *seen;
@@ -31,14 +30,12 @@ static void accounts_offset(accounts_t *accounts, int64_t offset);
 
 
 int
-mr_store_accounts(
-    mr_store_t *store, mr_audit_t *audit, int32_t partition, mr_error_t *err)
+mr_store_accounts(mr_store_t *store, mr_audit_t *audit,
+    mr_audit_partition_t *partition, mr_error_t *err)
 {
     accounts_t accounts;
 
-    accounts = (accounts_t){.audit = audit,
-        .partition = &audit->partitions[partition],
-        .id = partition};
+    accounts = (accounts_t){.audit = audit, .partition = partition};
 
     if (accounts_read(
             store, &accounts, INT64_MIN, audit->from, -1, ACCOUNTS_BESIDE, err)
@@ -67,11 +64,11 @@ accounts_read(mr_store_t *store, accounts_t *accounts, int64_t from, int64_t to,
     int rc;
     bson_t *filter;
 
-    filter = accounts_key(
-        "$gte", accounts->partition->epoch, accounts->id, "minute", from);
+    filter = accounts_key("$gte", accounts->partition->epoch,
+        accounts->partition->id, "minute", from);
     BCON_APPEND(filter, "$lt", "{", "epoch",
         BCON_INT64(accounts->partition->epoch), "partition",
-        BCON_INT32(accounts->id), "minute", BCON_DATE_TIME(to), "}");
+        BCON_INT32(accounts->partition->id), "minute", BCON_DATE_TIME(to), "}");
 
     rc = mr_store_find(store, MR_MONGO_ACCOUNTS,
         BCON_NEW("_id", BCON_DOCUMENT(filter)),
@@ -137,8 +134,8 @@ accounts_take(void *ctx, const bson_t *document)
 
 
 int
-mr_store_offsets(
-    mr_store_t *store, mr_audit_t *audit, int32_t partition, mr_error_t *err)
+mr_store_offsets(mr_store_t *store, mr_audit_t *audit,
+    mr_audit_partition_t *partition, mr_error_t *err)
 {
     int rc;
     size_t i;
@@ -147,9 +144,7 @@ mr_store_offsets(
     accounts_t accounts;
     const mr_audit_account_t *account;
 
-    accounts = (accounts_t){.audit = audit,
-        .partition = &audit->partitions[partition],
-        .id = partition};
+    accounts = (accounts_t){.audit = audit, .partition = partition};
 
     if (accounts.partition->n_accounts == 0) {
         return 0;
@@ -169,8 +164,8 @@ mr_store_offsets(
     accounts.span = last + 1 - accounts.low;
 
     if (accounts.span < 0 || accounts.span > ACCOUNTS_SPAN) {
-        mr_audit_find(audit, "accounts", MR_AUDIT_UNKNOWN, partition, 0,
-            "the accounts reach from offset %lld to %lld",
+        mr_audit_find(audit, "accounts", MR_AUDIT_UNKNOWN, partition->id, 0,
+            "%sthe accounts reach from offset %lld to %lld", partition->origin,
             (long long) accounts.low, (long long) last);
         return 0;
     }
@@ -180,11 +175,11 @@ mr_store_offsets(
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    filter = accounts_key(
-        "$gte", accounts.partition->epoch, partition, "offset", flush);
+    filter =
+        accounts_key("$gte", partition->epoch, partition->id, "offset", flush);
     BCON_APPEND(filter, "$lt", "{", "epoch",
         BCON_INT64(accounts.partition->epoch), "partition",
-        BCON_INT32(partition), "offset", BCON_INT64(last + 1), "}");
+        BCON_INT32(partition->id), "offset", BCON_INT64(last + 1), "}");
 
     /* A list of lists, one of each user, or in earlier blocks of them all. */
     opts = BCON_NEW("projection", "{", "_id", BCON_INT32(1), "offsets", "{",
@@ -264,9 +259,9 @@ accounts_offset(accounts_t *accounts, int64_t offset)
 
     if (accounts->seen[at / 64] & (UINT64_C(1) << (at % 64))) {
         mr_audit_find(accounts->audit, "blocks",
-            partition->accounts[low].minute, accounts->id, 1,
-            "the event at offset %lld is in the blocks twice",
-            (long long) offset);
+            partition->accounts[low].minute, accounts->partition->id, 1,
+            "%sthe event at offset %lld is in the blocks twice",
+            partition->origin, (long long) offset);
         return;
     }
 

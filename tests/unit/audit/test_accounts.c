@@ -153,6 +153,48 @@ START_TEST(a_stretch_may_reach_over_all_of_the_period)
 END_TEST
 
 
+/* Kafka has another log by now, and the blocks have what is left. */
+START_TEST(epochs_of_before_are_judged_without_kafka)
+{
+    size_t i;
+    mr_audit_partition_t *past;
+    mr_audit_account_t accounts[] = {{START, 5, 14, 8, 1, 1, 0, 5},
+        {START + 2 * MR_AUDIT_MINUTE, 15, 24, 9, 0, 0, 1, 15}};
+
+    balanced();
+    ck_assert_int_eq(mr_audit_past(&audit, 0, 1), 0);
+    past = &audit.past[0];
+    past->before = 5;
+
+    for (i = 0; i < 2; i++) {
+        ck_assert_int_eq(mr_audit_account(past, &accounts[i]), 0);
+        past->found[i] = accounts[i].stored;
+    }
+
+    audit.minutes[0].acknowledged = 40;
+    mr_audit_judge(&audit);
+    ck_assert_msg(audit.n_findings == 0, "%s", audit.findings[0].text);
+    ck_assert_int_eq(audit.minutes[0].stored, 28);
+    ck_assert_int_eq(audit.minutes[0].repeated, 8);
+    ck_assert_int_eq(audit.minutes[0].dead, 4);
+    ck_assert_int_eq(audit.minutes[0].blocks, 28);
+    ck_assert_int_eq(audit.minutes[0].records, MR_AUDIT_UNKNOWN);
+    ck_assert_int_eq(audit.minutes[3].records, 30);
+
+    past->accounts[1].first = 16;
+    past->found[0] = 6;
+    mr_audit_judge(&audit);
+    ck_assert_uint_eq(audit.n_findings, 3);
+    expect(0, "blocks", 0, -2);
+    ck_assert_str_eq(audit.findings[0].text,
+        "epoch 1: 8 events were stored, and the blocks hold 6 of the offsets 5 "
+        "to 14");
+    expect(1, "accounts", 2, -1);
+    expect(2, "accounts", 2, 1);
+}
+END_TEST
+
+
 START_TEST(a_missing_account_is_two_findings)
 {
     mr_audit_partition_t *partition = &audit.partitions[0];
@@ -411,6 +453,7 @@ suite_accounts(void)
     tcase_add_test(tcase, a_marker_may_be_the_last_of_the_period);
     tcase_add_test(tcase, a_stretch_that_crosses_an_edge_is_not_judged);
     tcase_add_test(tcase, a_stretch_may_reach_over_all_of_the_period);
+    tcase_add_test(tcase, epochs_of_before_are_judged_without_kafka);
     tcase_add_test(tcase, a_missing_account_is_two_findings);
     tcase_add_test(tcase, the_first_and_the_last_account_are_missed_too);
     tcase_add_test(tcase, blocks_that_hold_less_or_more);
