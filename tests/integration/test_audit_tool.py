@@ -639,6 +639,13 @@ def test_bad_arguments(tool, arguments, message):
     assert done.stdout == ""
 
 
+def test_an_empty_database_is_not_balanced(tool):
+    done = tool.run(MILLRACE_MONGODB_DATABASE="nowhere-at-all")
+    assert done.returncode == 2
+    assert "was not set up by millrace-setup" in done.stderr
+    assert done.stdout == ""
+
+
 def test_servers_that_are_away(tool, stack, tmp_path):
     conf = tmp_path / "millrace.conf"
     conf.write_text("[kafka]\nbrokers = 127.0.0.1:1\n")

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "../common/mongo_ledger.h"
+#include "../common/mongo_state.h"
 #include "store_private.h"
 
 
@@ -45,6 +46,16 @@ mr_store_open(
     }
 
     store->client = mr_mongo_pop(store->mongo);
+
+    /* Where there is nothing, nothing is wrong: that is no balance. */
+    if (mr_mongo_state_check(
+            store->mongo, store->client, options->kafka.topic, err)
+        != 0)
+    {
+        mr_store_close(store);
+        return -1;
+    }
+
     *ret_store = store;
 
     return 0;
