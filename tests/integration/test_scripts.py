@@ -1,0 +1,79 @@
+"""The scripts themselves: what they do when something is not as it should be."""
+
+import os
+import re
+import resource
+import signal
+import subprocess
+
+import pytest
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+
+
+def stub(path, text):
+    """A program that stands for another one."""
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+
+
+def run(*command, **options):
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+        **options)
+
+
+def copied(tmp_path, *names):
+    """A tree that has only these scripts in it."""
+
+    for name in names:
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(open(os.path.join(REPO, name), "rb").read())
+        path.chmod(0o755)
+    return tmp_path / "tree"
+
+
+def no_room():
+    """Files can be made, but nothing written to them: a disk that is full."""
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def no_room_for_results():
+    """A short line fits, and a step's result does not."""
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (14, 14))
+
+
+@pytest.mark.parametrize("make, disk, status", [
+    ("exit 0", None, 0),
+    ("case $* in *fuzz*) exit 1;; esac", None, 1),
+    ("case $* in *lint*) exit 1;; esac", None, 1),
+    ("exit 0", no_room, 1),
+    ("exit 0", no_room_for_results, 1),
+], ids=["all is well", "a part fails", "a step fails", "no room", "no results"])
+def test_make_test_succeeds_only_if_all_was_run(tmp_path, make, disk, status):
+    tree = copied(tmp_path, "scripts/test")
+    stub(tmp_path / "bin/make", make + "\n")
+    stub(tree / ".cache/venv/bin/python", "exit 0\n")
+    done = run("scripts/test", cwd=tree, preexec_fn=disk, env={
+        **os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
+    assert done.returncode == status, done.stdout
+    assert ("FAILED" in done.stdout) == (status != 0), done.stdout
+    if disk is None:
+        begun = re.findall(r"^== ([^:\n]*)$", done.stdout, re.M)[:-1]
+        ended = re.findall(r"^(.*): (?:ok|FAILED), ", done.stdout, re.M)
+        assert len(begun) > 10 and sorted(begun) == sorted(ended), done.stdout
+
+
+def test_make_test_fails_where_it_cannot_keep_its_logs(tmp_path):
+    tree = copied(tmp_path, "scripts/test")
+    (tree / "build").write_text("no directory\n")
+    assert run("scripts/test", cwd=tree).returncode == 1
