@@ -138,12 +138,18 @@ class Prober:
 
 
 class Reader:
-    """Asks what users of the API ask, at a fixed rate; keeps the times."""
+    """Asks what users of the API ask, at a fixed rate; keeps the times.
+
+    They run from when a read was due: one that waits for an answer before it
+    has waited as well.  What was due and not asked for when the run ended is
+    charged with its wait until then, and counted in `unasked`.
+    """
 
     def __init__(self, port, rate):
         self.port = port
         self.rate = rate
         self.times = {}
+        self.unasked = 0
         self.failures = []
 
     def paths(self):
@@ -161,19 +167,24 @@ class Reader:
     def run(self, stop):
         client = Client(self.port)
         due = time.monotonic()
+        ended = None
         for kind, path in self.paths():
             due += 1 / self.rate
-            if stop.wait(max(0.0, due - time.monotonic())):
-                return
-            began = time.monotonic()
+            if ended is None and stop.wait(max(0.0, due - time.monotonic())):
+                ended = time.monotonic()
+            if ended is not None:
+                if due > ended:
+                    return
+                self.unasked += 1
+                self.times.setdefault(kind, []).append(ended - due)
+                continue
             try:
                 status, body = client.ask('GET', path)
+                if status != 200:
+                    self.failures.append(f'GET {path}: {status} {body[:200]}')
             except OSError as failure:
                 self.failures.append(str(failure))
-                continue
-            self.times.setdefault(kind, []).append(time.monotonic() - began)
-            if status != 200:
-                self.failures.append(f'GET {path}: {status} {body[:200]}')
+            self.times.setdefault(kind, []).append(time.monotonic() - due)
 
 
 class Watcher:
@@ -323,6 +334,7 @@ class Bench:
             'reads': {kind: [t for r in readers for t in r.times.get(kind, [])]
                       for kind in sorted({k for r in readers
                                           for k in r.times})},
+            'unasked': sum(r.unasked for r in readers),
             'memory_peak': {part: cpu.memory_peak(pids)
                             for part, pids in processes.items()},
             'writer': {name: after[name] - before.get(name, 0)
@@ -383,7 +395,8 @@ class Bench:
         print('       reads p50/p99 ms: ' + ', '.join(
             f'{kind} {quantile(times, 0.5) * 1e3:.1f}/'
             f'{quantile(times, 0.99) * 1e3:.1f}'
-            for kind, times in result['reads'].items()), flush=True)
+            for kind, times in result['reads'].items())
+            + f'; {result["unasked"]} due and not asked for', flush=True)
 
     def account(self):
         """Sent = in Kafka = stored = counted, each once."""
@@ -444,6 +457,7 @@ def summary(run):
                             'p50': quantile(times, 0.5) * 1e3,
                             'p99': quantile(times, 0.99) * 1e3}
                      for kind, times in run['reads'].items()},
+        'reads_unasked': run['unasked'],
         'memory_peak': run['memory_peak'],
     }
 

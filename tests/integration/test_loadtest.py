@@ -1,0 +1,70 @@
+"""Do the load tests measure rightly?  Against servers that are known to stall."""
+
+import contextlib
+import http.server
+import os
+import sys
+import threading
+import time
+
+import pytest
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+sys.path[:0] = [os.path.join(REPO, "loadtest"), os.path.join(REPO, "scripts")]
+
+import bench_pipeline  # noqa: E402
+
+
+@contextlib.contextmanager
+def stalling(begin, end):
+    """The port of a server that answers nothing between two seconds."""
+
+    start = time.monotonic()
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            if begin <= time.monotonic() - start < end:
+                time.sleep(start + end - time.monotonic())
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("stall_ends, stops_at", [(1.5, 2.2), (2.5, 1.5)],
+                         ids=["caught up", "behind"])
+def test_reads_are_charged_with_a_stall(stall_ends, stops_at):
+    """50 a second for 0.5 s, then nothing for a second: 50 were due in it."""
+
+    stop = threading.Event()
+    with stalling(0.5, stall_ends) as port:
+        reader = bench_pipeline.Reader(port, 50)
+        thread = threading.Thread(target=reader.run, args=(stop,))
+        thread.start()
+        time.sleep(stops_at)
+        stop.set()
+        thread.join()
+    times = [t for found in reader.times.values() for t in found]
+    assert reader.failures == []
+    # Of 0.02 s each, and as many were due in the last 0.6 s before its end.
+    assert sum(t > 0.35 for t in times) >= 20, sorted(times)
+    assert 0.7 < max(times) < 5
+    assert reader.unasked > 20 or stops_at > stall_ends
