@@ -51,6 +51,8 @@ static void mr_client_again(
     mr_client_t *client, mr_connection_t *c, int64_t until);
 static void mr_client_count(
     mr_client_t *client, mr_connection_t *c, unsigned status, int64_t now);
+static void mr_client_charge(
+    mr_client_t *client, mr_connection_t *c, unsigned status, int64_t now);
 static void mr_client_count_answer(
     mr_client_t *client, mr_connection_t *c, int64_t now);
 static void mr_client_finish(
@@ -415,6 +417,40 @@ mr_client_count(
         result->measured.requests[status]++;
         result->measured.events[status] += c->count;
     }
+
+    mr_client_charge(client, c, status, now);
+}
+
+
+/* The latency of a request, if it is one of those that count. */
+static void
+mr_client_charge(
+    mr_client_t *client, mr_connection_t *c, unsigned status, int64_t now)
+{
+    const mr_run_t *run;
+    mr_result_t *result;
+
+    run = client->run;
+    result = client->result;
+
+    if (run->options->rate > 0) {
+
+        if (c->due < run->measure || c->due >= run->end) {
+            return;
+        }
+
+        if (status == 0) {
+            result->unanswered++;
+
+        } else if (now >= run->end) {
+            result->late++;
+        }
+
+    } else if (status == 0 || now < run->measure || now >= run->end) {
+        return;
+    }
+
+    mr_histogram_add(&result->latency, (uint64_t) (now - c->due) / 1000);
 }
 
 
@@ -431,10 +467,6 @@ mr_client_count_answer(mr_client_t *client, mr_connection_t *c, int64_t now)
     status = c->response.status < MR_STATUS_MAX ? c->response.status : 0;
 
     mr_client_count(client, c, status, now);
-
-    if (now >= client->run->measure && now < client->run->end) {
-        mr_histogram_add(&result->latency, (uint64_t) (now - c->due) / 1000);
-    }
 
     if (status == 202) {
         second = (now - client->run->start) / 1000000000;

@@ -4,7 +4,10 @@
  *
  * A request's latency runs from when it was due (with --rate: whether or not
  * a connection was free then, so that a server that stalls is charged with
- * all that should have been sent meanwhile) to its answer's last byte.
+ * all that should have been sent meanwhile) to its answer's last byte.  With
+ * --rate those count that were due in the measured time, whenever they are
+ * answered; one that never is counts with the time that was waited for it.
+ * Without, those count that are answered in the measured time.
  */
 #ifndef MR_LOAD_CLIENT_H
 #define MR_LOAD_CLIENT_H

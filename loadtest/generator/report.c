@@ -11,6 +11,7 @@ typedef struct {
 
 
 static void mr_report_add(mr_result_t *sum, const mr_result_t *result);
+static void mr_report_charge(mr_report_t *report, mr_run_t *run);
 static void mr_report_trouble(const mr_report_t *report, FILE *out);
 static double mr_report_ms(const mr_report_t *report, double quantile);
 static void mr_report_json_counts(
@@ -51,6 +52,10 @@ mr_report_make(
             ret_report->busiest = busy;
         }
     }
+
+    if (ret_report->backlog) {
+        mr_report_charge(ret_report, run);
+    }
 }
 
 
@@ -72,6 +77,8 @@ mr_report_add(mr_result_t *sum, const mr_result_t *result)
 
     mr_histogram_merge(&sum->latency, &result->latency);
 
+    sum->late += result->late;
+    sum->unanswered += result->unanswered;
     sum->sent += result->sent;
     sum->bytes_sent += result->bytes_sent;
     sum->bytes_received += result->bytes_received;
@@ -97,6 +104,28 @@ mr_report_add(mr_result_t *sum, const mr_result_t *result)
 
     if (sum->failed == 0) {
         sum->failed = result->failed;
+    }
+}
+
+
+/* What was due and never begun has waited for that until the last answer. */
+static void
+mr_report_charge(mr_report_t *report, mr_run_t *run)
+{
+    int64_t due;
+    uint64_t batch;
+
+    for (batch = atomic_load(&run->next); batch < run->batches; batch++) {
+        due = mr_run_due(run, batch);
+
+        if (due >= run->end) {
+            break;
+        }
+
+        if (due >= run->measure) {
+            mr_histogram_add(
+                &report->sum.latency, (uint64_t) (run->finished - due) / 1000);
+        }
     }
 }
 
@@ -183,6 +212,9 @@ mr_report_trouble(const mr_report_t *report, FILE *out)
         {"failures to connect", report->sum.connects_failed},
         {"sent again after a close", report->sum.retried_closed},
         {"sent again after a 503", report->sum.retried_503},
+        {"answered after the end; the latencies have them", report->sum.late},
+        {"never answered; the latencies have the time they were waited for",
+            report->sum.unanswered},
         {"due but never sent: all connections were busy", report->backlog}};
 
     sum = &report->sum;
@@ -214,6 +246,8 @@ mr_report_json(const mr_report_t *report, FILE *out)
 {
     double s;
     int64_t i, last;
+    uint64_t answered;
+    unsigned status;
     const mr_result_t *sum;
     const mr_load_options_t *o;
     const mr_report_quantile_t *q;
@@ -232,10 +266,15 @@ mr_report_json(const mr_report_t *report, FILE *out)
         mr_report_formats[o->format], o->batch, o->connections, o->threads,
         o->rate, o->workload.seed, o->warmup, report->seconds);
 
+    answered = 0;
+
+    for (status = 1; status < MR_STATUS_MAX; status++) {
+        answered += sum->measured.requests[status];
+    }
+
     (void) fprintf(out,
         ",\"requests_per_second\":%.1f,\"events_per_second\":%.1f",
-        (double) sum->latency.count / s,
-        (double) sum->measured.events[202] / s);
+        (double) answered / s, (double) sum->measured.events[202] / s);
 
     mr_report_json_counts("measured", &sum->measured, out);
     mr_report_json_counts("all", &sum->all, out);
@@ -261,11 +300,12 @@ mr_report_json(const mr_report_t *report, FILE *out)
         ",\"connects_failed\":%" PRIu64 ",\"closed\":%" PRIu64
         ",\"cut\":%" PRIu64 ",\"broken\":%" PRIu64 ",\"timeouts\":%" PRIu64
         ",\"retried_closed\":%" PRIu64 ",\"retried_503\":%" PRIu64
-        ",\"miscounted\":%" PRIu64 ",\"backlog\":%" PRIu64,
+        ",\"miscounted\":%" PRIu64 ",\"backlog\":%" PRIu64 ",\"late\":%" PRIu64
+        ",\"unanswered\":%" PRIu64,
         sum->sent, sum->bytes_sent, sum->bytes_received, sum->connects,
         sum->connects_failed, sum->closed, sum->cut, sum->broken, sum->timeouts,
-        sum->retried_closed, sum->retried_503, sum->miscounted,
-        report->backlog);
+        sum->retried_closed, sum->retried_503, sum->miscounted, report->backlog,
+        sum->late, sum->unanswered);
 
     (void) fprintf(out,
         ",\"cpu_seconds\":%.6f,\"busiest_thread\":%.4f,"
@@ -372,9 +412,19 @@ mr_report_warn(const mr_report_t *report)
     if (report->run->options->rate > 0 && report->backlog) {
         (void) fprintf(stderr,
             "millrace-load: WARNING: %" PRIu64 " requests were due and never "
-            "sent, so the latencies leave out the worst; use more "
-            "connections (-c) or a lower rate (-r)\n",
+            "sent: the latencies have them with the time until the last "
+            "answer, and are too low; use more connections (-c) or a lower "
+            "rate (-r)\n",
             report->backlog);
+        n++;
+    }
+
+    if (sum->unanswered) {
+        (void) fprintf(stderr,
+            "millrace-load: WARNING: %" PRIu64 " requests got no answer: the "
+            "latencies have them with the time that they were waited for, "
+            "and are too low\n",
+            sum->unanswered);
         n++;
     }
 

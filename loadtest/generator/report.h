@@ -16,7 +16,8 @@ typedef struct {
     mr_result_t sum;  /* of all threads */
     double seconds;   /* measured */
     double busiest;   /* share of a core, of the busiest thread */
-    uint64_t backlog; /* requests that were due and never begun */
+    uint64_t backlog; /* requests that were due and never begun; in
+                         sum.latency with their wait until the last answer */
 } mr_report_t;
 
 

@@ -51,8 +51,7 @@ mr_run_claim(mr_run_t *run, int64_t now, uint64_t *ret_batch, int64_t *ret_due)
         due = now;
 
         if (run->options->rate > 0) {
-            due = run->start
-                  + (int64_t) ((double) next * 1e9 / run->options->rate);
+            due = mr_run_due(run, next);
         }
 
         if (next >= run->batches || now >= run->end || due >= run->end
@@ -74,6 +73,13 @@ mr_run_claim(mr_run_t *run, int64_t now, uint64_t *ret_batch, int64_t *ret_due)
     *ret_due = due;
 
     return 1;
+}
+
+
+int64_t
+mr_run_due(const mr_run_t *run, uint64_t batch)
+{
+    return run->start + (int64_t) ((double) batch * 1e9 / run->options->rate);
 }
 
 

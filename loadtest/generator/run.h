@@ -25,7 +25,9 @@ typedef struct {
 typedef struct {
     mr_counts_t all;        /* of the whole run */
     mr_counts_t measured;   /* answered after the warm-up and before the end */
-    mr_histogram_t latency; /* us, of all that is in `measured` but status 0 */
+    mr_histogram_t latency; /* us; client.h says of which requests */
+    uint64_t late;          /* of them: with --rate, answered after the end */
+    uint64_t unanswered;    /* of them: with --rate, charged with their wait */
     uint64_t sent;          /* requests, repeated sendings included */
     uint64_t bytes_sent;
     uint64_t bytes_received;
@@ -76,6 +78,9 @@ int64_t mr_run_clock(void);
  */
 int mr_run_claim(
     mr_run_t *run, int64_t now, uint64_t *ret_batch, int64_t *ret_due);
+
+/* When a batch is due, with a rate. */
+int64_t mr_run_due(const mr_run_t *run, uint64_t batch);
 
 /* How many requests were due by the end but never begun. */
 uint64_t mr_run_backlog(mr_run_t *run);

@@ -15,6 +15,7 @@ main(void)
     srunner_add_suite(runner, suite_histogram());
     srunner_add_suite(runner, suite_workload());
     srunner_add_suite(runner, suite_audit());
+    srunner_add_suite(runner, suite_client());
 
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
