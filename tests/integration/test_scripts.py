@@ -5,11 +5,17 @@ import re
 import resource
 import signal
 import subprocess
+import sys
+import types
 
 import pytest
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(REPO, "scripts"))
+
+import feed  # noqa: E402
+import run as demonstration  # noqa: E402
 
 
 def stub(path, text):
@@ -77,3 +83,36 @@ def test_make_test_fails_where_it_cannot_keep_its_logs(tmp_path):
     tree = copied(tmp_path, "scripts/test")
     (tree / "build").write_text("no directory\n")
     assert run("scripts/test", cwd=tree).returncode == 1
+
+
+@pytest.mark.parametrize("counted, others, said", [
+    (100, 0, None), (100, 1, "1 more"), (103, 1, "4 more"), (99, 1, "wrong")])
+def test_events_of_others_in_the_live_minute(monkeypatch, capsys, counted,
+                                             others, said):
+    """They are told of; an event of its own that is missing is an error."""
+
+    totals = {True: [7, 7 + counted], False: [9, 9 + counted + others]}
+
+    def get(_stack, path, **parameters):
+        assert path == "/stats"
+        if "time_interval" in parameters:
+            return {"series": []}
+        own = parameters.get("event_type") == feed.TYPES
+        return {"total": {"count": totals[own].pop(0)}}
+
+    def live(sender, traffic, *_):
+        sender.accepted = 101
+        traffic.distinct, traffic.repeats = 100, 1
+
+    stack = types.SimpleNamespace(url="http://127.0.0.1:1")
+    monkeypatch.setattr(demonstration, "get", get)
+    monkeypatch.setattr(demonstration, "wait_counted", lambda *_: None)
+    monkeypatch.setattr(feed, "live", live)
+    if said == "wrong":
+        with pytest.raises(demonstration.Wrong, match="100 different"):
+            demonstration.live_minute(stack)
+    else:
+        demonstration.live_minute(stack)
+        printed = capsys.readouterr().out
+        assert (said or "") in printed
+        assert ("more came" in printed) == (said is not None)
