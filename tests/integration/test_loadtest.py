@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__))))
-sys.path[:0] = [os.path.join(REPO, "loadtest"), os.path.join(REPO, "scripts")]
+from harness.pipeline import REPO
+
+sys.path.insert(0, os.path.join(REPO, "loadtest"))
 
 import bench_pipeline  # noqa: E402
 

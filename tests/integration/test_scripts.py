@@ -10,12 +10,10 @@ import types
 
 import pytest
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(REPO, "scripts"))
+from harness.pipeline import REPO
 
-import feed  # noqa: E402
-import run as demonstration  # noqa: E402
+import feed
+import run as demonstration
 
 
 def stub(path, text):
@@ -116,3 +114,30 @@ def test_events_of_others_in_the_live_minute(monkeypatch, capsys, counted,
         printed = capsys.readouterr().out
         assert (said or "") in printed
         assert ("more came" in printed) == (said is not None)
+
+
+def test_packages_removes_nothing_but_packages(tmp_path):
+    """Of the directory that it is given, which may be anybody's."""
+
+    tree = copied(tmp_path, "scripts/packages")
+    for name in ("yyjson", "web"):
+        (tree / ".cache" / name).mkdir(parents=True)
+    subprocess.run(["git", "init", "-q"], cwd=tree, check=True)
+    subprocess.run(["git", "add", "scripts"], cwd=tree, check=True)
+    stub(tmp_path / "bin/dh_nginx", "exit 0\n")
+    stub(tmp_path / "bin/lintian", "exit 0\n")
+    stub(tmp_path / "bin/dpkg-buildpackage",
+         "test -x scripts/packages && touch ../new.deb ../new.changes\n")
+
+    home = tmp_path / "home"
+    for name in ("letters/one", "notes.txt", "old.deb", "old.changes"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text("mine\n")
+    done = run("scripts/packages", str(home), cwd=tree, env={
+        **os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
+        "TMPDIR": str(tmp_path)})
+    assert done.returncode == 0, done.stdout
+    assert {path.name for path in home.iterdir()} == {
+        "letters", "notes.txt", "new.deb", "new.changes", "build.log"}
+    assert (home / "letters/one").read_text() == "mine\n"
+    assert not list(tmp_path.glob("tmp.*"))
