@@ -1,8 +1,10 @@
 """The scripts themselves: what they do when something is not as it should be."""
 
+import contextlib
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +13,10 @@ import types
 import pytest
 
 from harness.pipeline import REPO
+from harness.waiting import wait_until
 
 import feed
+import process
 import run as demonstration
 
 
@@ -141,3 +145,34 @@ def test_packages_removes_nothing_but_packages(tmp_path):
         "letters", "notes.txt", "new.deb", "new.changes", "build.log"}
     assert (home / "letters/one").read_text() == "mine\n"
     assert not list(tmp_path.glob("tmp.*"))
+
+
+def test_ctrl_c_ends_maven_as_well(tmp_path):
+    tree = copied(tmp_path, "scripts/install", "scripts/web/sha256sums")
+    for name in ("web/.sha256sums", "yyjson/yyjson.c", "mongod/mongod"):
+        (tree / ".cache" / name).parent.mkdir(parents=True)
+    (tree / ".cache/yyjson/yyjson.c").touch()
+    shutil.copy(tree / "scripts/web/sha256sums", tree / ".cache/web/.sha256sums")
+    shutil.copy("/bin/true", tree / ".cache/mongod/mongod")
+    stub(tmp_path / "bin/dpkg-query", "printf installed\n")
+    stub(tmp_path / "bin/java", "exit 0\n")
+    started = tmp_path / "started"
+    stub(tmp_path / "bin/mvn", f"echo $$ > {started}\nexec sleep 60\n")
+
+    child = subprocess.Popen(
+        ["scripts/install", "run"], cwd=tree, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={
+            **os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    try:
+        wait_until(lambda: started.exists() and started.read_text(), 20,
+                   "Maven's start")
+        maven = int(started.read_text())
+        os.killpg(child.pid, signal.SIGINT)
+        child.wait(20)
+        wait_until(lambda: not process.alive(maven), 5, "Maven's end")
+        assert {path.name for path in (tree / ".cache").iterdir()} == {
+            "web", "yyjson", "mongod"}
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
