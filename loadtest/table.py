@@ -8,6 +8,7 @@ were measured at; a ratio is of two things measured in turn in one run.
 import glob
 import json
 import os
+import re
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -16,11 +17,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 def newest(directory, name):
     """The content of the newest NAME results, or None.  2026-01-02-x.json is
     followed by 2026-01-02-x-2.json."""
-    found = glob.glob(os.path.join(directory, f'????-??-??-{name}.json')) \
-        + glob.glob(os.path.join(directory, f'????-??-??-{name}-*.json'))
-    if not found:
+    pattern = re.compile(rf'(\d{{4}}-\d\d-\d\d)-{name}(?:-(\d+))?\.json')
+    names = map(os.path.basename, glob.glob(os.path.join(directory, '*.json')))
+    found = filter(None, map(pattern.fullmatch, names))
+    last = max(found, default=None,
+               key=lambda match: (match[1], int(match[2] or 1)))
+    if last is None:
         return None
-    with open(max(found, key=os.path.getmtime), encoding='utf-8') as f:
+    with open(os.path.join(directory, last[0]), encoding='utf-8') as f:
         return json.load(f)
 
 

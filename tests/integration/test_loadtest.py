@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import json
 import os
 import sys
 import threading
@@ -14,6 +15,7 @@ from harness.pipeline import REPO
 sys.path.insert(0, os.path.join(REPO, "loadtest"))
 
 import bench_pipeline  # noqa: E402
+import table  # noqa: E402
 
 
 @contextlib.contextmanager
@@ -68,3 +70,22 @@ def test_reads_are_charged_with_a_stall(stall_ends, stops_at):
     assert sum(t > 0.35 for t in times) >= 20, sorted(times)
     assert 0.7 < max(times) < 5
     assert reader.unasked > 20 or stops_at > stall_ends
+
+
+@pytest.mark.parametrize("names, newest", [
+    ([], None),
+    (["2026-01-02-ingest-turns", "2026-01-02-memory-ingest"], None),
+    (["2026-01-02-ingest", "2026-01-01-ingest"], "2026-01-02-ingest"),
+    (["2026-01-02-ingest-10", "2026-01-02-ingest-9", "2026-01-02-ingest",
+      "2026-01-01-ingest-11", "2026-01-03-ingest-turns"],
+     "2026-01-02-ingest-10"),
+    (["2026-01-03-ingest", "2026-01-02-ingest-2", "2026-01-04-ingest~"],
+     "2026-01-03-ingest")])
+def test_the_newest_results_are_the_last_by_name(tmp_path, names, newest):
+    """Their time is that of a checkout; written in this order."""
+
+    for number, name in enumerate(names):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(name))
+        os.utime(path, (number, number))
+    assert table.newest(tmp_path, "ingest") == newest
