@@ -300,20 +300,36 @@ def test_life(packages, root, servers, tmp_path):
         wait_until(lambda: stored(url, user) == n, 60, f"{n} of {user}")
     stop(root, children)
 
-    # nginx works without the module, and a purge leaves nothing.
-    os.unlink(root.path("/etc/nginx/sites-enabled/millrace"))
+    # nginx works without the module, whose site comes back with it.
+    enabled = root.path("/etc/nginx/sites-enabled/millrace")
     root.run("apt-get", "remove", "-y", MODULE, WORKERS)
     root.run("nginx", "-t")
+    assert not os.path.lexists(enabled)
     assert root.exists("/etc/millrace/millrace.conf")
+    root.install(*(f"/tmp/{os.path.basename(path)}" for path in upgrades))
+    root.run("nginx", "-t")
+    assert os.readlink(enabled) == "../sites-available/millrace"
+    # An operator's own site is the operator's.
+    os.rename(enabled, root.path("/tmp/own"))
+    os.symlink("/dev/null", enabled)
+    root.run("apt-get", "remove", "-y", MODULE)
+    assert os.readlink(enabled) == "/dev/null"
+    os.unlink(enabled)
+    os.rename(root.path("/tmp/own"), enabled)
+
+    # A purge leaves nothing.
     # As systemd makes it for the audit.
     root.run("install", "-d", "-o", "millrace", "/var/lib/millrace-audit")
     root.run("apt-get", "purge", "-y", MODULE, WORKERS)
     left = [path for path in (
         "/etc/millrace", "/etc/nginx/sites-available/millrace",
+        "/etc/nginx/sites-available/millrace.removed",
         "/var/lib/millrace-audit",
         "/etc/nginx/modules-enabled/50-mod-http-millrace.conf",
         "/usr/share/millrace", "/usr/bin/millrace-writer",
         "/lib/systemd/system/millrace-writer.service")
         if root.exists(path)]
     assert left == []
+    assert not os.path.lexists(enabled)
+    root.run("nginx", "-t")
     assert "millrace" not in root.read("/etc/passwd")
