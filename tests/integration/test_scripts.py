@@ -176,3 +176,22 @@ def test_ctrl_c_ends_maven_as_well(tmp_path):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("tree, build", [
+    ("a tree", "build"), ("tree", "a build"), ("tree", "../a\tbuild")])
+def test_white_space_that_nginx_cannot_take(tmp_path, tree, build):
+    """Said at once, instead of what configure makes of it."""
+
+    (tmp_path / tree).mkdir()
+    copied(tmp_path, "scripts/build-module")
+    if tree != "tree":
+        (tmp_path / "tree/scripts").rename(tmp_path / tree / "scripts")
+    (tmp_path / "nginx").mkdir()
+    (tmp_path / "nginx/conf_flags").write_text("NGX_CONF_FLAGS=()\n")
+    done = run("scripts/build-module", build, cwd=tmp_path / tree, env={
+        **os.environ, "NGINX_SRC": str(tmp_path / "nginx")})
+    assert done.returncode == 1
+    assert "cannot take a path with white space" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert not (tmp_path / tree / build).exists()
