@@ -35,6 +35,20 @@ class SendError(Exception):
     """The server refused, or stayed away for too long."""
 
 
+def connection(url):
+    """To the server of a URL; nothing is sent yet."""
+    kinds = {'http': http.client.HTTPConnection,
+             'https': http.client.HTTPSConnection}
+    try:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme in kinds and parts.hostname:
+            return kinds[parts.scheme](parts.hostname, parts.port, timeout=30)
+    except ValueError:
+        pass
+    raise SendError(f'{url}: a URL is like http://127.0.0.1:8080 or '
+                    f'https://events.example')
+
+
 class Sender:
     """One keep-alive connection; what is not answered 202 is sent again.
 
@@ -42,9 +56,7 @@ class Sender:
     """
 
     def __init__(self, url, patience=60):
-        parts = urllib.parse.urlsplit(url)
-        self.connection = http.client.HTTPConnection(
-            parts.hostname, parts.port, timeout=30)
+        self.connection = connection(url)
         self.patience = patience
         self.accepted = 0
         self.retried = 0

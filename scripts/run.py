@@ -228,7 +228,10 @@ def main():
     parser.add_argument('-d', '--directory', default='run')
     parser.add_argument('-b', '--build', default='build')
     args = parser.parse_args()
-    stack = stacks.background(args.directory, args.build)
+    try:
+        stack = stacks.background(args.directory, args.build)
+    except (process.StackError, stackconf.ConfError) as failure:
+        sys.exit(f'run: {failure}')
 
     def asked(_number, _frame):
         raise Stopped

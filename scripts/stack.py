@@ -696,12 +696,21 @@ def _recorded_ports(directory):
         return None
 
 
+def _cache_size():
+    text = os.environ.get('MONGOD_CACHE_GB', '2')
+    try:
+        return float(text)
+    except ValueError:
+        raise StackError(f'MONGOD_CACHE_GB={text}: a number of GB, as in 0.5'
+                         ) from None
+
+
 def background(directory, build, starting=True):
     """The stack of `make up`: fixed ports, not tied to this process."""
     before = _recorded_ports(os.path.realpath(directory))
     stack = Stack(directory, build, ports=before or fixed_ports(), tied=False,
                   heap=os.environ.get('KAFKA_HEAP', '512m'),
-                  mongo_cache=float(os.environ.get('MONGOD_CACHE_GB', '2')))
+                  mongo_cache=_cache_size())
     if starting:
         runs = any(stack.running(part) for part in stack.parts())
         stack.ports = fixed_ports(before if runs else None)
@@ -723,6 +732,21 @@ def main():
                        args.action in ('up', 'start', 'restart'))
     if args.action in ('start', 'stop', 'kill', 'restart') and not args.parts:
         parser.error(f'{args.action} needs the name of a part')
+    try:
+        act(stack, args)
+    except KeyboardInterrupt:
+        down = 'make down' if args.directory == 'run' else \
+            f'scripts/stack.py -d {args.directory} down'
+        print('stack: interrupted'
+              + (f'; what has been started goes on: {down} ends it'
+                 if any(map(stack.running, stack.parts())) else ''),
+              file=sys.stderr)
+        return 130
+    return 0
+
+
+def act(stack, args):
+    """Do what the command line says."""
     if args.action == 'up':
         stack.start()
         print(f'Millrace is up at {stack.url}/')
@@ -737,7 +761,6 @@ def main():
             stack.kill(part)
     else:
         getattr(stack, args.action)(*args.parts)
-    return 0
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """The scripts themselves: what they do when something is not as it should be."""
 
 import contextlib
+import http.client
 import os
 import re
 import resource
@@ -18,6 +19,7 @@ from harness.waiting import wait_until
 import feed
 import process
 import run as demonstration
+import stack
 
 
 def stub(path, text):
@@ -106,15 +108,15 @@ def test_events_of_others_in_the_live_minute(monkeypatch, capsys, counted,
         sender.accepted = 101
         traffic.distinct, traffic.repeats = 100, 1
 
-    stack = types.SimpleNamespace(url="http://127.0.0.1:1")
+    up = types.SimpleNamespace(url="http://127.0.0.1:1")
     monkeypatch.setattr(demonstration, "get", get)
     monkeypatch.setattr(demonstration, "wait_counted", lambda *_: None)
     monkeypatch.setattr(feed, "live", live)
     if said == "wrong":
         with pytest.raises(demonstration.Wrong, match="100 different"):
-            demonstration.live_minute(stack)
+            demonstration.live_minute(up)
     else:
-        demonstration.live_minute(stack)
+        demonstration.live_minute(up)
         printed = capsys.readouterr().out
         assert (said or "") in printed
         assert ("more came" in printed) == (said is not None)
@@ -195,3 +197,51 @@ def test_white_space_that_nginx_cannot_take(tmp_path, tree, build):
     assert "cannot take a path with white space" in done.stdout
     assert len(done.stdout.splitlines()) == 1
     assert not (tmp_path / tree / build).exists()
+
+
+@pytest.mark.parametrize("command, environment, said", [
+    (["scripts/run.py"], {"NGINX_PORT": "abc"},
+     "run: NGINX_PORT=abc: a port is 1 to 65535"),
+    (["scripts/run.py"], {"MONGOD_CACHE_GB": "much"},
+     "run: MONGOD_CACHE_GB=much: a number of GB, as in 0.5"),
+    (["scripts/stack.py", "up"], {"MONGOD_CACHE_GB": "much"},
+     "stack: MONGOD_CACHE_GB=much: a number of GB, as in 0.5"),
+    *((["scripts/feed.py", "--url", url], {},
+       f"feed: {url}: a URL is like http://127.0.0.1:8080 or "
+       "https://events.example")
+      for url in ("localhost:18099", "", "http://:1", "http://a:b",
+                  "http://a:70000", "ftp://a", "http://[::1")),
+], ids=str)
+def test_a_sentence_and_no_traceback(tmp_path, command, environment, said):
+    done = run(os.path.join(REPO, command[0]), *command[1:], cwd=tmp_path,
+               env={**os.environ, **environment})
+    assert (done.returncode, done.stdout) == (1, said + "\n")
+
+
+def test_the_feed_sends_nothing_in_the_clear_that_is_to_be_encrypted():
+    with contextlib.closing(feed.Sender("https://events.example")) as sender:
+        assert isinstance(sender.connection, http.client.HTTPSConnection)
+        assert sender.connection.port == 443
+
+
+@pytest.mark.parametrize("started", [True, False])
+@pytest.mark.parametrize("directory", ["run", "elsewhere"])
+def test_up_that_is_interrupted_says_what_goes_on(
+        tmp_path, monkeypatch, capsys, directory, started):
+    def start(self):
+        if started:
+            with open(self.path("kafka.pid"), "w") as f:
+                f.write(f"{os.getpid()}\n")
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stack.Stack, "start", start)
+    monkeypatch.setattr(stack, "working_directory",
+                        lambda _: str(tmp_path / directory))
+    monkeypatch.setattr(sys, "argv", ["stack.py", "-d", directory, "up"])
+    assert stack.main() == 130
+    printed = capsys.readouterr().err
+    assert printed.startswith("stack: interrupted")
+    down = {"run": "make down",
+            "elsewhere": "scripts/stack.py -d elsewhere down"}[directory]
+    assert (f"goes on: {down} ends it\n" in printed) == started
