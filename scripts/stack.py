@@ -107,7 +107,8 @@ def fixed_ports(running=None):
 class Stack:
 
     def __init__(self, directory, build='build', ports=None, options=None,
-                 heap='384m', mongo_cache=0.25, tied=True, members=1):
+                 heap='384m', mongo_cache=0.25, tied=True, members=1,
+                 create=True):
         self.directory = os.path.realpath(directory)
         self.build = os.path.join(REPO, build)
         self.ports = {} if ports is None else dict(ports)
@@ -133,7 +134,7 @@ class Stack:
         for name in names:
             if name not in self.ports:
                 self.ports[name] = free_port(self.ports.values())
-        for sub in folders:
+        for sub in folders if create else ():
             os.makedirs(os.path.join(self.directory, sub), exist_ok=True)
         if tied:
             self._start_guard()
@@ -706,11 +707,14 @@ def _cache_size():
 
 
 def background(directory, build, starting=True):
-    """The stack of `make up`: fixed ports, not tied to this process."""
+    """The stack of `make up`: fixed ports, not tied to this process.
+
+    Without `starting` its directory need not be there, and is not made.
+    """
     before = _recorded_ports(os.path.realpath(directory))
     stack = Stack(directory, build, ports=before or fixed_ports(), tied=False,
                   heap=os.environ.get('KAFKA_HEAP', '512m'),
-                  mongo_cache=_cache_size())
+                  mongo_cache=_cache_size(), create=starting)
     if starting:
         runs = any(stack.running(part) for part in stack.parts())
         stack.ports = fixed_ports(before if runs else None)

@@ -245,3 +245,29 @@ def test_up_that_is_interrupted_says_what_goes_on(
     down = {"run": "make down",
             "elsewhere": "scripts/stack.py -d elsewhere down"}[directory]
     assert (f"goes on: {down} ends it\n" in printed) == started
+
+
+@pytest.mark.parametrize("action, said", [
+    (["status"], "nginx            down\n"), (["down"], ""),
+    (["stop", "writer"], ""), (["kill", "kafka"], "")], ids=str)
+def test_where_nothing_ever_ran_nothing_is_made(tmp_path, action, said):
+    done = run(os.path.join(REPO, "scripts/stack.py"), *action, cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.endswith(said), done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_targets_that_are_named_are_there():
+    targets = set(re.findall(r"^([a-z0-9 -]+):(?!=)", "\n".join(
+        open(os.path.join(REPO, name)).read()
+        for name in ("Makefile", "loadtest/loadtest.mk")), re.M))
+    targets = {word for line in targets for word in line.split()}
+    named = {}
+    for name in os.listdir(os.path.join(REPO, "scripts")):
+        path = os.path.join(REPO, "scripts", name)
+        if os.path.isfile(path):
+            text = open(path).read()
+            for target in re.findall(r": make ([a-z-]+)[\"']", text):
+                named.setdefault(target, []).append(name)
+    assert "deps" in named
+    assert {target: files for target, files in named.items()
+            if target not in targets} == {}
