@@ -31,15 +31,12 @@ from bson import Int64                              # noqa: E402
 from harness import sketches, storage               # noqa: E402
 from harness.pipeline import Pipeline               # noqa: E402
 import results                                      # noqa: E402
+from results import quantile                        # noqa: E402
 
 DAY = 86400
 TYPES = [f'type-{i:03}' for i in range(200)]
 HOURS = 48          # of each of them
 BY_TYPE = '&group_by=event_type'
-
-
-def quantile(values, q):
-    return sorted(values)[min(len(values) - 1, int(q * len(values)))]
 
 
 class Windows:

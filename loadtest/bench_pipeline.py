@@ -38,6 +38,7 @@ sys.path.insert(0, os.path.join(REPO, 'scripts'))
 import cpu  # noqa: E402
 import results  # noqa: E402
 from process import HOST, StackError, end_by_signals, wait_for  # noqa: E402
+from results import quantile  # noqa: E402
 from stack import ORDER, Stack  # noqa: E402
 from stackconf import ConfError  # noqa: E402
 
@@ -50,14 +51,6 @@ DRAIN = 900         # seconds until everything must be stored
 
 class BenchError(Exception):
     pass
-
-
-def quantile(values, q):
-    """The smallest value that a share of q does not exceed."""
-    if not values:
-        return None
-    values = sorted(values)
-    return values[min(len(values) - 1, int(q * len(values)))]
 
 
 class Client:

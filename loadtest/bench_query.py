@@ -29,6 +29,7 @@ import time
 import cpu
 import results
 from bench_pipeline import add_machine, nginx_changes
+from results import quantile
 from storage import (
     DAY, ConfError, StackError, Storage, StorageError, end_by_signals, wait_for)
 
@@ -120,11 +121,6 @@ class Client:
             raise StorageError(f'GET /events?{query}: {answer.status} '
                                + body[:200].decode(errors='replace'))
         return took, body
-
-
-def quantile(values, q):
-    ordered = sorted(values)
-    return ordered[min(int(q * len(ordered)), len(ordered) - 1)]
 
 
 def describe(took, rows):

@@ -34,8 +34,9 @@ from confluent_kafka import Consumer  # noqa: E402
 import cpu  # noqa: E402
 import results  # noqa: E402
 from bench_pipeline import (  # noqa: E402
-    BenchError, Client, add_machine, nginx_changes, quantile)
+    BenchError, Client, add_machine, nginx_changes)
 from process import HOST, StackError, end_by_signals, wait_for  # noqa: E402
+from results import quantile  # noqa: E402
 from stack import ORDER, Stack  # noqa: E402
 from storage import Storage, StorageError  # noqa: E402
 

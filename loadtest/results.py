@@ -1,12 +1,24 @@
-"""What every benchmark keeps: its results, and the machine they come from."""
+"""What every benchmark keeps: its results, with the quantiles that they are
+stated in, and the machine they come from."""
 
 import datetime
 import json
+import math
 import os
 import platform
 import subprocess
 
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def quantile(values, q):
+    """The smallest of the values that a share of q (0 to 1) does not exceed:
+    the nearest rank.  None of nothing."""
+    if not values:
+        return None
+    # 0.07 * 100 is a little more than 7.
+    rank = math.ceil(q * len(values) - 1e-9)
+    return sorted(values)[max(rank, 1) - 1]
 
 
 def machine():

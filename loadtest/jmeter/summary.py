@@ -7,15 +7,17 @@ request was never sent.
 """
 
 import csv
+import os
 import re
 import sys
 from collections import defaultdict
 
-PLAN = __file__.rpartition('/')[0] + '/millrace.jmx'
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
 
+from results import quantile  # noqa: E402
 
-def quantile(values, q):
-    return values[min(int(q * len(values)), len(values) - 1)]
+PLAN = os.path.join(HERE, 'millrace.jmx')
 
 
 def main(path):
@@ -37,10 +39,9 @@ def main(path):
     seconds = max(last - first, 1) / 1000
     print(f'{"":28} requests        /s     p50     p95     p99     max ms')
     for label, values in sorted(rows.items()):
-        values.sort()
         print(f'{label:28} {len(values):8} {len(values) / seconds:9.1f}'
               f' {quantile(values, 0.5):7} {quantile(values, 0.95):7}'
-              f' {quantile(values, 0.99):7} {values[-1]:7}')
+              f' {quantile(values, 0.99):7} {max(values):7}')
     print(f'{sum(map(len, rows.values()))} requests in {seconds:.1f} s, '
           f'{sum(failures.values())} not answered as they should be')
 

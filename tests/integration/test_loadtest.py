@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from harness.pipeline import REPO
 sys.path.insert(0, os.path.join(REPO, "loadtest"))
 
 import bench_pipeline  # noqa: E402
+import results  # noqa: E402
 import table  # noqa: E402
 
 
@@ -89,3 +91,27 @@ def test_the_newest_results_are_the_last_by_name(tmp_path, names, newest):
         path.write_text(json.dumps(name))
         os.utime(path, (number, number))
     assert table.newest(tmp_path, "ingest") == newest
+
+
+@pytest.mark.parametrize("n, q, rank", [
+    (1, 0, 1), (1, 0.5, 1), (1, 1, 1), (2, 0.5, 1), (3, 0.5, 2), (4, 0.5, 2),
+    (10, 0.9, 9), (20, 0.95, 19), (100, 0, 1), (100, 0.07, 7), (100, 0.99, 99),
+    (101, 0.99, 100), (100, 0.995, 100), (1000, 0.999, 999), (1000, 1, 1000)])
+def test_a_quantile_is_the_nearest_rank(n, q, rank):
+    assert results.quantile([*range(n, 0, -1)], q) == rank
+
+
+def test_a_quantile_of_nothing():
+    assert results.quantile([], 0.5) is None
+
+
+def test_jmeters_summary_has_the_same_quantiles(tmp_path):
+    path = tmp_path / "results.csv"
+    path.write_text(
+        "timeStamp,elapsed,label,responseCode,failureMessage,success\n"
+        + "".join(f"1000,{ms},GET,200,,true\n" for ms in range(100, 0, -1)))
+    done = subprocess.run(
+        [sys.executable, os.path.join(REPO, "loadtest/jmeter/summary.py"),
+         path], stdout=subprocess.PIPE, text=True, check=False)
+    line, = [line for line in done.stdout.splitlines() if "GET  " in line]
+    assert line.split()[-4:] == ["50", "95", "99", "100"]
