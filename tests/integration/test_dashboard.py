@@ -237,6 +237,29 @@ def test_events_page_by_page_and_by_user(stored, client, tab):
     expect(page.locator("#events tbody tr")).to_have_count(20)
 
 
+def test_paging_while_the_view_is_updated(sender, client, tab, name):
+    """The page comes, and so does the next update."""
+
+    now = time.time()
+    sender.deliver([{"event_id": f"{name}{i:02}", "user_id": name,
+                     "event_type": name, "timestamp": now - 100 + i}
+                    for i in range(60)])
+    await_events(client, 60, event_type=name)
+    page = tab().open(range="5m", type=name)
+    first = page.locator("#events td.id").first
+    expect(first).to_have_text(name + "59")
+    # The update's question has no answer yet.
+    page.route("**/events?*", lambda route: "cursor=" in route.request.url
+               and route.continue_())
+    with page.expect_request("**/events?*"):
+        pass
+    page.get_by_role("button", name="Older").click()
+    expect(page.locator("#page-number")).to_have_text("Page 2")
+    expect(first).to_have_text(name + "39")
+    with page.expect_request("**/stats?*time_interval=5s*"):
+        pass
+
+
 def test_what_is_wrong_is_said(stored, stack, tab):
     one = tab()
     page = one.open(type="no such type", **VIEW)

@@ -20,31 +20,34 @@ const filters = byId("filters");
 const newer = byId("page-newer");
 const older = byId("page-older");
 
-let cursors = [null];   /* of the pages so far; the last is on the screen */
-let next = null;
-let question = null;    /* fixed while one pages: a cursor belongs to it */
+/* What is on the screen; a cursor belongs to its question alone. */
+let shown = {question: null, cursors: [null], next: null};
+
+let outdated = true;    /* the view has changed since */
 let running = null;
+let turning = false;
 const open = new Set(); /* events that are unfolded */
 
 
-/* The first page anew, unless the reader has gone on or marked text. */
-export async function refresh(bounds) {
-    const marked = getSelection();
-    if (cursors.length > 1 || (!marked.isCollapsed
-        && root.contains(marked.anchorNode)))
-    {
-        return;
-    }
-    question = ask(bounds);
-    await show();
+/* The view has changed: the next refresh begins with the first page. */
+export function outdate() {
+    running?.abort();
+    outdated = true;
 }
 
 
-/* Back to the first page: the view has changed. */
-export async function restart(bounds) {
-    cursors = [null];
-    question = ask(bounds);
-    await show();
+/*
+ * The first page anew, unless the reader has gone on or marked text.  It ends
+ * early, without an error, when what it asks for is no longer wanted.
+ */
+export async function refresh(bounds) {
+    const marked = getSelection();
+    if (!outdated && (turning || shown.cursors.length > 1
+        || (!marked.isCollapsed && root.contains(marked.anchorNode))))
+    {
+        return;
+    }
+    await show(ask(bounds), [null]);
 }
 
 
@@ -61,22 +64,38 @@ function ask(bounds) {
 }
 
 
-async function show() {
+/* Show the page of the last cursor, instead of any that is on its way. */
+async function show(question, cursors) {
     running?.abort();
     running = new AbortController();
     const signal = running.signal;
-    let events = [];
-    let cursor = cursors.at(-1);
-    let pages = 0;
-    do {
+    try {
+        const page = await find(question, cursors.at(-1), signal);
+        if (!signal.aborted) {
+            shown = {question, cursors, next: page.next_cursor};
+            outdated = false;
+            draw(page.events);
+        }
+    } catch (error) {
+        if (!signal.aborted) {
+            throw error;
+        }
+    }
+}
+
+
+/* The next page with an event on it. */
+async function find(question, cursor, signal) {
+    for (let pages = 1; ; pages++) {
         const page = await get("/events", {...question, cursor}, signal,
             read);
-        events = page.events;
         cursor = page.next_cursor;
-        pages++;
-    } while (events.length === 0 && cursor !== null && pages < EMPTY_PAGES);
-    next = cursor;
-    draw(events);
+        if (page.events.length > 0 || cursor === null
+            || pages === EMPTY_PAGES)
+        {
+            return page;
+        }
+    }
 }
 
 
@@ -92,6 +111,7 @@ function read(answer) {
 
 
 function draw(events) {
+    const {cursors, next} = shown;
     newer.disabled = cursors.length === 1;
     older.disabled = next === null;
     setText(byId("page-number"), `Page ${cursors.length}`);
@@ -164,20 +184,19 @@ function line(metadata) {
 
 /* An error of paging is shown by whoever is told. */
 export function start(failed) {
-    const turn = async (change_) => {
-        const before = [...cursors];
-        change_();
+    const turn = async (cursors) => {
+        turning = true;
         try {
-            await show();
+            await show(shown.question, cursors);
         } catch (error) {
-            cursors = before;
             failed(error);
         }
+        turning = false;
     };
     older.addEventListener("click", () =>
-        turn(() => cursors.push(next)));
+        turn([...shown.cursors, shown.next]));
     newer.addEventListener("click", () =>
-        turn(() => cursors.pop()));
+        turn(shown.cursors.slice(0, -1)));
     filters.addEventListener("submit", (event) => {
         event.preventDefault();
         const user = filters.elements.user.value;

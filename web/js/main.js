@@ -25,27 +25,40 @@ const main = byId("main");
 
 let view = null;
 let timer = 0;
+let updates = 0;
 let loading = false;
 
 
+/* The newest one alone goes on, and sees to it that there is a next one. */
 async function update(changed) {
+    const own = ++updates;
     clearTimeout(timer);
     loading = true;
     main.setAttribute("aria-busy", String(changed));
+    if (changed) {
+        events.outdate();
+    }
     let again = null;
     try {
-        view = await load();
+        const loaded = await load();
+        if (own !== updates) {
+            return;
+        }
+        view = loaded;
         loading = false;
         draw();
-        await (changed ? events.restart : events.refresh)(view.plan);
+        await events.refresh(view.plan);
         again = moving() ? view.plan.width < 60 ? FAST : SLOW : null;
     } catch (error) {
-        if (error.name === "AbortError") {
-            return;  /* another update is under way */
+        if (own !== updates) {
+            return;
         }
         loading = false;
         fail(error);
         again = error.status === 400 && !moving() ? null : RETRY;
+    }
+    if (own !== updates) {
+        return;
     }
     main.setAttribute("aria-busy", "false");
     if (again !== null) {
