@@ -260,6 +260,41 @@ def test_paging_while_the_view_is_updated(sender, client, tab, name):
         pass
 
 
+def test_one_page_of_events_at_a_time(stored, client, tab):
+    """Until it is there nothing asks for another, but for a new view."""
+
+    types = stored["types"]
+    want = [event["event_id"] for event in read_events(
+        client, event_type=types)]
+    page = tab().open(type=types, **VIEW)
+    first = page.locator("#events td.id").first
+    older = page.get_by_role("button", name="Older")
+    expect(first).to_have_text(want[0])
+    held = []
+    page.route("**/events?*cursor=*", lambda route: held.append(route))
+    older.dblclick()
+    wait_until(lambda: held or page.wait_for_timeout(20), 10, "a question")
+    assert len(held) == 1
+    expect(older).to_be_disabled()
+    held.pop().continue_()
+    expect(page.locator("#page-number")).to_have_text("Page 2")
+    expect(first).to_have_text(want[20])
+    expect(page.get_by_role("button", name="Newer")).to_be_enabled()
+    older.press("Enter")
+    wait_until(lambda: held or page.wait_for_timeout(20), 10, "a question")
+    held.pop().continue_()
+    expect(page.locator("#page-number")).to_have_text("Page 3")
+    expect(older).to_be_focused()
+    page.keyboard.press("Enter")
+    wait_until(lambda: held or page.wait_for_timeout(20), 10, "a question")
+    page.get_by_role("checkbox", name=types[1]).uncheck()
+    expect(figure(page, "events")).to_have_text("250")
+    expect(page.locator("#page-number")).to_have_text("Page 1")
+    expect(first).to_have_text(want[0])
+    expect(page.locator("main.stale")).to_have_count(0)
+    expect(older).to_be_enabled()
+
+
 def test_what_is_wrong_is_said(stored, stack, tab):
     one = tab()
     page = one.open(type="no such type", **VIEW)

@@ -33,6 +33,7 @@ const open = new Set(); /* events that are unfolded */
 export function outdate() {
     running?.abort();
     outdated = true;
+    allow();
 }
 
 
@@ -112,8 +113,7 @@ function read(answer) {
 
 function draw(events) {
     const {cursors, next} = shown;
-    newer.disabled = cursors.length === 1;
-    older.disabled = next === null;
+    allow();
     setText(byId("page-number"), `Page ${cursors.length}`);
     setText(byId("events-note"), cursors.length === 1
         ? moving() ? "updated as they come" : "" : "held while you page");
@@ -127,6 +127,14 @@ function draw(events) {
         el("thead", {}, el("tr", {}, ["Time", "Type", "User", "Event",
             "Metadata"].map((name) => el("th", {scope: "col"}, name)))),
         el("tbody", {}, events.map(row)))));
+}
+
+
+/* One page at a time, and none of another view's. */
+function allow() {
+    const busy = turning || outdated;
+    newer.disabled = busy || shown.cursors.length === 1;
+    older.disabled = busy || shown.next === null;
 }
 
 
@@ -184,19 +192,25 @@ function line(metadata) {
 
 /* An error of paging is shown by whoever is told. */
 export function start(failed) {
-    const turn = async (cursors) => {
+    const turn = async (button, cursors) => {
         turning = true;
+        allow();
         try {
             await show(shown.question, cursors);
         } catch (error) {
             failed(error);
         }
         turning = false;
+        allow();
+        /* A button that is disabled loses the focus. */
+        if (document.activeElement === document.body) {
+            button.focus({preventScroll: true});
+        }
     };
     older.addEventListener("click", () =>
-        turn([...shown.cursors, shown.next]));
+        turn(older, [...shown.cursors, shown.next]));
     newer.addEventListener("click", () =>
-        turn(shown.cursors.slice(0, -1)));
+        turn(newer, shown.cursors.slice(0, -1)));
     filters.addEventListener("submit", (event) => {
         event.preventDefault();
         const user = filters.elements.user.value;
