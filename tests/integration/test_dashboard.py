@@ -163,6 +163,41 @@ def test_the_chart_shows_what_was_sent(stored, client, tab):
     assert shown == want
 
 
+def test_sums_below_zero(sender, client, tab, name):
+    """They hang from the zero line, and count in what is told."""
+
+    values = {name + "a": 100, name + "b": 50, name + "c": -30}
+    # An hour of its own: types of other tests would take the colors.
+    hour = {"from": START - 7200, "to": START - 3600}
+    sender.deliver([{"event_id": kind, "user_id": name, "event_type": kind,
+                     "timestamp": START - 6600, "metadata": {"value": value}}
+                    for kind, value in values.items()])
+    wait_until(lambda: stats(client, list(values), **hour)["total"]["count"]
+               == 3, 20, "the events in GET /stats")
+    page = tab().open(type=list(values), show="sum", **{**VIEW, **hour})
+    expect(page.locator("#chart canvas")).to_be_visible()
+    page.locator("#chart").focus()
+    page.keyboard.press("Home")
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("#chart-readout")).to_have_text(re.compile(
+        f"{DAY} 03:10, .*a 100, .*b 50, .*c -30, Together 120"))
+    lowest = page.evaluate(
+        """() => { const canvas = document.querySelector("#chart canvas");
+            const {width, height} = canvas;
+            const data = canvas.getContext("2d").getImageData(0, 0,
+                width, height).data;
+            return ["42,120,214", "237,161,0"].map((color) => {
+                let last = null;
+                for (let i = 0; i < data.length; i += 4) {
+                    if (data.slice(i, i + 3).join() === color) {
+                        last = Math.floor(i / 4 / width);
+                    }
+                }
+                return last; }); }""")
+    assert None not in lowest and lowest[1] > lowest[0] + 20, lowest
+
+
 def test_choosing_types_goes_into_the_address(stored, tab):
     types = stored["types"]
     page = tab().open(type=types, **VIEW)

@@ -113,13 +113,18 @@ function layersOf(view, show) {
 }
 
 
-/* uPlot's columns.  A stack is drawn from the top down, bar over bar. */
+/*
+ * uPlot's columns.  A stack is drawn from its end to zero, bar over bar: what
+ * is positive upwards, and what is negative downwards.
+ */
 function dataOf(view, layers, show) {
     if (!show.additive) {
         return [view.buckets, ...layers.map((layer) => layer.values)];
     }
-    const sums = view.buckets.map(() => 0);
+    const above = view.buckets.map(() => 0);
+    const below = view.buckets.map(() => 0);
     const stacked = layers.map((layer) => layer.values.map((value, i) => {
+        const sums = value < 0 ? below : above;
         sums[i] += value;
         return sums[i];
     }));
@@ -150,8 +155,8 @@ function optionsOf(view, layers, show) {
                 [low - (show.additive ? 0 : view.plan.width / 2),
                     high + (show.additive ? view.plan.width
                         : view.plan.width / 2)]},
-            y: {range: (_, low, high) => [show.additive || low > 0 ? 0 : low,
-                high > 0 ? high * 1.06 : 1]},
+            y: {range: (_, low, high) => [low < 0 ? low * 1.06 : 0,
+                high > 0 ? high * 1.06 : low < 0 ? 0 : 1]},
         },
         axes: [
             {...axis, grid: {show: false}, space: 70, size: 34,
@@ -169,10 +174,22 @@ function optionsOf(view, layers, show) {
             spanGaps: false,
         }))],
         hooks: {
+            drawAxes: [drawZero],
             setCursor: [(self) => showTooltip(self.cursor.idx)],
             setSelect: [select],
         },
     };
+}
+
+
+/* What is below zero has a line to hang from. */
+function drawZero(self) {
+    if (self.scales.y.min < 0) {
+        const y = Math.round(self.valToPos(0, "y", true));
+        self.ctx.fillStyle = resolve("var(--muted)");
+        self.ctx.fillRect(self.bbox.left, y, self.bbox.width,
+            devicePixelRatio);
+    }
 }
 
 
@@ -217,7 +234,7 @@ function showTooltip(index) {
     const start = view.buckets[index];
     const lines = layers.map((layer) => ({layer,
         value: layer.values[index]})).filter((line) => !show.additive
-            || line.value > 0);
+            || line.value !== 0);
     tooltip.replaceChildren(...[
         el("p", {class: "when"}, bucket(start, view.plan.width, state.zone)),
         ...lines.map(({layer, value}) => el("p", {color: layer.color},
