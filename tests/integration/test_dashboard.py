@@ -414,6 +414,27 @@ def test_an_event_appears_by_itself(sender, tab, name):
     expect(page.locator("#parts")).to_contain_text("the live stream")
 
 
+def test_many_windows_are_drawn_together(tab):
+    """However many types there are."""
+
+    one = tab()
+    windows = [{"width": "1s", "start": int(time.time()) - 2, "count": 1,
+                "event_type": f"t{i}", "measures": {}} for i in range(2000)]
+    windows[-1]["measures"] = {"last": {}}
+    one.page.route("**/stats/stream*", lambda route: route.fulfill(
+        content_type="text/event-stream", body="retry: 60000\n\n" + "".join(
+            f"event: window\ndata: {json.dumps(window)}\n\n"
+            for window in windows)))
+    one.page.add_init_script("""addEventListener("DOMContentLoaded", () => {
+        window.drawn = 0;
+        new MutationObserver((records) => { window.drawn += records.length; })
+            .observe(document.querySelector(".spark"), {childList: true}); })
+        """)
+    page = one.open(range="5m")
+    expect(page.locator("#measures option[value=last]")).to_be_attached()
+    assert 1 <= page.evaluate("drawn") <= 20
+
+
 def test_all_that_is_stored(sender, stack, tab, name):
     """However old it is; what no answer has room for is said to be older."""
 

@@ -16,6 +16,9 @@ const RETRY = 15000;
  */
 const SELDOM = 5000;
 
+/* Each type has a window a second: they are told together. */
+const TOLD = 500;
+
 const seconds = new Map();      /* start -> Map(type -> count) */
 
 /*
@@ -31,13 +34,14 @@ let polled = 0;
 let asOf = 0;
 let lag = null;           /* of the newest answer of GET /stats */
 let counted = null;       /* its as_of */
-let report = () => {};
+let listener = () => {};
+let reportTimer = 0;
 let retryTimer = 0;
 
 
-/* Call `listener()` whenever something has changed. */
-export function start(listener) {
-    report = listener;
+/* Call `told()` soon after something has changed. */
+export function start(told) {
+    listener = told;
     connect();
     poll();
     setInterval(() => {
@@ -100,6 +104,16 @@ function chosen() {
 }
 
 
+function report() {
+    if (reportTimer === 0) {
+        reportTimer = setTimeout(() => {
+            reportTimer = 0;
+            listener();
+        }, TOLD);
+    }
+}
+
+
 function connect() {
     clearTimeout(retryTimer);
     if (source !== null || !("EventSource" in window)) {
@@ -150,12 +164,17 @@ function take(window) {
 
 function put(at, type, count) {
     if (!seconds.has(at)) {
+        forget(now() - KEPT);
         seconds.set(at, new Map());
     }
     seconds.get(at).set(type, count);
-    for (const old of seconds.keys()) {
-        if (old < now() - KEPT) {
-            seconds.delete(old);
+}
+
+
+function forget(until) {
+    for (const second of seconds.keys()) {
+        if (second < until) {
+            seconds.delete(second);
         }
     }
 }
