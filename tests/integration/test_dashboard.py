@@ -198,6 +198,24 @@ def test_sums_below_zero(sender, client, tab, name):
     assert None not in lowest and lowest[1] > lowest[0] + 20, lowest
 
 
+def test_each_type_has_a_color_of_its_own(stored, tab):
+    """Also when none of those before is there any more."""
+
+    page = tab().open(type=stored["types"], **VIEW)
+    expect(page.locator("#chart canvas")).to_be_visible()
+    before, kept, after = page.evaluate("""async () => {
+        const {assign, colorOf} = await import("/js/colors.js");
+        const colors = (names) => {
+            assign([...names]);
+            return [...names].map(colorOf);
+        };
+        return [colors("abcdef"), colors("cx"), colors("tuvwxyc")]; }""")
+    assert len(set(before)) == 6
+    assert kept[0] == before[2]
+    assert len(set(after)) == 7
+    assert after[6] == before[2] and after[4] == kept[1]
+
+
 def test_choosing_types_goes_into_the_address(stored, tab):
     types = stored["types"]
     page = tab().open(type=types, **VIEW)

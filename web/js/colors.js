@@ -12,16 +12,16 @@ const given = new Map();
 /* Take colors for the types, the most frequent first. */
 export function assign(types) {
     const wanted = types.slice(0, SHOWN);
+    const fresh = wanted.filter((type) => !given.has(type));
+    /* A type that is away keeps its color until another one needs it. */
     for (const type of given.keys()) {
-        if (!wanted.includes(type) && given.size >= SHOWN) {
+        if (!wanted.includes(type) && given.size + fresh.length > SHOWN) {
             given.delete(type);
         }
     }
-    for (const type of wanted) {
-        if (!given.has(type) && given.size < SHOWN) {
-            const used = new Set(given.values());
-            given.set(type, COLORS.find((color) => !used.has(color)));
-        }
+    for (const type of fresh) {
+        const used = new Set(given.values());
+        given.set(type, COLORS.find((color) => !used.has(color)));
     }
 }
 
