@@ -453,6 +453,30 @@ def test_many_windows_are_drawn_together(tab):
     assert 1 <= page.evaluate("drawn") <= 20
 
 
+def test_an_update_leaves_the_reader_in_place(sender, client, tab, name):
+    now = time.time()
+    sender.deliver([{"event_id": name, "user_id": name, "event_type": name,
+                     "timestamp": now - 100,
+                     "metadata": {"long": ["x" * 50] * 60}}])
+    await_events(client, 1, event_type=name)
+    page = tab().open(range="5m", type=name)
+    page.get_by_role("button", name="As a table").click()
+    page.locator("#events summary").click()
+    places = {"#chart .scroll": 200, "#events pre": 100}
+    for focused in places:
+        page.locator(focused).focus()
+        for place, top in places.items():
+            page.locator(place).evaluate("""(element, top) => {
+                element.scrollTop = top;
+                element.before_update = true; }""", top)
+        for place in places:
+            page.wait_for_function("""(place) => !document.querySelector(
+                place).before_update""", arg=place)
+        for place, top in places.items():
+            assert page.locator(place).evaluate("e => e.scrollTop") == top
+        expect(page.locator(focused)).to_be_focused()
+
+
 def test_all_that_is_stored(sender, stack, tab, name):
     """However old it is; what no answer has room for is said to be older."""
 

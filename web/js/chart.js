@@ -3,7 +3,7 @@
 import uPlot from "/lib/uplot/uPlot.esm.js";
 
 import {colorOf, OTHERS, resolve, SHOWN} from "./colors.js";
-import {byId, el, foreign, setText} from "./dom.js";
+import {byId, el, foreign, keepPlace, setText} from "./dom.js";
 import {bucket, clock, date, NONE, real, short} from "./format.js";
 import {change, SHOWS, state} from "./state.js";
 
@@ -41,7 +41,7 @@ export function draw(view) {
     }
     if (asTable) {
         remove();
-        root.replaceChildren(table(view, layers));
+        keepPlace(root, () => root.replaceChildren(table(view, layers)));
         return;
     }
     const next = JSON.stringify([state.show, state.zone, view.plan.width,
@@ -272,6 +272,7 @@ function format(value) {
 function table(view, layers) {
     const rows = [...view.buckets.keys()].reverse();
     return el("div", {class: "scroll", tabindex: 0, role: "region",
+        "data-key": "table",
         "aria-label": "The chart's numbers"},
     el("table", {},
         el("thead", {}, el("tr", {}, el("th", {scope: "col"}, "From"),

@@ -76,19 +76,27 @@ export function foreign(text, maximum = 200, but = "") {
 
 
 /*
- * Run `draw`, which replaces the children of `root`, and give the focus back
- * to the element with the same data-key.
+ * Run `draw`, which replaces the children of `root`.  Elements with the same
+ * data-key as before have the focus, and are scrolled, as before.
  */
-export function keepFocus(root, draw) {
+export function keepPlace(root, draw) {
     const active = document.activeElement;
-    const key = root.contains(active) ? active.dataset.key : undefined;
+    const focused = root.contains(active) ? active.dataset.key : undefined;
+    const scrolled = new Map();
+    for (const element of root.querySelectorAll("[data-key]")) {
+        const {scrollTop, scrollLeft} = element;
+        if (scrollTop !== 0 || scrollLeft !== 0) {
+            scrolled.set(element.dataset.key, [scrollLeft, scrollTop]);
+        }
+    }
     draw();
-    if (key !== undefined) {
-        for (const element of root.querySelectorAll("[data-key]")) {
-            if (element.dataset.key === key) {
-                element.focus({preventScroll: true});
-                return;
-            }
+    for (const element of root.querySelectorAll("[data-key]")) {
+        const {key} = element.dataset;
+        if (scrolled.has(key)) {
+            element.scrollTo(...scrolled.get(key));
+        }
+        if (key === focused) {
+            element.focus({preventScroll: true});
         }
     }
 }

@@ -2,7 +2,7 @@
 
 import {get, now} from "./api.js";
 import {colorOf} from "./colors.js";
-import {byId, el, foreign, keepFocus, setText} from "./dom.js";
+import {byId, el, foreign, keepPlace, setText} from "./dom.js";
 import {clock, date} from "./format.js";
 import {elements, indent, members} from "./json.js";
 import {change, moving, onChange, plan, RANGES, state} from "./state.js";
@@ -123,7 +123,7 @@ function draw(events) {
             : "Nothing found yet; Older goes on searching."));
         return;
     }
-    keepFocus(root, () => root.replaceChildren(el("table", {},
+    keepPlace(root, () => root.replaceChildren(el("table", {},
         el("thead", {}, el("tr", {}, ["Time", "Type", "User", "Event",
             "Metadata"].map((name) => el("th", {scope: "col"}, name)))),
         el("tbody", {}, events.map(row)))));
@@ -166,7 +166,8 @@ function whole(event, key) {
     }},
     el("summary", {"data-key": "more\n" + key},
         line(members(new Map(members(event.text)).get("metadata")))),
-    el("pre", {tabindex: 0}, foreign(indent(event.text), 100000, "\n")));
+    el("pre", {tabindex: 0, "data-key": "text\n" + key},
+        foreign(indent(event.text), 100000, "\n")));
 }
 
 

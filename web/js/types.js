@@ -1,7 +1,7 @@
 /* The event types of the range, and which of them are chosen. */
 
 import {colorOf} from "./colors.js";
-import {byId, el, foreign, keepFocus} from "./dom.js";
+import {byId, el, foreign, keepPlace} from "./dom.js";
 import {count, percent, real, short} from "./format.js";
 import {change, state} from "./state.js";
 
@@ -31,7 +31,7 @@ export function drawTypes(view) {
     const all = view.types.reduce((sum, type) => sum + type.count, 0);
     const rows = view.types.slice(0, ROWS);
     const rest = view.types.length - rows.length;
-    keepFocus(root, () => root.replaceChildren(
+    keepPlace(root, () => root.replaceChildren(
         el("table", {},
             el("thead", {}, el("tr", {},
                 el("th", {scope: "col"}, "Type"),
