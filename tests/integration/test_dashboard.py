@@ -348,6 +348,21 @@ def test_one_page_of_events_at_a_time(stored, client, tab):
     expect(older).to_be_enabled()
 
 
+def test_a_wrong_filter_leaves_the_statistics(stored, tab):
+    one = tab()
+    page = one.open(type=stored["types"], **VIEW)
+    expect(page.locator("#events tbody tr")).to_have_count(20)
+    page.get_by_label("User", exact=True).fill("x" * 300)
+    page.keyboard.press("Enter")
+    expect(page.locator("#events .problem")).to_contain_text("user_id")
+    expect(page.get_by_role("button", name="Older")).to_be_disabled()
+    expect(figure(page, "events")).to_have_text("300")
+    expect(page.locator("#chart canvas")).to_be_visible()
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#events tbody tr")).to_have_count(20)
+    one.forgive("status of 400")
+
+
 def test_what_is_wrong_is_said(stored, stack, tab):
     one = tab()
     page = one.open(type="no such type", **VIEW)

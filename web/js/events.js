@@ -19,6 +19,7 @@ const root = byId("events");
 const filters = byId("filters");
 const newer = byId("page-newer");
 const older = byId("page-older");
+const note = byId("events-note");
 
 /* What is on the screen; a cursor belongs to its question alone. */
 let shown = {question: null, cursors: [null], next: null};
@@ -38,17 +39,37 @@ export function outdate() {
 
 
 /*
- * The first page anew, unless the reader has gone on or marked text.  It ends
- * early, without an error, when what it asks for is no longer wanted.
+ * The first page anew, unless the reader has gone on or marked text.  What is
+ * wrong is said here; false when trying again may help.
  */
 export async function refresh(bounds) {
     const marked = getSelection();
     if (!outdated && (turning || shown.cursors.length > 1
         || (!marked.isCollapsed && root.contains(marked.anchorNode))))
     {
-        return;
+        return true;
     }
-    await show(ask(bounds), [null]);
+    try {
+        await show(ask(bounds), [null]);
+    } catch (error) {
+        fail(error);
+        return error.status === 400;
+    }
+    return true;
+}
+
+
+/* A wrong question has no events; else those that are there stay, dimmed. */
+function fail(error) {
+    if (error.status === 400) {
+        outdate();
+        root.replaceChildren(el("p", {class: "empty problem"},
+            error.message));
+        setText(note, "");
+    } else {
+        root.classList.add("stale");
+        setText(note, error.message);
+    }
 }
 
 
@@ -65,7 +86,10 @@ function ask(bounds) {
 }
 
 
-/* Show the page of the last cursor, instead of any that is on its way. */
+/*
+ * Show the page of the last cursor, instead of any that is on its way.  It
+ * ends early, without an error, when it is no longer wanted itself.
+ */
 async function show(question, cursors) {
     running?.abort();
     running = new AbortController();
@@ -115,7 +139,8 @@ function draw(events) {
     const {cursors, next} = shown;
     allow();
     setText(byId("page-number"), `Page ${cursors.length}`);
-    setText(byId("events-note"), cursors.length === 1
+    root.classList.remove("stale");
+    setText(note, cursors.length === 1
         ? moving() ? "updated as they come" : "" : "held while you page");
     if (events.length === 0) {
         root.replaceChildren(el("p", {class: "empty"}, next === null
@@ -191,15 +216,14 @@ function line(metadata) {
 }
 
 
-/* An error of paging is shown by whoever is told. */
-export function start(failed) {
+export function start() {
     const turn = async (button, cursors) => {
         turning = true;
         allow();
         try {
             await show(shown.question, cursors);
         } catch (error) {
-            failed(error);
+            setText(note, error.message);
         }
         turning = false;
         allow();

@@ -47,8 +47,10 @@ async function update(changed) {
         view = loaded;
         loading = false;
         draw();
-        await events.refresh(view.plan);
         again = moving() ? view.plan.width < 60 ? FAST : SLOW : null;
+        if (!await events.refresh(view.plan)) {
+            again = RETRY;
+        }
     } catch (error) {
         if (own !== updates) {
             return;
@@ -196,7 +198,7 @@ async function start() {
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change",
         chart.redraw);
-    events.start(fail);
+    events.start();
     /* What time it is, before a range that ends now is asked for. */
     await getText("/healthz").catch(() => null);
     live.start(drawLive);
