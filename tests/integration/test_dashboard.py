@@ -492,6 +492,39 @@ def test_an_update_leaves_the_reader_in_place(sender, client, tab, name):
         expect(page.locator(focused)).to_be_focused()
 
 
+def test_a_hidden_tab_leaves_the_stream_alone(tab):
+    """Also one that was about to try again."""
+
+    one = tab()
+    page = one.page
+    page.clock.install()
+    page.route("**/stats/stream*", lambda route: route.fulfill(status=503))
+    page.add_init_script("""window.opened = window.failed = 0;
+        window.EventSource = class extends EventSource {
+            constructor(url) {
+                super(url);
+                window.opened++;
+                this.addEventListener("error", () => window.failed++);
+            }
+        };""")
+    one.open(range="5m")
+    page.wait_for_function("() => failed === 1")
+
+    def hide(hidden):
+        page.evaluate("""(hidden) => {
+            Object.defineProperty(document, "hidden",
+                {configurable: true, value: hidden});
+            document.dispatchEvent(new Event("visibilitychange")); }""",
+                      hidden)
+
+    hide(True)
+    page.clock.fast_forward(20000)
+    assert page.evaluate("opened") == 1
+    hide(False)
+    assert page.evaluate("opened") == 2
+    one.forgive("status of 503")
+
+
 def test_all_that_is_stored(sender, stack, tab, name):
     """However old it is; what no answer has room for is said to be older."""
 

@@ -140,6 +140,7 @@ function connect() {
 
 
 function disconnect() {
+    clearTimeout(retryTimer);
     source?.close();
     source = null;
     streaming = false;
