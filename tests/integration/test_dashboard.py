@@ -363,6 +363,17 @@ def test_a_wrong_filter_leaves_the_statistics(stored, tab):
     one.forgive("status of 400")
 
 
+def test_what_is_being_typed_stays(stored, tab):
+    page = tab().open(type=stored["types"], **VIEW)
+    user = page.get_by_label("User", exact=True)
+    user.fill("half")
+    page.get_by_label("Show").select_option("Events a second")
+    expect(page.locator("#chart-title")).to_have_text("Events a second")
+    expect(user).to_have_value("half")
+    page.locator("#events .plain").first.click()
+    expect(user).to_have_value(re.compile(f"^{stored['types'][0][:-1]}u"))
+
+
 def test_what_is_wrong_is_said(stored, stack, tab):
     one = tab()
     page = one.open(type="no such type", **VIEW)

@@ -249,9 +249,15 @@ export function start() {
     filters.addEventListener("input", () =>
         filters.elements.event.setCustomValidity(""));
     filters.addEventListener("reset", () => change({user: "", event: ""}));
+    /* What is typed and not yet applied outlives other changes. */
+    const filled = {user: "", event: ""};
     const fill = () => {
-        filters.elements.user.value = state.user;
-        filters.elements.event.value = state.event;
+        const {user, event} = state;
+        if (user !== filled.user || event !== filled.event) {
+            Object.assign(filled, {user, event});
+            filters.elements.user.value = user;
+            filters.elements.event.value = event;
+        }
     };
     onChange(fill);
     fill();
