@@ -4,10 +4,13 @@ same question, and no answer is given for longer than it says itself.
 """
 
 import concurrent.futures
+import contextlib
+import http.client
 import os
 import random
 import re
 import signal
+import socket
 import time
 import urllib.request
 
@@ -159,6 +162,65 @@ def test_many_at_once_are_one_question(stack, client):
         stack.signal("mongod", signal.SIGCONT)
     assert sorted(statuses) == ["HIT"] * 15 + ["MISS"]
     assert questions(stack) == before + 1
+
+
+def burst(query, stack, number=30):
+    """So many ask the same at once: their answers, and the seconds it took."""
+
+    with contextlib.ExitStack() as sockets:
+        asking = [sockets.enter_context(socket.create_connection(
+            ("127.0.0.1", stack.ports["nginx"]), timeout=60))
+            for _ in range(number)]
+        begun = time.monotonic()
+        for sock in asking:
+            sock.sendall(f"GET /stats?{query} HTTP/1.1\r\nHost: x\r\n"
+                         "Connection: close\r\n\r\n".encode())
+        answers = []
+        for sock in asking:
+            answer = http.client.HTTPResponse(sock)
+            answer.begin()
+            answers.append(httpx.Response(
+                answer.status, headers=answer.getheaders(),
+                content=answer.read()))
+        return answers, time.monotonic() - begun
+
+
+def test_many_refused_at_once_do_not_wait_for_each_other(stack):
+    """In turn, two a second, the last of 30 would wait for 15 s."""
+
+    before = questions(stack)
+    answers, took = burst("time_interval=7m", stack)
+    for answer in answers:
+        problem(answer, 400)
+        assert answer.headers["cache-control"] == "no-store"
+        assert "x-accel-expires" not in answer.headers
+    assert questions(stack) - before <= 5 and took < 5, took
+
+    # The daemon may be away.
+    stack.stop("query")
+    try:
+        answers, took = burst(closed(8), stack)
+        for answer in answers:
+            problem(answer, 503)
+        assert took < 5, took
+    finally:
+        stack.start("query")
+
+
+@pytest.mark.slow
+def test_many_who_wait_in_vain_wait_no_longer_than_one(stack):
+    """MongoDB does not answer: 10 s for the first are 10 s for all."""
+
+    stack.signal("mongod", signal.SIGSTOP)
+    try:
+        answers, took = burst(closed(9), stack)
+    finally:
+        stack.signal("mongod", signal.SIGCONT)
+    for answer in answers:
+        problem(answer, 503)
+    assert took < 15, took
+    wait_until(lambda: httpx.get(f"{stack.url}/stats?{closed(9)}").status_code
+               == 200, 30, "an answer")
 
 
 def change(stack, count):

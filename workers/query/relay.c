@@ -160,7 +160,8 @@ static mr_job_t *
 mr_relay_make(mr_relay_t *relay)
 {
     mr_job_t *job;
-    static const mr_route_t route = {"/events", NULL, 1, mr_relay_piece, NULL};
+    static const mr_route_t route = {
+        "/events", NULL, 1, mr_relay_piece, NULL, 0};
 
     if (!relay->more || relay->ready || relay->job != NULL || relay->failed) {
         return NULL;

@@ -6,19 +6,25 @@
 
 #define MR_ROUTE_SHOWN 64
 
+/*
+ * Who asks the same as others waits in nginx for their answer.  One that may
+ * not be given to the next has all of them ask in turn.
+ */
+#define MR_ROUTE_HELD 1
+
 
 /*
  * POST and OPTIONS of /events are answered by nginx before a request gets
  * here, so Allow has to name them.
  */
 static const mr_route_t mr_routes[] = {
-    {"/events", "GET, HEAD, POST, OPTIONS", 1, mr_events_get,
-        mr_events_prepare},
-    {"/stats", "GET, HEAD", 1, mr_stats_get, NULL},
-    {"/stats/stream", "GET, HEAD", 0, mr_stream_get, NULL},
-    {"/healthz", "GET, HEAD", 0, mr_healthz_get, NULL},
-    {"/readyz", "GET, HEAD", 0, mr_readyz_get, NULL},
-    {"/readyz/query", "GET, HEAD", 0, mr_readyz_query_get, NULL},
+    {"/events", "GET, HEAD, POST, OPTIONS", 1, mr_events_get, mr_events_prepare,
+        0},
+    {"/stats", "GET, HEAD", 1, mr_stats_get, NULL, MR_ROUTE_HELD},
+    {"/stats/stream", "GET, HEAD", 0, mr_stream_get, NULL, 0},
+    {"/healthz", "GET, HEAD", 0, mr_healthz_get, NULL, 0},
+    {"/readyz", "GET, HEAD", 0, mr_readyz_get, NULL, 0},
+    {"/readyz/query", "GET, HEAD", 0, mr_readyz_query_get, NULL, 0},
 };
 
 

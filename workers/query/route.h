@@ -72,6 +72,7 @@ typedef struct {
     int blocking;      /* asks MongoDB: runs on a query thread */
     mr_handler_t *handler;
     mr_prepare_t *prepare; /* of a blocking one; or NULL */
+    int held; /* seconds that nginx may hold a problem for others who ask */
 } mr_route_t;
 
 

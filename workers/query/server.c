@@ -450,6 +450,7 @@ mr_server_header(
 static enum MHD_Result
 mr_server_send(mr_job_t *job, struct MHD_Connection *connection)
 {
+    char held[16];
     size_t i;
     mr_reply_t *reply;
     enum MHD_Result result;
@@ -492,6 +493,12 @@ mr_server_send(mr_job_t *job, struct MHD_Connection *connection)
     if (reply->type != NULL) {
         (void) MHD_add_response_header(
             response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->type);
+    }
+
+    /* Of this and Cache-Control, nginx 1.22 goes by the first. */
+    if (reply->status >= 400 && job->route != NULL && job->route->held > 0) {
+        (void) snprintf(held, sizeof(held), "%d", job->route->held);
+        (void) MHD_add_response_header(response, "X-Accel-Expires", held);
     }
 
     for (i = 0; i < reply->n_headers; i++) {
