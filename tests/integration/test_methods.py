@@ -36,6 +36,13 @@ def test_other_methods_on_stats(client, method):
     assert {"GET", "HEAD"} <= allowed and method not in allowed
 
 
+@pytest.mark.parametrize("method, path", [
+    ("POST", "/stats"), ("PUT", "/events"), ("POST", "/readyz")])
+def test_other_methods_with_a_large_body(client, method, path):
+    for _ in range(5):
+        problem(client.request(method, path, content=b"x" * 1_000_000), 405)
+
+
 def test_options(client):
     """It says what there is; preflights are answered only if switched on."""
 

@@ -5,6 +5,7 @@ its answers are those of a few lines of Python over the same events.
 
 import concurrent.futures
 import contextlib
+import http.client
 import json
 import os
 import random
@@ -455,6 +456,21 @@ def test_methods_and_paths(client):
         "GET, HEAD, POST, OPTIONS")
     for path in ("/", "/event", "/events/", "/events/x", "/%00", "//"):
         problem(client.get(path), 404)
+
+
+def test_a_body_that_nobody_wants_is_read(daemon):
+    """Answered before its end, it would reset the connection."""
+
+    body = b"x" * 4_000_000
+    with socket.create_connection(("127.0.0.1", daemon.ports["query"]),
+                                  timeout=20) as sock:
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            sock.sendall(f"{method} /stats HTTP/1.1\r\nHost: x\r\n"
+                         f"Content-Length: {len(body)}\r\n\r\n".encode()
+                         + body)
+            answer = http.client.HTTPResponse(sock)
+            answer.begin()
+            assert answer.status == 405 and answer.read()
 
 
 def test_many_arguments_are_answered(client):

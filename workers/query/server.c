@@ -239,16 +239,12 @@ mr_server_handle(void *ctx, struct MHD_Connection *connection, const char *url,
 
     /*
      * An answer to the first call, before a body is read, would cost the
-     * connection: only who sends one that nobody wants is answered there.
+     * connection, and with it often the answer: what still comes in resets
+     * it.  So a body that nobody wants is read, too.
      */
     if (!job->seen) {
         job->seen = 1;
-
-        if (strcmp(method, "POST") != 0 && strcmp(method, "PUT") != 0
-            && strcmp(method, "PATCH") != 0)
-        {
-            return MHD_YES;
-        }
+        return MHD_YES;
     }
 
     if (*upload_data_size > 0) {
