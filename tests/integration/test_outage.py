@@ -48,6 +48,13 @@ def test_the_broker_stopped_and_started(sender, client, stack, name, how,
     assert status(client, "/readyz/query") == 200
     same_events(read_events(client, user_id=name), [before])
 
+    stack.stop("query")
+    details = problem(client.get("/readyz"), 503)
+    assert details["ingest"] == details["query"] == "away"
+    assert "ingest is away" in details["detail"]
+    assert "query is away" in details["detail"]
+    stack.start("query")
+
     stack.start("kafka")
     # the workers of nginx notice it one by one
     sender.deliver([during], seconds=60)
@@ -136,6 +143,9 @@ def test_query_away(sender, client, stack, name):
     assert sender.post([event]).status_code == 202
     for path in ("/events", "/stats", "/readyz/query", "/readyz"):
         problem(client.get(path), 503)
+    details = problem(client.get("/readyz"), 503)
+    assert details["ingest"] == "ok" and details["query"] == "away"
+    assert "ingest" not in details["detail"]
     assert status(client, "/readyz/ingest") == 200
     assert status(client, "/healthz") == 200
     stack.start("query")
