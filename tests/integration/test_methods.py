@@ -1,5 +1,6 @@
 """Methods other than POST and GET, and paths that there are not."""
 
+import contextlib
 import http.client
 import json
 import socket
@@ -58,6 +59,20 @@ def test_options(client):
 @pytest.mark.parametrize("path", ["/nothing", "/events/1", "/readyz/x"])
 def test_no_such_path(client, path):
     problem(client.get(path), 404)
+
+
+@pytest.mark.parametrize("path", [
+    "/%65vents?limit=1", "//events?limit=1", "/x/../events", "/%73tats",
+    "//stats?time_interval=1h", "/%72eadyz", "/readyz/%71uery"])
+def test_a_path_in_other_words(stack, path):
+    """The daemon is asked for what nginx took it for."""
+
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", stack.ports["nginx"], timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
 
 
 def test_answers_are_json(client):
