@@ -223,6 +223,31 @@ def test_what_cannot_be_read_now(secure):
     assert "1000 arguments" in details["detail"]
 
 
+def test_what_the_daemon_is_asked(secure, public):
+    """By the path as nginx understands it; without key and cookies."""
+
+    with socket.create_server(("127.0.0.1", public.ports["query"])) as server, \
+            concurrent.futures.ThreadPoolExecutor(1) as pool:
+        server.settimeout(20)
+
+        def asked():
+            with server.accept()[0] as sock:
+                head = sock.recv(65536)
+                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
+                             b"Connection: close\r\n\r\n{}")
+                return head.decode().lower()
+
+        for path in ("/events", "/stats"):
+            head = pool.submit(asked)
+            response = secure.get(f"//x/..{path}?a=%62", headers=LARGE | {
+                "Cookie": "c=1;" * 1900})
+            assert response.status_code == 200, response.text
+            lines = head.result().split("\r\n")
+            assert lines[0] == f"get {path}?a=%62 http/1.1"
+            assert not [line for line in lines
+                        if line.startswith(("cookie", "x-api-key"))]
+
+
 def test_nothing_is_taken_for_html(secure):
     for method, path, headers in [
             ("POST", "/events", LARGE), ("POST", "/events", {}),

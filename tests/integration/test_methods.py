@@ -103,6 +103,14 @@ def test_very_many_arguments(client, path):
     assert "1000" in refused["detail"]
 
 
+@pytest.mark.parametrize("path", ["/events?limit=1", "/stats", "/readyz"])
+def test_very_many_cookies(client, path):
+    """A page's other services may have set them."""
+
+    response = client.get(path, headers={"Cookie": "c=1;" * 1900})
+    assert response.status_code == 200, response.text
+
+
 @pytest.mark.parametrize("request_line, status", [
     ("GET / / HTTP/1.1", 400),
     ("GET /" + "x" * 40000 + " HTTP/1.1", 414),
