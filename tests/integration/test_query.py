@@ -442,6 +442,18 @@ def test_a_long_walk_takes_few_rounds(stored, daemon, client):
     assert len(more) <= 2, more
 
 
+def test_before_the_first_moment_there_is_nothing(client):
+    for to in ("-5", "1969-12-31T23:59:59Z"):
+        for order in ORDERS:
+            answer = client.get("/events", params={"to": to, "order": order})
+            assert answer.json() == {"events": [], "next_cursor": None}
+        answer = client.get("/stats", params={"to": to, "time_interval": "1d"})
+        assert answer.json()["series"] == [], answer.text
+        for path in ("/events", "/stats"):
+            assert problem(client.get(path, params={"from": "1", "to": to}),
+                           400)["parameter"] == "from"
+
+
 # HTTP and health.
 
 

@@ -263,24 +263,25 @@ static int
 mr_plan_times_read(const mr_params_t *params, mr_plan_t *plan, mr_error_t *err)
 {
     int64_t from, to;
-    mr_str_t text;
+    mr_str_t text_from, text_to;
 
     from = 0;
     to = MR_PLAN_END;
 
-    text = mr_params_get(params, "from");
+    text_from = mr_params_get(params, "from");
+    text_to = mr_params_get(params, "to");
 
-    if (text.data != NULL && mr_param_time("from", text, &from, err) == -1) {
+    if (text_from.data != NULL
+        && mr_param_time("from", text_from, &from, err) == -1)
+    {
         return -1;
     }
 
-    text = mr_params_get(params, "to");
-
-    if (text.data != NULL && mr_param_time("to", text, &to, err) == -1) {
+    if (text_to.data != NULL && mr_param_time("to", text_to, &to, err) == -1) {
         return -1;
     }
 
-    if (from > to && text.data != NULL) {
+    if (text_from.data != NULL && text_to.data != NULL && from > to) {
         return mr_error_set(err, MR_ERROR_ARGUMENT, "from",
             "from must not be later than to: the range is from <= timestamp "
             "< to");

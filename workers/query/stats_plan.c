@@ -302,7 +302,7 @@ mr_stats_plan_range(const mr_params_t *params, int64_t now,
         return -1;
     }
 
-    if (from > to) {
+    if (text_from.data != NULL && from > to) {
         return mr_error_set(err, MR_ERROR_ARGUMENT, "from",
             "from must not be later than to, which is by default the end of "
             "the current bucket");

@@ -198,6 +198,14 @@ START_TEST(times_beyond_any_event_are_harmless)
 
     mr_plan_free(&plan);
     mr_params_free(&params);
+
+    /* Nothing was said of from, so it is not at fault. */
+    test_plan("to=-5", &params, &plan);
+    ck_assert_int_eq(plan.from, 0);
+    ck_assert_int_eq(plan.to, 0);
+
+    mr_plan_free(&plan);
+    mr_params_free(&params);
 }
 END_TEST
 

@@ -80,6 +80,7 @@ static const good_t good[] = {
         INT64_C(1795410000000), 60, MR_WIDTH_HOUR},
     {"time_interval=1h&from=1795406400&to=1795406400", INT64_C(1795406400000),
         INT64_C(1795406400000), 0, MR_WIDTH_HOUR},
+    {"time_interval=1d&to=-5", 0, 0, 0, MR_WIDTH_DAY},
     {"time_interval=1d&from=0", 0, NOW / DAY *DAY + DAY,
         (size_t) (NOW / DAY + 1) > MR_POINTS_MAX ? 0 : (size_t) (NOW / DAY + 1),
         MR_WIDTH_DAY},
