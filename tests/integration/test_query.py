@@ -614,6 +614,32 @@ def test_a_stopped_mongodb_costs_no_client_more_than_the_deadline(
                "events after mongod goes on")
 
 
+def test_who_comes_while_it_stops_is_told_so(daemon, stored):
+    """On a kept connection, while MongoDB holds a query up."""
+
+    restart(daemon, timeout="3s", threads="1")
+    os.kill(daemon.pid("mongod"), signal.SIGSTOP)
+    try:
+        with (httpx.Client(base_url=daemon.query_url, timeout=30) as kept,
+              concurrent.futures.ThreadPoolExecutor(3) as pool):
+            assert kept.get("/healthz").status_code == 200
+            held = [pool.submit(httpx.get, daemon.query_url + "/events",
+                                timeout=30) for _ in range(2)]
+            wait_until(lambda: metric(daemon, "millrace_query_waiting") == 1,
+                       2, "one that is asked and one that waits")
+            stopped = pool.submit(daemon.stop, "query")
+            # The watchdog's answers: from here on nothing is taken.
+            for answer in held:
+                details = problem(answer.result(), 503)
+                assert "is being stopped" in details["detail"]
+            answer = kept.get("/events")
+            assert "is being stopped" in problem(answer, 503)["detail"]
+            stopped.result()
+    finally:
+        os.kill(daemon.pid("mongod"), signal.SIGCONT)
+        restart(daemon)
+
+
 def metric(stack, name):
     text = httpx.get(
         f"http://127.0.0.1:{stack.ports['query_metrics']}/metrics").text

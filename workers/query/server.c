@@ -47,6 +47,7 @@ struct mr_server_s {
     struct MHD_Daemon *daemon;
     mr_pool_t *pool;
     mr_watch_t *watch;
+    atomic_int stopping;
     atomic_long active;  /* requests begun and not completed */
     atomic_llong warned; /* when it was last, monotonic; 0: never */
 };
@@ -159,6 +160,7 @@ mr_server_stop(mr_server_t *server)
     MHD_socket fd;
     struct timespec nap = {0, 5 * 1000000};
 
+    atomic_store(&server->stopping, 1);
     fd = MHD_quiesce_daemon(server->daemon);
 
     /* No connection may be suspended when the HTTP server is stopped. */
@@ -308,8 +310,9 @@ mr_server_dispatch(mr_server_t *server, mr_job_t *job,
 
     if (rc == -1) {
         memset(&reply, 0, sizeof(reply));
-        mr_reply_problem(
-            &reply, 503, NULL, "too many queries are waiting; try again");
+        mr_reply_problem(&reply, 503, NULL, "%s; try again",
+            atomic_load(&server->stopping) ? "the query daemon is being stopped"
+                                           : "too many queries are waiting");
         (void) mr_job_answer(job, &reply);
     }
 
