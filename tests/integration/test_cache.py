@@ -202,6 +202,7 @@ def test_many_refused_at_once_do_not_wait_for_each_other(stack):
         answers, took = burst(closed(8), stack)
         for answer in answers:
             problem(answer, 503)
+            assert answer.headers["cache-control"] == "no-store"
         assert took < 5, took
     finally:
         stack.start("query")

@@ -215,6 +215,7 @@ def test_what_cannot_be_read_now(secure):
         response = secure.get(path, headers=LARGE | ORIGIN)
         problem(response, 503)
         assert response.headers["retry-after"] == "5"
+        assert response.headers["cache-control"] == "no-store"
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.headers["access-control-allow-origin"] \
             == ORIGIN["Origin"]

@@ -58,7 +58,10 @@ def test_options(client):
 
 @pytest.mark.parametrize("path", ["/nothing", "/events/1", "/readyz/x"])
 def test_no_such_path(client, path):
-    problem(client.get(path), 404)
+    answer = client.get(path)
+    problem(answer, 404)
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 @pytest.mark.parametrize("path", [
@@ -99,8 +102,9 @@ def test_very_many_arguments(client, path):
     """More than the daemon could take never reach it."""
 
     assert client.get(f"{path}?" + "&" * 999).status_code == 200
-    refused = problem(client.get(f"{path}?" + "&" * 1000), 400)
-    assert "1000" in refused["detail"]
+    answer = client.get(f"{path}?" + "&" * 1000)
+    assert "1000" in problem(answer, 400)["detail"]
+    assert answer.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize("path", ["/events?limit=1", "/stats", "/readyz"])
