@@ -3,6 +3,7 @@ JSON values as Millrace promises to give them back, and the one form in which
 events of every source (the sender, Kafka, MongoDB, GET /events) are compared.
 """
 
+import decimal
 import json
 import math
 import struct
@@ -63,7 +64,8 @@ def same(a, b):
 
 
 def milliseconds(timestamp):
-    """UNIX seconds, an integer or a fraction, as whole milliseconds."""
+    """UNIX seconds, an integer or a fraction, as whole milliseconds: rounded
+    by the digits that were sent, half of one up."""
 
     if isinstance(timestamp, bool) or not isinstance(timestamp, (int, float)):
         raise ValueError(f"no timestamp: {timestamp!r}")
@@ -71,7 +73,8 @@ def milliseconds(timestamp):
     if isinstance(timestamp, int):
         return timestamp * 1000
 
-    return round(timestamp * 1000)
+    return int((1000 * decimal.Decimal(repr(timestamp))).to_integral_value(
+        decimal.ROUND_HALF_UP))
 
 
 FIELDS = ("event_id", "user_id", "event_type", "timestamp", "metadata")
