@@ -1,20 +1,24 @@
 #include "stretch.h"
 
 
-static void judge_partition(mr_audit_t *audit, int32_t id);
-static void judge_past(
+static void judge_partition(
     mr_audit_t *audit, const mr_audit_partition_t *partition);
+static void judge_waiting(
+    mr_audit_t *audit, const mr_audit_partition_t *partition);
+static void judge_end(mr_audit_t *audit, const mr_audit_partition_t *partition,
+    int64_t before, int64_t after);
 static void judge_accounts(mr_audit_t *audit,
     const mr_audit_partition_t *partition, const mr_audit_stretch_t *stretch,
     int64_t before);
-static void judge_records(
-    mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch);
-static int judge_kafka(
-    mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch);
+static void judge_records(mr_audit_t *audit,
+    const mr_audit_partition_t *partition, const mr_audit_stretch_t *stretch);
+static int judge_kafka(mr_audit_t *audit, const mr_audit_partition_t *partition,
+    const mr_audit_stretch_t *stretch);
 static void judge_blocks(mr_audit_t *audit,
     const mr_audit_partition_t *partition, const mr_audit_stretch_t *stretch);
-static void judge_empty(
-    mr_audit_t *audit, int32_t id, size_t from, size_t to, int64_t slack);
+static void judge_empty(mr_audit_t *audit,
+    const mr_audit_partition_t *partition, size_t from, size_t to,
+    int64_t slack);
 static void judge_crossing(mr_audit_t *audit,
     const mr_audit_partition_t *partition, const mr_audit_stretch_t *stretch);
 static int judge_forgotten(const mr_audit_partition_t *partition, size_t i);
@@ -40,11 +44,11 @@ mr_audit_judge(mr_audit_t *audit)
     size_t i;
 
     for (i = 0; i < audit->n_partitions; i++) {
-        judge_partition(audit, (int32_t) i);
+        judge_partition(audit, &audit->partitions[i]);
     }
 
     for (i = 0; i < audit->n_past; i++) {
-        judge_past(audit, &audit->past[i]);
+        judge_partition(audit, &audit->past[i]);
     }
 
     judge_acknowledged(audit);
@@ -54,29 +58,19 @@ mr_audit_judge(mr_audit_t *audit)
 }
 
 
+/*
+ * Of an epoch of before, which has no `offsets`, the accounts and the blocks
+ * alone: Kafka has another log by now, and where its own ended nobody knows.
+ */
 static void
-judge_partition(mr_audit_t *audit, int32_t id)
+judge_partition(mr_audit_t *audit, const mr_audit_partition_t *partition)
 {
-    size_t i, at;
-    int64_t before, waiting, start, after;
+    size_t at;
+    int64_t before, after;
     mr_audit_stretch_t stretch;
-    mr_audit_partition_t *partition;
 
-    partition = &audit->partitions[id];
-
-    if (partition->known && partition->log_first > partition->next) {
-        mr_audit_find(audit, "kafka", MR_AUDIT_UNKNOWN, id,
-            partition->next - partition->log_first,
-            "Kafka has deleted the offsets %lld to %lld before they were "
-            "stored",
-            (long long) partition->next, (long long) partition->log_first - 1);
-    }
-
-    for (i = 0; i < audit->n_minutes; i++) {
-        start = partition->offsets[i] > partition->next ? partition->offsets[i]
-                                                        : partition->next;
-        waiting = partition->offsets[i + 1] - start;
-        audit->minutes[i].waiting += waiting > 0 ? waiting : 0;
+    if (partition->offsets != NULL) {
+        judge_waiting(audit, partition);
     }
 
     /* Between `before` and what follows, accounts of `after` on are missing. */
@@ -92,15 +86,15 @@ judge_partition(mr_audit_t *audit, int32_t id)
             before = MR_AUDIT_UNKNOWN;
         }
 
-        judge_empty(
-            audit, id, at, judge_index(audit, stretch.low), stretch.holes);
+        judge_empty(audit, partition, at, judge_index(audit, stretch.low),
+            stretch.holes);
 
         if (mr_audit_stretch_crosses(audit, &stretch)) {
             judge_crossing(audit, partition, &stretch);
 
         } else {
             judge_accounts(audit, partition, &stretch, before);
-            judge_records(audit, id, &stretch);
+            judge_records(audit, partition, &stretch);
             judge_blocks(audit, partition, &stretch);
         }
 
@@ -109,49 +103,51 @@ judge_partition(mr_audit_t *audit, int32_t id)
         at = judge_index(audit, stretch.high) + 1;
     }
 
-    judge_empty(audit, id, at, audit->n_minutes, partition->holes);
+    judge_empty(audit, partition, at, audit->n_minutes, partition->holes);
 
-    if (before != MR_AUDIT_UNKNOWN && before != partition->next
-        && !mr_audit_accounts_fade(audit, after)
-        && partition->offsets[audit->n_minutes] >= partition->next)
-    {
-        mr_audit_find(audit, "accounts", MR_AUDIT_UNKNOWN, id,
-            before - partition->next,
-            "the offsets %lld to %lld are stored and in no account",
-            (long long) before, (long long) partition->next - 1);
+    if (partition->offsets != NULL) {
+        judge_end(audit, partition, before, after);
     }
 }
 
 
-/* Kafka has another log by now, and where this one ended nobody knows. */
+/* What Kafka holds and is not stored, or has deleted before it was. */
 static void
-judge_past(mr_audit_t *audit, const mr_audit_partition_t *partition)
+judge_waiting(mr_audit_t *audit, const mr_audit_partition_t *partition)
 {
-    int64_t before, after;
-    mr_audit_stretch_t stretch;
+    size_t i;
+    int64_t waiting, start;
 
-    before = partition->before;
-    after = partition->after;
-    stretch.to = 0;
+    if (partition->known && partition->log_first > partition->next) {
+        mr_audit_find(audit, "kafka", MR_AUDIT_UNKNOWN, partition->id,
+            partition->next - partition->log_first,
+            "Kafka has deleted the offsets %lld to %lld before they were "
+            "stored",
+            (long long) partition->next, (long long) partition->log_first - 1);
+    }
 
-    while (stretch.to < partition->n_accounts) {
-        mr_audit_stretch_next(partition, &stretch);
+    for (i = 0; i < audit->n_minutes; i++) {
+        start = partition->offsets[i] > partition->next ? partition->offsets[i]
+                                                        : partition->next;
+        waiting = partition->offsets[i + 1] - start;
+        audit->minutes[i].waiting += waiting > 0 ? waiting : 0;
+    }
+}
 
-        if (before < stretch.first && mr_audit_accounts_fade(audit, after)) {
-            before = MR_AUDIT_UNKNOWN;
-        }
 
-        if (mr_audit_stretch_crosses(audit, &stretch)) {
-            judge_crossing(audit, partition, &stretch);
-
-        } else {
-            judge_accounts(audit, partition, &stretch, before);
-            judge_rows(audit, partition, &stretch, MR_AUDIT_UNKNOWN);
-            judge_blocks(audit, partition, &stretch);
-        }
-
-        before = stretch.last + 1;
-        after = stretch.high + MR_AUDIT_MINUTE;
+/* The ledger ends where the last account does. */
+static void
+judge_end(mr_audit_t *audit, const mr_audit_partition_t *partition,
+    int64_t before, int64_t after)
+{
+    if (before != MR_AUDIT_UNKNOWN && before != partition->next
+        && !mr_audit_accounts_fade(audit, after)
+        && partition->offsets[audit->n_minutes] >= partition->next)
+    {
+        mr_audit_find(audit, "accounts", MR_AUDIT_UNKNOWN, partition->id,
+            before - partition->next,
+            "the offsets %lld to %lld are stored and in no account",
+            (long long) before, (long long) partition->next - 1);
     }
 }
 
@@ -189,16 +185,13 @@ judge_accounts(mr_audit_t *audit, const mr_audit_partition_t *partition,
 
 /* What Kafka says of it. */
 static void
-judge_records(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch)
+judge_records(mr_audit_t *audit, const mr_audit_partition_t *partition,
+    const mr_audit_stretch_t *stretch)
 {
-    const mr_audit_partition_t *partition;
-
-    partition = &audit->partitions[id];
-
-    if (partition->log_start > stretch->first) {
+    if (partition->offsets == NULL || partition->log_start > stretch->first) {
         judge_rows(audit, partition, stretch, MR_AUDIT_UNKNOWN);
 
-    } else if (judge_kafka(audit, id, stretch) == 0) {
+    } else if (judge_kafka(audit, partition, stretch) == 0) {
         judge_rows(audit, partition, stretch,
             stretch->stored + stretch->repeated + stretch->dead);
 
@@ -216,12 +209,11 @@ judge_records(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch)
  * they may lie a minute before the record that they are accounted with.
  */
 static int
-judge_kafka(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch)
+judge_kafka(mr_audit_t *audit, const mr_audit_partition_t *partition,
+    const mr_audit_stretch_t *stretch)
 {
     int64_t covered, offsets, slack;
-    const mr_audit_partition_t *partition;
 
-    partition = &audit->partitions[id];
     covered = stretch->last + 1 - stretch->first;
     offsets = judge_offsets(partition, judge_index(audit, stretch->low),
         judge_index(audit, stretch->high) + 1);
@@ -231,7 +223,8 @@ judge_kafka(mr_audit_t *audit, int32_t id, const mr_audit_stretch_t *stretch)
                     : partition->holes);
 
     if (offsets > covered + slack || offsets < covered - slack) {
-        mr_audit_find(audit, "kafka", stretch->low, id, covered - offsets,
+        mr_audit_find(audit, "kafka", stretch->low, partition->id,
+            covered - offsets,
             "Kafka received %lld records, and %lld are accounted for",
             (long long) offsets, (long long) covered);
         return -1;
@@ -266,14 +259,15 @@ judge_blocks(mr_audit_t *audit, const mr_audit_partition_t *partition,
  * for those of which the account may have been removed by age.
  */
 static void
-judge_empty(
-    mr_audit_t *audit, int32_t id, size_t from, size_t to, int64_t slack)
+judge_empty(mr_audit_t *audit, const mr_audit_partition_t *partition,
+    size_t from, size_t to, int64_t slack)
 {
     size_t i;
     int64_t offsets;
-    const mr_audit_partition_t *partition;
 
-    partition = &audit->partitions[id];
+    if (partition->offsets == NULL) {
+        return;
+    }
 
     for (i = from; i < to; i++) {
         offsets = judge_offsets(partition, i, i + 1);
@@ -296,7 +290,8 @@ judge_empty(
 
         judge_add(&audit->minutes[i].records, offsets);
 
-        mr_audit_find(audit, "kafka", audit->minutes[i].start, id, -offsets,
+        mr_audit_find(audit, "kafka", audit->minutes[i].start, partition->id,
+            -offsets,
             "Kafka received %lld records, and there is no account of them",
             (long long) offsets);
     }

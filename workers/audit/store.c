@@ -123,14 +123,15 @@ mr_store_ledgers(
     audit->n_past = 0;
     audit->merged = 1;
 
-    return mr_store_find(store, MR_MONGO_STATE,
-               BCON_NEW("_id", BCON_UTF8("merge")), NULL, store_merge, audit,
-               err) == 0
-                   && mr_store_find(store, MR_MONGO_LEDGER, bson_new(), NULL,
-                          store_ledger, &ledgers, err)
-                          == 0
-               ? 0
-               : -1;
+    if (mr_store_find(store, MR_MONGO_STATE,
+            BCON_NEW("_id", BCON_UTF8("merge")), NULL, store_merge, audit, err)
+        != 0)
+    {
+        return -1;
+    }
+
+    return mr_store_find(
+        store, MR_MONGO_LEDGER, bson_new(), NULL, store_ledger, &ledgers, err);
 }
 
 
