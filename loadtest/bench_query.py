@@ -323,6 +323,8 @@ def measure(storage, args, first, last):
             settle(storage, args.inflow)
             if args.weigh:
                 cpu.weigh(storage.stack, cpu.NICE_READS)
+                cpu.serve_later(storage.stack, storage.mongo,
+                                'millrace-writer')
                 # What waits for a core is to be what is measured.
                 cpu.set_group_nice('self', cpu.NICE_CLIENT)
                 cpu.cut_slices(storage.stack)

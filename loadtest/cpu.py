@@ -1,6 +1,7 @@
 """What processes and the machine have used of the CPUs, from /proc; and who
 comes first."""
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -15,12 +16,18 @@ TICK = os.sysconf('SC_CLK_TCK')
 NICE = {'mongod': -10, 'millrace-writer': -5, 'millrace-stats': -5,
         'millrace-query': -5}
 
-# And where answers to reads have to be quick: all of them pass through it.
-NICE_READS = {**NICE, 'nginx': -5}
+# And where answers to reads have to be quick: what all of them pass through
+# needs little, and comes before mongod, of whose time most is the writer's.
+# CPUWeight 3000.
+NICE_READS = {**NICE, 'millrace-query': -15, 'nginx': -15}
 
 # A client that measures, with what it has started to send events, stands for
 # others' machines.
 NICE_CLIENT = -10
+
+# Of the threads by which mongod serves writers, among all of its own: a flush
+# has time, and four at once leave a query's thread a fifth of a core.
+NICE_STORES = 15
 
 # How long a thread runs before others have their turn, ns, 3,000,000 unless
 # said otherwise: who asks for little is served sooner.  The kernel's least.
@@ -53,6 +60,23 @@ def set_group_nice(pid, nice):
     """The nice level of a process's session among all sessions."""
     with open(f'/proc/{pid}/autogroup', 'w', encoding='ascii') as f:
         f.write(str(nice))
+
+
+def serve_later(stack, mongo, application, nice=NICE_STORES):
+    """The nice level of the threads by which mongod serves the connections
+    that an application has; one that it opens later has it not."""
+    served = {
+        connection['desc'] for connection in mongo.admin.aggregate([
+            {'$currentOp': {'allUsers': True, 'idleConnections': True}}])
+        if connection.get('appName') == application}
+    for pid in stack.group('mongod'):
+        for task in os.listdir(f'/proc/{pid}/task'):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                with open(f'/proc/{pid}/task/{task}/comm',
+                          encoding='ascii', errors='replace') as f:
+                    name = f.read().rstrip()
+                if name in served:
+                    os.setpriority(os.PRIO_PROCESS, int(task), nice)
 
 
 def cut_slices(stack):
