@@ -1,7 +1,6 @@
 """What processes and the machine have used of the CPUs, from /proc; and who
 comes first."""
 
-import contextlib
 import ctypes
 import os
 import platform
@@ -62,21 +61,23 @@ def set_group_nice(pid, nice):
         f.write(str(nice))
 
 
-def serve_later(stack, mongo, application, nice=NICE_STORES):
-    """The nice level of the threads by which mongod serves the connections
-    that an application has; one that it opens later has it not."""
+def serve_later(stack, mongo, application):
+    """NICE_STORES for the threads by which mongod serves the connections that
+    an application has; one that it opens later has it not."""
     served = {
         connection['desc'] for connection in mongo.admin.aggregate([
             {'$currentOp': {'allUsers': True, 'idleConnections': True}}])
         if connection.get('appName') == application}
     for pid in stack.group('mongod'):
         for task in os.listdir(f'/proc/{pid}/task'):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            try:
                 with open(f'/proc/{pid}/task/{task}/comm',
                           encoding='ascii', errors='replace') as f:
                     name = f.read().rstrip()
                 if name in served:
-                    os.setpriority(os.PRIO_PROCESS, int(task), nice)
+                    os.setpriority(os.PRIO_PROCESS, int(task), NICE_STORES)
+            except (FileNotFoundError, ProcessLookupError):
+                pass
 
 
 def cut_slices(stack):
