@@ -45,12 +45,9 @@ WANTED_USER, WANTED = (5, 25), (20, 60)
 
 def users_of(block):
     """The user of each event of a block."""
-    # --use may have blocks of an earlier version.
-    users = ([one['u'] for one in block['who']] if 'who' in block
-             else block['users'])
-    ends = struct.unpack(f'<{len(users)}H', block['ends'])
-    return [user for user, first, end in zip(
-        users, (0, *ends), ends) for _ in range(first, end)]
+    users = [one['u'] for one in block['who']]
+    counts = struct.unpack(f'<{len(users)}H', block['counts'])
+    return [user for user, count in zip(users, counts) for _ in range(count)]
 
 
 class Kinds:
@@ -61,8 +58,7 @@ class Kinds:
         # An event at random, and its user: busy users are asked for more.
         users = [user for block in storage.database.blocks
                  .aggregate([{'$sample': {'size': SAMPLE}},
-                             {'$project': {'who.u': 1, 'users': 1,
-                                           'ends': 1}}])
+                             {'$project': {'who.u': 1, 'counts': 1}}])
                  for user in users_of(block)]
         self.users = [rng.choice(users) for _ in range(4096)]
         self.types = ['view', 'click', 'search', 'add_to_cart', 'purchase',

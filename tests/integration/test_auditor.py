@@ -5,6 +5,7 @@ damaged in every way that an audit must notice, one at a time.
 """
 
 import copy
+import itertools
 import json
 import math
 import pickle
@@ -131,8 +132,7 @@ def made_block(partition, offset, number, events):
     types = sorted({e["event_type"] for e in events})
     times = [e["timestamp"] for e in events]
     received = Date(max(e["time"] for e in events))
-    ends = [max(i for i, e in enumerate(events) if e["user_id"] == u) + 1
-            for u in users]
+    counts = [sum(e["user_id"] == u for e in events) for u in users]
     who = storage.who_of(events, {name: i for i, name in enumerate(KNOWN)})
     for event in events:
         if ids.is_uuid(event["event_id"]):
@@ -147,7 +147,7 @@ def made_block(partition, offset, number, events):
         "times": b"".join(t.to_bytes(8, "little") for t in times),
         "kinds": b"".join(types.index(e["event_type"]).to_bytes(2, "little")
                           for e in events),
-        "ends": b"".join(i.to_bytes(2, "little") for i in ends),
+        "counts": b"".join(n.to_bytes(2, "little") for n in counts),
         "events": {u: {str(i): {name: e[name] for name in fields}
                        for i, e in enumerate(events) if e["user_id"] == u}
                    for u in users}}
@@ -271,11 +271,11 @@ def move_time(shot):
 
     block = busy_block(shot)
     times = list(struct.unpack(f"<{block['n']}q", block["times"]))
+    ends = set(itertools.accumulate(struct.unpack(
+        f"<{len(block['counts']) // 2}H", block["counts"])))
     i = next(i for i, time in enumerate(times[:-1])
              if block["tmin"] < time < block["tmax"]
-             and (i + 1 in struct.unpack(f"<{len(block['ends']) // 2}H",
-                                         block["ends"])
-                  or time + 1 < times[i + 1]))
+             and (i + 1 in ends or time + 1 < times[i + 1]))
     times[i] += 1
     block["times"] = struct.pack(f"<{block['n']}q", *times)
 
@@ -399,7 +399,7 @@ def event_twice(shot):
     block["n"] += 1
     block["times"] += block["times"][-8:]
     block["kinds"] += block["kinds"][-2:]
-    block["ends"] = block["ends"][:-2] + block["n"].to_bytes(2, "little")
+    block["counts"] = block["counts"][:-2] + len(mine).to_bytes(2, "little")
 
 
 def wide_integer(shot):
@@ -536,8 +536,8 @@ DAMAGES = [
     ("block: a time", move_time, {"blocks"}),
     ("block: types out of order",
      lambda s: busy_block(s)["types"].reverse(), {"blocks"}),
-    ("block: ends", lambda s: busy_block(s).update(
-        ends=busy_block(s)["ends"][2:] + b"\0\0"), {"blocks"}),
+    ("block: counts", lambda s: busy_block(s).update(
+        counts=busy_block(s)["counts"][2:] + b"\0\0"), {"blocks"}),
     *((f"block: {name} is no date", lambda s, name=name: busy_block(s).update(
         {name: int(busy_block(s)[name])}), {"blocks"})
       for name in ("tmin", "tmax", "received")),

@@ -98,12 +98,12 @@ def remade(block, events, form):
 def make_earlier(rig, forms):
     """Turn the blocks into ones of these forms, one after the other."""
 
-    if forms != (storage.WHO,):
+    if forms != (storage.COUNTS,):
         storage.index(rig.database, storage.EARLIER_INDEXES)
 
     for i, raw in enumerate(blocks(rig).values()):
         block, form = bson.decode(raw, AWARE), forms[i % len(forms)]
-        if form != storage.WHO:
+        if form != storage.COUNTS:
             made = remade(block, storage.events_of(block), form)
             rig.database.blocks.replace_one({"_id": block["_id"]}, made)
 
@@ -146,7 +146,7 @@ def test_only_that_user_is_gone(rig, forms):
     rig.settle()
     rig.stop()
 
-    assert forms_in(rig) == {storage.WHO}
+    assert forms_in(rig) == {storage.COUNTS}
     make_earlier(rig, forms)
     assert forms_in(rig) == set(forms)
 
@@ -174,7 +174,7 @@ def test_only_that_user_is_gone(rig, forms):
 
 
 @pytest.mark.parametrize("indexed", [False, True])
-@pytest.mark.parametrize("forms", [(storage.WHO,), storage.FORMS],
+@pytest.mark.parametrize("forms", [(storage.COUNTS,), storage.FORMS],
                          ids="-".join)
 def test_found_by_an_index(rig, forms, indexed):
     """Only blocks that have no index of theirs are all read."""
@@ -199,7 +199,7 @@ def test_found_by_an_index(rig, forms, indexed):
         {"command.find": "blocks", "appName": "millrace-erase"})
     assert "IXSCAN" in find["planSummary"]
     assert "COLLSCAN" not in find["planSummary"]
-    if indexed or forms == (storage.WHO,):
+    if indexed or forms == (storage.COUNTS,):
         assert find["docsExamined"] < 60
     assert erase(rig, "both") == (6, 6)
     assert "both" not in users_in(rig)
@@ -472,7 +472,23 @@ def second(**fields):
 
 DAMAGES = {
     "a field too many": lambda block: block.update(extra=1),
-    "no columns": lambda block: block.pop("ends"),
+    "no columns": lambda block: block.pop("counts"),
+    "columns of both forms": lambda block: instead(
+        block, "counts", counts=block["counts"], ends=storage.column([1, 2, 4])),
+    "ends for counts": lambda block: instead(
+        block, "counts", counts=storage.column([1, 2, 4])),
+    "counts for ends": lambda block: instead(
+        block, "counts", ends=block["counts"]),
+    "a count less": lambda block: instead(
+        block, "counts", counts=storage.column([1, 1])),
+    "a count too many": lambda block: instead(
+        block, "counts", counts=storage.column([1, 1, 2, 1])),
+    "too few events of a user": lambda block: instead(
+        block, "counts", counts=storage.column([1, 1, 1])),
+    "none of a user": lambda block: instead(
+        block, "counts", counts=storage.column([1, 0, 3])),
+    "a user's event counted for another": lambda block: instead(
+        block, "counts", counts=storage.column([1, 2, 1])),
     "another layout": lambda block: block.update(layout=2),
     "a list": lambda block: block.update(events=[]),
     "no layout": lambda block: block.pop("layout"),

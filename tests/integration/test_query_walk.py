@@ -44,7 +44,7 @@ def events(how):
         for k, user in enumerate(("one", "other", "one"))]
 
 
-def store(alone, made, form=lambda i: storage.WHO, registered=False):
+def store(alone, made, form=lambda i: storage.COUNTS, registered=False):
     """`form`: that of the i-th block; `registered`: the types were by then."""
     storage.create(alone.database)
     numbers = storage.register(alone.database, ["usual", "rare"])
@@ -82,7 +82,8 @@ def stored(alone, request):
     how, *unknown = request.param.split(",")
     made = events(how)
     store(alone, made, lambda i: {
-        24: storage.USERS, 49: storage.LIST}.get(i % 50, storage.WHO),
+        12: storage.ENDS, 24: storage.USERS, 49: storage.LIST,
+        }.get(i % 50, storage.COUNTS),
         registered=is_divided(alone) and not unknown)
     return sorted(made, key=lambda e: (e["timestamp"], e["event_id"]))
 

@@ -260,7 +260,7 @@ def test_what_was_made_otherwise_stays(setup, name, blocks, index):
               "timestamp": 1_760_000_000_000, "offset": 0}]
     database.blocks.insert_many([
         storage.block(block, 1, 0, i, 0, form)
-        for i, form in enumerate((storage.WHO, storage.LIST, storage.USERS))])
+        for i, form in enumerate(storage.FORMS)])
     before = made()
     for text, config in zip(before, (blocks, index)):
         assert all(one in text for one in config.split(","))

@@ -7,7 +7,7 @@
 /* As in a block's packed columns. */
 #define TIME_SIZE 8
 #define KIND_SIZE 2
-#define END_SIZE 2
+#define COUNT_SIZE 2
 #define ROWS_MAX 65535
 
 
@@ -31,7 +31,8 @@ enum {
     USERS, /* instead of WHO in blocks of earlier versions */
     TIMES,
     KINDS,
-    ENDS,
+    COUNTS,
+    ENDS, /* instead of COUNTS in blocks of earlier versions */
     EVENTS,
     FIELDS
 };
@@ -40,14 +41,15 @@ enum {
 typedef struct {
     const bson_t *source;
     int layout;
-    int users; /* WHO or USERS: which it has */
+    int users;    /* WHO or USERS: which it has */
+    int per_user; /* COUNTS or ENDS */
     uint32_t n;
     uint32_t user;  /* its place in who or users */
     uint32_t first; /* its rows: first to end - 1 */
     uint32_t end;
     column_t times;
     column_t kinds;
-    column_t ends;
+    column_t counts;                /* or ends */
     uint16_t numbers[ROWS_MAX + 1]; /* of a type: old to new */
 } rewrite_t;
 
@@ -55,6 +57,8 @@ typedef struct {
 static int rewrite_read(rewrite_t *work, const bson_t *source);
 static int rewrite_fields(rewrite_t *work);
 static int rewrite_user(rewrite_t *work, mr_str_t user, int *ret_found);
+static uint32_t rewrite_end(
+    const rewrite_t *work, uint32_t user, uint32_t first);
 static int rewrite_name(
     const rewrite_t *work, const bson_iter_t *item, mr_str_t *ret_name);
 static int rewrite_who(const bson_iter_t *item, bson_iter_t *ret_user);
@@ -89,6 +93,7 @@ static const char *const names[FIELDS] = {
     [USERS] = "users",
     [TIMES] = "times",
     [KINDS] = "kinds",
+    [COUNTS] = "counts",
     [ENDS] = "ends",
     [EVENTS] = "events",
 };
@@ -155,7 +160,7 @@ rewrite_read(rewrite_t *work, const bson_t *source)
         || bson_iter_int32(&iter) > ROWS_MAX
         || rewrite_column(work, TIMES, &work->times) != 0
         || rewrite_column(work, KINDS, &work->kinds) != 0
-        || rewrite_column(work, ENDS, &work->ends) != 0)
+        || rewrite_column(work, work->per_user, &work->counts) != 0)
     {
         return -1;
     }
@@ -169,7 +174,10 @@ rewrite_read(rewrite_t *work, const bson_t *source)
 }
 
 
-/* Every field is there once, and no other; of WHO and USERS, one is. */
+/*
+ * Every field is there once, and no other; of WHO and USERS one is, and of
+ * COUNTS and ENDS.
+ */
 static int
 rewrite_fields(rewrite_t *work)
 {
@@ -183,6 +191,7 @@ rewrite_fields(rewrite_t *work)
 
     work->layout = MR_LAYOUT_LIST;
     work->users = WHO;
+    work->per_user = COUNTS;
 
     for (field = 0; bson_iter_next(&iter); field++) {
         key = bson_iter_key(&iter);
@@ -193,6 +202,11 @@ rewrite_fields(rewrite_t *work)
 
         if (field == WHO && strcmp(key, names[WHO]) != 0) {
             work->users = USERS;
+            field++;
+        }
+
+        if (field == COUNTS && strcmp(key, names[COUNTS]) != 0) {
+            work->per_user = ENDS;
             field++;
         }
 
@@ -208,7 +222,7 @@ rewrite_fields(rewrite_t *work)
             }
         }
 
-        if (field == WHO) {
+        if (field == WHO || field == COUNTS) {
             field++;
         }
     }
@@ -217,7 +231,7 @@ rewrite_fields(rewrite_t *work)
 }
 
 
-/* Where the user's rows are; users and ends belong together. */
+/* Where the user's rows are; users and their counts belong together. */
 static int
 rewrite_user(rewrite_t *work, mr_str_t user, int *ret_found)
 {
@@ -234,12 +248,12 @@ rewrite_user(rewrite_t *work, mr_str_t user, int *ret_found)
     for (i = 0; bson_iter_next(&users); i++) {
 
         if (rewrite_name(work, &users, &name) != 0
-            || (i + 1) * END_SIZE > work->ends.len)
+            || (i + 1) * COUNT_SIZE > work->counts.len)
         {
             return -1;
         }
 
-        end = rewrite_get(work->ends.data + i * END_SIZE, END_SIZE);
+        end = rewrite_end(work, i, first);
 
         if (end <= first || end > work->n) {
             return -1;
@@ -255,7 +269,19 @@ rewrite_user(rewrite_t *work, mr_str_t user, int *ret_found)
         first = end;
     }
 
-    return i * END_SIZE == work->ends.len && first == work->n ? 0 : -1;
+    return i * COUNT_SIZE == work->counts.len && first == work->n ? 0 : -1;
+}
+
+
+/* The row after the last one of a user whose first one is known. */
+static uint32_t
+rewrite_end(const rewrite_t *work, uint32_t user, uint32_t first)
+{
+    uint32_t count;
+
+    count = rewrite_get(work->counts.data + user * COUNT_SIZE, COUNT_SIZE);
+
+    return work->per_user == ENDS ? count : first + count;
 }
 
 
@@ -425,13 +451,12 @@ static int
 rewrite_columns(rewrite_t *work, bson_t *block)
 {
     int rc;
-    uint8_t *times, *kinds, *ends;
-    uint32_t row, left, user, kept, end, removed;
+    uint8_t *times, *kinds, *counts;
+    uint32_t row, left, user, kept, count;
 
     times = bson_malloc(work->times.len);
     kinds = bson_malloc(work->kinds.len);
-    ends = bson_malloc(work->ends.len);
-    removed = work->end - work->first;
+    counts = bson_malloc(work->counts.len);
 
     for (row = 0, left = 0; row < work->n; row++) {
 
@@ -447,30 +472,33 @@ rewrite_columns(rewrite_t *work, bson_t *block)
         left++;
     }
 
-    for (user = 0, kept = 0; user * END_SIZE < work->ends.len; user++) {
+    for (user = 0, kept = 0; user * COUNT_SIZE < work->counts.len; user++) {
 
         if (user == work->user) {
             continue;
         }
 
-        end = rewrite_get(work->ends.data + user * END_SIZE, END_SIZE);
-        rewrite_put(
-            ends + kept * END_SIZE, user > work->user ? end - removed : end);
-        kept++;
+        count = rewrite_get(work->counts.data + user * COUNT_SIZE, COUNT_SIZE);
+
+        if (work->per_user == ENDS && user > work->user) {
+            count -= work->end - work->first;
+        }
+
+        rewrite_put(counts + kept++ * COUNT_SIZE, count);
     }
 
     rc = BSON_APPEND_BINARY(
              block, names[TIMES], BSON_SUBTYPE_BINARY, times, left * TIME_SIZE)
                  && BSON_APPEND_BINARY(block, names[KINDS], BSON_SUBTYPE_BINARY,
                      kinds, left * KIND_SIZE)
-                 && BSON_APPEND_BINARY(block, names[ENDS], BSON_SUBTYPE_BINARY,
-                     ends, kept * END_SIZE)
+                 && BSON_APPEND_BINARY(block, names[work->per_user],
+                     BSON_SUBTYPE_BINARY, counts, kept * COUNT_SIZE)
              ? 0
              : -1;
 
     bson_free(times);
     bson_free(kinds);
-    bson_free(ends);
+    bson_free(counts);
 
     return rc;
 }
@@ -548,7 +576,7 @@ rewrite_by_user(rewrite_t *work, bson_t *block)
 
     bson_append_document_end(block, &events);
 
-    return row == work->n && user * END_SIZE == work->ends.len ? rc : -1;
+    return row == work->n && user * COUNT_SIZE == work->counts.len ? rc : -1;
 }
 
 
@@ -560,16 +588,18 @@ rewrite_moved(const rewrite_t *work, uint32_t user, const bson_iter_t *source,
     int rc;
     char digits[16];
     bson_t mine;
+    uint32_t first;
     const char *key;
     bson_iter_t iter;
 
     if (!BSON_ITER_HOLDS_DOCUMENT(source) || !bson_iter_recurse(source, &iter)
-        || (user + 1) * END_SIZE > work->ends.len)
+        || (user + 1) * COUNT_SIZE > work->counts.len)
     {
         return -1;
     }
 
     rc = 0;
+    first = *row;
     bson_init(&mine);
 
     while (rc == 0 && bson_iter_next(&iter)) {
@@ -590,7 +620,7 @@ rewrite_moved(const rewrite_t *work, uint32_t user, const bson_iter_t *source,
     }
 
     /* The columns have to say the same. */
-    if (*row != rewrite_get(work->ends.data + user * END_SIZE, END_SIZE)
+    if (*row != rewrite_end(work, user, first)
         || (user != work->user
             && !bson_append_document(events, bson_iter_key(source), -1, &mine)))
     {

@@ -436,8 +436,8 @@ store_transaction(mongoc_client_session_t *session, void *ctx, bson_t **reply,
 
 
 /*
- * Only if it is still as it was read: as many rows, of the same users.
- * *reply is always set.
+ * Only if it is still as it was read: whoever rewrites it takes out a user, and
+ * with it an element of this column.  *reply is always set.
  */
 static bool
 store_replace(store_change_t *change, const bson_t *opts, bson_t *reply,
@@ -454,7 +454,9 @@ store_replace(store_change_t *change, const bson_t *opts, bson_t *reply,
         bson_append_iter(&selector, NULL, 0, &iter);
     }
 
-    if (bson_iter_init_find(&iter, change->found, "ends")) {
+    if (bson_iter_init_find(&iter, change->found, "counts")
+        || bson_iter_init_find(&iter, change->found, "ends"))
+    {
         bson_append_iter(&selector, NULL, 0, &iter);
     }
 

@@ -444,6 +444,7 @@ mr_blocks_projection(const mr_ask_t *ask, bson_t *opts)
     } else {
         BSON_APPEND_INT32(&fields, "who", 1);
         BSON_APPEND_INT32(&fields, "users", 1);
+        BSON_APPEND_INT32(&fields, "counts", 1);
         BSON_APPEND_INT32(&fields, "ends", 1);
     }
 

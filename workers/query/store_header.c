@@ -9,11 +9,12 @@
 typedef struct {
     int64_t n;
     int64_t layout;
-    bson_iter_t users; /* or who */
-    uint32_t ends_len; /* bytes, of each: */
+    bson_iter_t users;   /* or who */
+    uint32_t counts_len; /* bytes, of each: */
     uint32_t kinds_len;
     uint32_t times_len;
-    const uint8_t *ends;
+    const uint8_t *counts; /* or, in blocks of earlier versions, ends */
+    int are_ends;
     int has_users;
 } mr_header_fields_t;
 
@@ -56,8 +57,9 @@ mr_header_read(
     session->doc = doc;
     session->header = header;
     session->users = fields.users;
-    session->ends = fields.ends;
-    session->n_users = fields.has_users ? fields.ends_len / 2 : 0;
+    session->counts = fields.counts;
+    session->are_ends = fields.are_ends;
+    session->n_users = fields.has_users ? fields.counts_len / 2 : 0;
     session->next_user = 0;
     session->user_end = 0;
 
@@ -73,7 +75,7 @@ mr_header_read(
 mr_str_t
 mr_header_user(void *ctx, uint32_t row)
 {
-    uint16_t end;
+    uint16_t count;
     mr_session_t *session;
 
     session = ctx;
@@ -85,8 +87,10 @@ mr_header_user(void *ctx, uint32_t row)
             return (mr_str_t){NULL, 0};
         }
 
-        memcpy(&end, session->ends + (size_t) session->next_user++ * 2, 2);
-        session->user_end = BSON_UINT16_FROM_LE(end);
+        memcpy(&count, session->counts + (size_t) session->next_user++ * 2, 2);
+        count = BSON_UINT16_FROM_LE(count);
+        session->user_end =
+            session->are_ends ? count : session->user_end + count;
 
         if (mr_header_name(&session->users, &session->user) == -1) {
             return (mr_str_t){NULL, 0};
@@ -228,8 +232,9 @@ mr_header_field(mr_session_t *session, const bson_iter_t *iter,
     } else if (strcmp(key, "kinds") == 0 && session->plan->n_types > 0) {
         bson_iter_binary(iter, &subtype, &fields->kinds_len, &header->kinds);
 
-    } else if (strcmp(key, "ends") == 0) {
-        bson_iter_binary(iter, &subtype, &fields->ends_len, &fields->ends);
+    } else if (strcmp(key, "counts") == 0 || strcmp(key, "ends") == 0) {
+        bson_iter_binary(iter, &subtype, &fields->counts_len, &fields->counts);
+        fields->are_ends = *key == 'e';
     }
 
     return 0;

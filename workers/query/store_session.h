@@ -152,11 +152,15 @@ struct mr_session_s {
     /* The header that came last (store_header.c). */
     const bson_t *doc;
     mr_header_t header;
-    bson_iter_t users;   /* up to the present one */
-    const uint8_t *ends; /* of each: the row after its last one */
+    bson_iter_t users; /* up to the present one */
     uint32_t n_users;
     uint32_t next_user; /* number of the next one */
-    uint32_t user_end;  /* of the present one */
+    uint32_t user_end;  /* the row after the last one of the present one */
+
+    /* uint16 a user: how many rows; in blocks of earlier versions user_end. */
+    const uint8_t *counts;
+    int are_ends;
+
     mr_str_t user;
     mr_types_list_t types;
 

@@ -286,7 +286,7 @@ static int
 block_columns(
     mr_buf_t *buf, const block_input_t *in, const block_summary_t *summary)
 {
-    size_t i;
+    size_t i, first;
     int64_t time;
     uint16_t value;
     unsigned char *p;
@@ -311,19 +311,21 @@ block_columns(
         memcpy(p + 2 * i, &value, 2);
     }
 
-    if (mr_bson_binary(buf, mr_str("ends"), summary->users * 2, &p) != 0) {
+    if (mr_bson_binary(buf, mr_str("counts"), summary->users * 2, &p) != 0) {
         return -1;
     }
 
-    for (i = 1; i <= in->n; i++) {
+    for (i = 0, first = 0; i < in->n; i++) {
 
-        if (i < in->n && mr_str_eq(block_user(in, i), block_user(in, i - 1))) {
+        if (i + 1 < in->n
+            && mr_str_eq(block_user(in, i), block_user(in, i + 1))) {
             continue;
         }
 
-        value = htole16((uint16_t) i);
+        value = htole16((uint16_t) (i + 1 - first));
         memcpy(p, &value, 2);
         p += 2;
+        first = i + 1;
     }
 
     return 0;

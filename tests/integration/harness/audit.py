@@ -338,7 +338,7 @@ def _block_problems(doc, size, log, known):
         yield f"the fields are {order}"
         return
 
-    if order.index("events") < max(map(order.index, ("times", "kinds", "ends",
+    if order.index("events") < max(map(order.index, ("times", "kinds", "counts",
                                                      "who", "types"))):
         yield f"events do not stand behind the columns: {order}"
 
@@ -394,9 +394,9 @@ def _block_problems(doc, size, log, known):
     if keys != sorted(keys):
         yield "events are not sorted by user, time and offset"
 
-    ends = [i + 1 for i in range(n) if i + 1 == n or users[i + 1] != users[i]]
-    if doc["ends"] != struct.pack(f"<{len(ends)}H", *ends):
-        yield "the column ends does not agree with the events"
+    counts = [len(mine) for mine in doc["events"].values()]
+    if doc["counts"] != struct.pack(f"<{len(counts)}H", *counts):
+        yield "the column counts does not agree with the events"
 
     yield from _who_problems(doc, users, kinds, known)
 

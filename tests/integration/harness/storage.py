@@ -4,7 +4,9 @@ of the query daemon that need neither Kafka nor a writer: random cuts that a
 writer would not make are as good, if the document allows them.
 """
 
+import collections
 import datetime
+import itertools
 import re
 import struct
 
@@ -21,9 +23,10 @@ SPANS = {0: 10_000, 5: 300_000, 1: 600_000, 2: 86_400_000,
          3: 30 * 86_400_000}
 ANY = 4
 
-# How a block may be made: as it is now, and as by earlier versions, which named
-# users alone, and before that had a list of events that say everything.
-WHO, USERS, LIST = FORMS = "who", "users", "list"
+# How a block may be made: as it is now, and as by earlier versions, the newest
+# first: these had ends instead of counts, named users alone, and had a list of
+# events that say everything.
+COUNTS, ENDS, USERS, LIST = FORMS = "counts", "ends", "users", "list"
 
 NARROW = [("span", 1), ("tmax", 1)]
 BLOCK_INDEXES = {
@@ -117,7 +120,7 @@ def ordered(events):
                                          e["timestamp"], e["offset"]))
 
 
-def block(events, epoch, partition, first, number, form=WHO, numbers=None):
+def block(events, epoch, partition, first, number, form=COUNTS, numbers=None):
     """
     The block of at most 1,024 stored events: dicts with event_id, user_id,
     event_type, timestamp (ms), metadata and offset.  `numbers`: of the types
@@ -127,13 +130,9 @@ def block(events, epoch, partition, first, number, form=WHO, numbers=None):
     events = ordered(events)
     times = [e["timestamp"] for e in events]
     types = sorted({e["event_type"] for e in events}, key=str.encode)
-    users, ends = [], []
-
-    for i, event in enumerate(events):
-        if not users or users[-1] != event["user_id"]:
-            users.append(event["user_id"])
-            ends.append(i)
-        ends[-1] = i + 1
+    counts = collections.Counter(e["user_id"] for e in events)
+    users = list(counts)  # in the order of the events
+    has_who = form in (COUNTS, ENDS)
 
     return {
         "_id": {"epoch": Int64(epoch), "partition": partition,
@@ -145,13 +144,12 @@ def block(events, epoch, partition, first, number, form=WHO, numbers=None):
         "n": len(events),
         **({} if form == LIST else {"layout": 1}),
         "types": types,
-        **({"who": who_of(events, numbers or {})} if form == WHO
+        **({"who": who_of(events, numbers or {})} if has_who
            else {"users": users}),
         "times": Binary(struct.pack(f"<{len(times)}q", *times)),
-        "kinds": Binary(struct.pack(
-            f"<{len(times)}H", *[types.index(e["event_type"])
-                                 for e in events])),
-        "ends": Binary(struct.pack(f"<{len(ends)}H", *ends)),
+        "kinds": column(types.index(e["event_type"]) for e in events),
+        **({"counts": column(counts.values())} if form == COUNTS
+           else {"ends": column(itertools.accumulate(counts.values()))}),
         "events": [{
             "event_id": e["event_id"],
             "user_id": e["user_id"],
@@ -161,13 +159,17 @@ def block(events, epoch, partition, first, number, form=WHO, numbers=None):
             "offset": Int64(e["offset"]),
         } for e in events] if form == LIST else {
             key_of(user): {str(i): {
-                "event_id": (ids.stored(e["event_id"]) if form == WHO
+                "event_id": (ids.stored(e["event_id"]) if has_who
                              else e["event_id"]),
                 "metadata": e["metadata"],
                 "offset": Int64(e["offset"]),
             } for i, e in enumerate(events) if e["user_id"] == user}
             for user in users},
     }
+
+
+def column(numbers):
+    return Binary(b"".join(struct.pack("<H", n) for n in numbers))
 
 
 def who_of(events, numbers):
@@ -223,6 +225,7 @@ def events_of(block):
 def form_of(block):
     """How the block is made; all of its events have to agree."""
 
+    assert ("counts" in block) != ("ends" in block)
     if block.get("layout") == 1:
         events = [event for mine in block["events"].values()
                   for event in mine.values()]
@@ -233,11 +236,11 @@ def form_of(block):
             return USERS
         assert all(e["event_id"] == ids.stored(ids.text(e["event_id"]))
                    for e in events)
-        return WHO
+        return COUNTS if "counts" in block else ENDS
 
     (fields,) = {tuple(e) for e in rows_of(block)}
 
-    assert "layout" not in block and "who" not in block
+    assert not {"layout", "who", "counts"} & set(block)
     assert fields == ("event_id", "user_id", "event_type", "timestamp",
                       "metadata", "offset")
     return LIST
@@ -279,7 +282,7 @@ def store(database, rng, events, partitions=4, largest=60):
                     n += 1
                 blocks.append(block(
                     flush[:n], 1, partition, first, number,
-                    rng.choice((WHO, WHO, USERS, LIST)),
+                    rng.choice((*3 * (COUNTS,), *FORMS[1:])),
                     rng.choice((numbers, numbers, {}))))
                 flush = flush[n:]
                 number += 1

@@ -210,13 +210,13 @@ look(const bson_t *block, int32_t number)
 {
     char key[24];
     uint32_t len;
-    size_t i, n, n_users, n_types, user;
+    size_t i, n, n_users, n_types, user, end;
     int64_t tmin, tmax, received, time, offset, last_time, last_offset;
-    uint16_t kind, end;
+    uint16_t kind, count;
     given_t *one;
     bson_t id, event;
     bson_iter_t iter, mine, child;
-    const uint8_t *data, *times, *kinds, *ends;
+    const uint8_t *data, *times, *kinds, *counts;
     static const char *users[MR_BLOCK_EVENTS], *types[MR_BLOCK_EVENTS];
     static unsigned char used[MR_BLOCK_EVENTS];
     static int32_t bits[MR_BLOCK_EVENTS], found;
@@ -242,7 +242,7 @@ look(const bson_t *block, int32_t number)
     n_types = strings(block, "types", types, MR_BLOCK_EVENTS);
     times = column(block, "times", (uint32_t) n * 8);
     kinds = column(block, "kinds", (uint32_t) n * 2);
-    ends = column(block, "ends", (uint32_t) n_users * 2);
+    counts = column(block, "counts", (uint32_t) n_users * 2);
 
     ck_assert_int_eq(integer(block, "layout"), 1);
     ck_assert(bson_iter_init_find(&iter, block, "events"));
@@ -261,8 +261,9 @@ look(const bson_t *block, int32_t number)
             ck_assert_str_eq(bson_iter_key(&mine), users[user]);
             ck_assert(BSON_ITER_HOLDS_DOCUMENT(&mine));
             ck_assert(bson_iter_recurse(&mine, &child));
-            memcpy(&end, ends + 2 * user++, 2);
-            ck_assert_uint_gt(end, i);
+            memcpy(&count, counts + 2 * user++, 2);
+            ck_assert_uint_gt(count, 0);
+            end += count;
             last_time = INT64_MIN;
             found = 0;
         }
