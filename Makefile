@@ -191,7 +191,8 @@ FUZZ_OBJ   := $(FUZZ_CORE) $(patsubst %,$(BUILD)/fuzz/workers/query/%.o, \
                   accept cursor key params plan)
 FUZZ_WRITER := $(patsubst %.c,$(BUILD)/fuzz/%.o, \
                    $(wildcard workers/common/options*.c) \
-                   $(addprefix workers/common/,layout.c listen.c window.c) \
+                   $(addprefix workers/common/, \
+                       layout.c listen.c times.c window.c) \
                    $(addprefix workers/writer/,accounts.c arena.c block.c \
                        bson_write.c cells.c dedup.c encode.c flush.c ledger.c \
                        partials.c partition.c plan.c span.c types.c))

@@ -13,6 +13,7 @@
 
 #include <bson/bson.h>
 
+#include <common/times.h>
 #include <writer/partition.h>
 
 
@@ -202,9 +203,9 @@ fuzz_block(const mr_buf_t *buf, int64_t end, uint8_t *seen, size_t *ret_n)
 
     fuzz_assert(bson_iter_init_find(&iter, &doc, "n"));
     n = bson_iter_int32(&iter);
-    fuzz_assert(bson_iter_init_find(&iter, &doc, "times"));
+    fuzz_assert(bson_iter_init_find(&iter, &doc, "since"));
     bson_iter_binary(&iter, NULL, &len, &bytes);
-    fuzz_assert(len == 8 * (uint32_t) n);
+    fuzz_assert(len <= MR_TIMES_WIDTH * (uint32_t) n && len % n == 0);
     fuzz_assert(bson_iter_init_find(&iter, &doc, "kinds"));
     bson_iter_binary(&iter, NULL, &len, &bytes);
     fuzz_assert(len == 2 * (uint32_t) n);

@@ -14,7 +14,7 @@ import uuid
 
 import pytest
 
-from harness import ids, storage, values
+from harness import columns, ids, storage, values
 from harness.audit import CHECKS, OTHER, QUANTILES, audit, fold, judged
 from harness.bsondoc import Date, Long
 from harness.partition import partition_of
@@ -144,10 +144,10 @@ def made_block(partition, offset, number, events):
         "span": 4, "tmin": min(times), "tmax": max(times),
         "received": received, "n": len(events), "layout": 1, "types": types,
         "who": who,
-        "times": b"".join(t.to_bytes(8, "little") for t in times),
-        "kinds": b"".join(types.index(e["event_type"]).to_bytes(2, "little")
-                          for e in events),
-        "counts": b"".join(n.to_bytes(2, "little") for n in counts),
+        "since": columns.since(times),
+        "kinds": columns.uint16s(types.index(e["event_type"])
+                                 for e in events),
+        "counts": columns.uint16s(counts),
         "events": {u: {str(i): {name: e[name] for name in fields}
                        for i, e in enumerate(events) if e["user_id"] == u}
                    for u in users}}
@@ -250,7 +250,14 @@ def wrong_column(shot):
 
 def short_column(shot):
     block = busy_block(shot)
-    block["times"] = block["times"][:-8]
+    block["since"] = block["since"][:-1]
+
+
+def wide_column(shot):
+    """The same times, in a byte more each."""
+
+    block = busy_block(shot)
+    block["since"] += bytes(block["n"])
 
 
 def swap_kinds(shot):
@@ -270,14 +277,14 @@ def move_time(shot):
     """
 
     block = busy_block(shot)
-    times = list(struct.unpack(f"<{block['n']}q", block["times"]))
+    times = columns.times(block, block["tmin"])
     ends = set(itertools.accumulate(struct.unpack(
         f"<{len(block['counts']) // 2}H", block["counts"])))
     i = next(i for i, time in enumerate(times[:-1])
              if block["tmin"] < time < block["tmax"]
              and (i + 1 in ends or time + 1 < times[i + 1]))
     times[i] += 1
-    block["times"] = struct.pack(f"<{block['n']}q", *times)
+    block["since"] = columns.since(times)
 
 
 def full_events(shot):
@@ -396,8 +403,9 @@ def event_twice(shot):
     block = busy_block(shot)
     mine = list(block["events"].values())[-1]
     mine[str(block["n"])] = copy.deepcopy(list(mine.values())[-1])
+    times = columns.times(block, block["tmin"])
     block["n"] += 1
-    block["times"] += block["times"][-8:]
+    block["since"] = columns.since([*times, times[-1]])
     block["kinds"] += block["kinds"][-2:]
     block["counts"] = block["counts"][:-2] + len(mine).to_bytes(2, "little")
 
@@ -532,6 +540,7 @@ DAMAGES = [
      {"blocks"}),
     ("block: a column", wrong_column, {"blocks"}),
     ("block: a column too short", short_column, {"blocks"}),
+    ("block: a column too wide", wide_column, {"blocks"}),
     ("block: a type that is another event's", swap_kinds, {"blocks"}),
     ("block: a time", move_time, {"blocks"}),
     ("block: types out of order",
@@ -556,7 +565,7 @@ DAMAGES = [
      lambda s: s.blocks.append((s.blocks.pop()[0], 5_000_000)), {"blocks"}),
     ("block: columns behind events",
      lambda s: busy_block(s).update(
-         times=busy_block(s).pop("times")), {"blocks"}),
+         since=busy_block(s).pop("since")), {"blocks"}),
     ("block: event changed",
      lambda s: rows(busy_block(s))[1]["metadata"].update(page=1),
      {"blocks"}),

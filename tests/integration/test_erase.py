@@ -6,6 +6,7 @@ is as it was, whatever happens meanwhile.
 import os
 import re
 import signal
+import struct
 import subprocess
 import time
 import uuid
@@ -16,7 +17,7 @@ import pytest
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
-from harness import storage
+from harness import columns, storage
 from harness.pipeline import servers_alone
 from harness.rig import Rig
 from harness.waiting import wait_until
@@ -470,9 +471,23 @@ def second(**fields):
     return lambda block: block["who"].__setitem__(1, fields)
 
 
+def eights(block):
+    """Its times as blocks of earlier versions had them."""
+
+    return struct.pack(f"<{block['n']}q", *columns.times(
+        block, storage.ms(block["tmin"])))
+
+
 DAMAGES = {
     "a field too many": lambda block: block.update(extra=1),
     "no columns": lambda block: block.pop("counts"),
+    "no times": lambda block: block.pop("since"),
+    "times of both forms": lambda block: instead(
+        block, "since", since=block["since"], times=eights(block)),
+    "times of the other form": lambda block: instead(
+        block, "since", since=eights(block)),
+    "times too short": lambda block: block.update(
+        since=block["since"][:-1]),
     "columns of both forms": lambda block: instead(
         block, "counts", counts=block["counts"], ends=storage.column([1, 2, 4])),
     "ends for counts": lambda block: instead(

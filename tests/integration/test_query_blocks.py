@@ -69,10 +69,14 @@ IDS = {"an id of no text": Binary(b"x" * 16, 0),
 
 
 def spoil(block, what):
-    columns = {"times": 8, "kinds": 2}
+    columns = {"times": 8, "kinds": 2, "since": 1}
     listed = "layout" not in block
     if what in columns:
+        what = "since" if what == "times" and "since" in block else what
         block[what] = Binary(block[what][:-columns[what]])
+    elif what == "wider times":
+        block.pop("times", None)
+        block["since"] = Binary(bytes(7 * block["n"]))
     elif what == "types":
         block["types"] = block["types"][:1]
     elif what == "type":
@@ -99,9 +103,10 @@ def spoil(block, what):
 
 
 @pytest.mark.some(13)
-@pytest.mark.parametrize("what", ["times", "kinds", "types", "type", "events",
-                                  "fewer", "none", "event_id", "user_id",
-                                  "offset", "metadata", *IDS])
+@pytest.mark.parametrize("what", ["times", "wider times", "kinds", "types",
+                                  "type", "events", "fewer", "none",
+                                  "event_id", "user_id", "offset", "metadata",
+                                  *IDS])
 @pytest.mark.parametrize("form", storage.FORMS)
 def test_a_damaged_block_is_said_to_be(alone, client, what, form):
     """Whether MongoDB picks a row, sends the block whole, or a user's rows

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "../common/span_class.h"
+#include "../common/mongo_times.h"
 #include "store_private.h"
 
 
@@ -113,8 +114,9 @@ mr_store_events(mr_store_t *store, mr_audit_t *audit, mr_error_t *err)
 
         bson_append_document_end(filter, &bounds);
 
-        opts = BCON_NEW("projection", "{", "_id", BCON_INT32(1), "types",
-            BCON_INT32(1), "times", BCON_INT32(1), "kinds", BCON_INT32(1), "}");
+        opts = BCON_NEW("projection", "{", "_id", BCON_INT32(1), "tmin",
+            BCON_INT32(1), "types", BCON_INT32(1), "since", BCON_INT32(1),
+            "times", BCON_INT32(1), "kinds", BCON_INT32(1), "}");
 
         if (mr_store_find(
                 store, MR_MONGO_BLOCKS, filter, opts, windows_block, audit, err)
@@ -131,14 +133,14 @@ mr_store_events(mr_store_t *store, mr_audit_t *audit, mr_error_t *err)
 static int
 windows_block(void *ctx, const bson_t *document)
 {
-    uint32_t i, n, all, n_times, n_kinds, n_types, kind;
+    uint32_t i, n, all, n_kinds, n_types, kind;
     uint32_t types[1024];
     uint16_t index;
-    int64_t time;
     int32_t partition;
     mr_str_t name;
+    mr_times_t times;
     bson_iter_t iter, list;
-    const uint8_t *times, *kinds;
+    const uint8_t *kinds;
     mr_audit_t *audit = ctx;
 
     partition = (int32_t) mr_store_int64(document, "_id.partition");
@@ -162,14 +164,6 @@ windows_block(void *ctx, const bson_t *document)
         }
     }
 
-    if (!bson_iter_init_find(&iter, document, "times")
-        || !BSON_ITER_HOLDS_BINARY(&iter))
-    {
-        return 0;
-    }
-
-    bson_iter_binary(&iter, NULL, &n_times, &times);
-
     if (!bson_iter_init_find(&iter, document, "kinds")
         || !BSON_ITER_HOLDS_BINARY(&iter))
     {
@@ -178,15 +172,17 @@ windows_block(void *ctx, const bson_t *document)
 
     bson_iter_binary(&iter, NULL, &n_kinds, &kinds);
 
-    for (i = 0; i < n_times / 8 && i < n_kinds / 2; i++) {
-        memcpy(&time, times + 8 * (size_t) i, 8);
+    if (mr_mongo_times(&times, n_kinds / 2, document) != 0) {
+        return 0;
+    }
+
+    for (i = 0; i < n_kinds / 2; i++) {
         memcpy(&index, kinds + 2 * (size_t) i, 2);
         kind = BSON_UINT16_FROM_LE(index);
 
         if (kind < n_types
-            && windows_event(audit, partition,
-                   (int64_t) BSON_UINT64_FROM_LE((uint64_t) time), types[kind],
-                   all)
+            && windows_event(
+                   audit, partition, mr_times_get(&times, i), types[kind], all)
                    != 0)
         {
             return -1;

@@ -1,11 +1,11 @@
 #include <string.h>
 
 #include "../common/layout.h"
+#include "../common/mongo_times.h"
 #include "rewrite.h"
 
 
 /* As in a block's packed columns. */
-#define TIME_SIZE 8
 #define KIND_SIZE 2
 #define COUNT_SIZE 2
 #define ROWS_MAX 65535
@@ -28,11 +28,12 @@ enum {
     LAYOUT, /* absent: MR_LAYOUT_LIST */
     TYPES,
     WHO,
-    USERS, /* instead of WHO in blocks of earlier versions */
-    TIMES,
+    USERS, /* in blocks of earlier versions instead of WHO, */
+    SINCE,
+    TIMES, /* of SINCE, */
     KINDS,
     COUNTS,
-    ENDS, /* instead of COUNTS in blocks of earlier versions */
+    ENDS, /* and of COUNTS */
     EVENTS,
     FIELDS
 };
@@ -40,6 +41,7 @@ enum {
 
 typedef struct {
     const bson_t *source;
+    int has[FIELDS];
     int layout;
     int users;    /* WHO or USERS: which it has */
     int per_user; /* COUNTS or ENDS */
@@ -47,7 +49,9 @@ typedef struct {
     uint32_t user;  /* its place in who or users */
     uint32_t first; /* its rows: first to end - 1 */
     uint32_t end;
-    column_t times;
+    int64_t tmin; /* of what is left */
+    int64_t tmax;
+    mr_times_t times;
     column_t kinds;
     column_t counts;                /* or ends */
     uint16_t numbers[ROWS_MAX + 1]; /* of a type: old to new */
@@ -66,6 +70,7 @@ static int rewrite_bounds(rewrite_t *work, bson_t *block);
 static int rewrite_types(rewrite_t *work, bson_t *block);
 static int rewrite_users(rewrite_t *work, bson_t *block);
 static int rewrite_columns(rewrite_t *work, bson_t *block);
+static int rewrite_times(rewrite_t *work, bson_t *block);
 static int rewrite_events(rewrite_t *work, bson_t *block);
 static int rewrite_listed(rewrite_t *work, bson_t *block);
 static int rewrite_by_user(rewrite_t *work, bson_t *block);
@@ -76,7 +81,6 @@ static int rewrite_list(rewrite_t *work, int field, bson_iter_t *ret_items);
 static int rewrite_column(rewrite_t *work, int field, column_t *ret_column);
 static int rewrite_mine(const rewrite_t *work, uint32_t row);
 static uint32_t rewrite_get(const uint8_t *p, size_t size);
-static int64_t rewrite_time(const rewrite_t *work, uint32_t row);
 static void rewrite_put(uint8_t *p, uint32_t value);
 
 
@@ -91,11 +95,23 @@ static const char *const names[FIELDS] = {
     [TYPES] = "types",
     [WHO] = "who",
     [USERS] = "users",
+    [SINCE] = "since",
     [TIMES] = "times",
     [KINDS] = "kinds",
     [COUNTS] = "counts",
     [ENDS] = "ends",
     [EVENTS] = "events",
+};
+
+
+static const int may_lack[FIELDS] = {
+    [LAYOUT] = 1,
+    [WHO] = 1,
+    [USERS] = 1,
+    [SINCE] = 1,
+    [TIMES] = 1,
+    [COUNTS] = 1,
+    [ENDS] = 1,
 };
 
 
@@ -158,7 +174,6 @@ rewrite_read(rewrite_t *work, const bson_t *source)
         || !bson_iter_init_find(&iter, source, names[N])
         || !BSON_ITER_HOLDS_INT32(&iter) || bson_iter_int32(&iter) < 1
         || bson_iter_int32(&iter) > ROWS_MAX
-        || rewrite_column(work, TIMES, &work->times) != 0
         || rewrite_column(work, KINDS, &work->kinds) != 0
         || rewrite_column(work, work->per_user, &work->counts) != 0)
     {
@@ -167,17 +182,14 @@ rewrite_read(rewrite_t *work, const bson_t *source)
 
     work->n = (uint32_t) bson_iter_int32(&iter);
 
-    return work->times.len == work->n * TIME_SIZE
+    return mr_mongo_times(&work->times, work->n, source) == 0
                    && work->kinds.len == work->n * KIND_SIZE
                ? 0
                : -1;
 }
 
 
-/*
- * Every field is there once, and no other; of WHO and USERS one is, and of
- * COUNTS and ENDS.
- */
+/* Every field is there once, and no other; of those with two forms, one is. */
 static int
 rewrite_fields(rewrite_t *work)
 {
@@ -189,45 +201,35 @@ rewrite_fields(rewrite_t *work)
         return -1;
     }
 
-    work->layout = MR_LAYOUT_LIST;
-    work->users = WHO;
-    work->per_user = COUNTS;
-
     for (field = 0; bson_iter_next(&iter); field++) {
         key = bson_iter_key(&iter);
 
-        if (field == LAYOUT && strcmp(key, names[LAYOUT]) != 0) {
-            field++;
-        }
-
-        if (field == WHO && strcmp(key, names[WHO]) != 0) {
-            work->users = USERS;
-            field++;
-        }
-
-        if (field == COUNTS && strcmp(key, names[COUNTS]) != 0) {
-            work->per_user = ENDS;
-            field++;
-        }
-
-        if (field == FIELDS || strcmp(key, names[field]) != 0) {
-            return -1;
-        }
-
-        if (field == LAYOUT) {
-            work->layout = (int) bson_iter_as_int64(&iter);
-
-            if (work->layout != MR_LAYOUT_USERS) {
+        while (field < FIELDS && strcmp(key, names[field]) != 0) {
+            if (!may_lack[field++]) {
                 return -1;
             }
         }
 
-        if (field == WHO || field == COUNTS) {
-            field++;
+        if (field == FIELDS) {
+            return -1;
         }
+
+        if (field == LAYOUT && bson_iter_as_int64(&iter) != MR_LAYOUT_USERS) {
+            return -1;
+        }
+
+        work->has[field] = 1;
     }
 
-    return field == FIELDS ? 0 : -1;
+    work->layout = work->has[LAYOUT] ? MR_LAYOUT_USERS : MR_LAYOUT_LIST;
+    work->users = work->has[WHO] ? WHO : USERS;
+    work->per_user = work->has[COUNTS] ? COUNTS : ENDS;
+
+    return work->has[EVENTS] && work->has[WHO] != work->has[USERS]
+                   && work->has[SINCE] != work->has[TIMES]
+                   && work->has[COUNTS] != work->has[ENDS]
+               ? 0
+               : -1;
 }
 
 
@@ -338,11 +340,11 @@ rewrite_who(const bson_iter_t *item, bson_iter_t *ret_user)
 static int
 rewrite_bounds(rewrite_t *work, bson_t *block)
 {
-    int64_t time, tmin, tmax;
+    int64_t time;
     uint32_t row;
 
-    tmin = INT64_MAX;
-    tmax = INT64_MIN;
+    work->tmin = INT64_MAX;
+    work->tmax = INT64_MIN;
 
     for (row = 0; row < work->n; row++) {
 
@@ -350,13 +352,13 @@ rewrite_bounds(rewrite_t *work, bson_t *block)
             continue;
         }
 
-        time = rewrite_time(work, row);
-        tmin = time < tmin ? time : tmin;
-        tmax = time > tmax ? time : tmax;
+        time = mr_times_get(&work->times, row);
+        work->tmin = time < work->tmin ? time : work->tmin;
+        work->tmax = time > work->tmax ? time : work->tmax;
     }
 
-    return BSON_APPEND_DATE_TIME(block, names[TMIN], tmin)
-                   && BSON_APPEND_DATE_TIME(block, names[TMAX], tmax)
+    return BSON_APPEND_DATE_TIME(block, names[TMIN], work->tmin)
+                   && BSON_APPEND_DATE_TIME(block, names[TMAX], work->tmax)
                    && rewrite_copy(work, RECEIVED, block) == 0
                    && BSON_APPEND_INT32(block, names[N],
                        (int32_t) (work->n - (work->end - work->first)))
@@ -451,10 +453,9 @@ static int
 rewrite_columns(rewrite_t *work, bson_t *block)
 {
     int rc;
-    uint8_t *times, *kinds, *counts;
+    uint8_t *kinds, *counts;
     uint32_t row, left, user, kept, count;
 
-    times = bson_malloc(work->times.len);
     kinds = bson_malloc(work->kinds.len);
     counts = bson_malloc(work->counts.len);
 
@@ -464,12 +465,9 @@ rewrite_columns(rewrite_t *work, bson_t *block)
             continue;
         }
 
-        memcpy(times + left * TIME_SIZE, work->times.data + row * TIME_SIZE,
-            TIME_SIZE);
-        rewrite_put(kinds + left * KIND_SIZE,
+        rewrite_put(kinds + left++ * KIND_SIZE,
             work->numbers[rewrite_get(
                 work->kinds.data + row * KIND_SIZE, KIND_SIZE)]);
-        left++;
     }
 
     for (user = 0, kept = 0; user * COUNT_SIZE < work->counts.len; user++) {
@@ -487,8 +485,7 @@ rewrite_columns(rewrite_t *work, bson_t *block)
         rewrite_put(counts + kept++ * COUNT_SIZE, count);
     }
 
-    rc = BSON_APPEND_BINARY(
-             block, names[TIMES], BSON_SUBTYPE_BINARY, times, left * TIME_SIZE)
+    rc = rewrite_times(work, block) == 0
                  && BSON_APPEND_BINARY(block, names[KINDS], BSON_SUBTYPE_BINARY,
                      kinds, left * KIND_SIZE)
                  && BSON_APPEND_BINARY(block, names[work->per_user],
@@ -496,9 +493,50 @@ rewrite_columns(rewrite_t *work, bson_t *block)
              ? 0
              : -1;
 
-    bson_free(times);
     bson_free(kinds);
     bson_free(counts);
+
+    return rc;
+}
+
+
+/* In the form in which they were. */
+static int
+rewrite_times(rewrite_t *work, bson_t *block)
+{
+    int rc;
+    int64_t time;
+    uint8_t *times;
+    uint32_t row, left, n, width;
+
+    n = work->n - (work->end - work->first);
+    width = work->has[TIMES] ? sizeof(int64_t)
+                             : mr_times_width(work->tmax - work->tmin);
+    times = bson_malloc((size_t) n * width);
+
+    for (row = 0, left = 0; row < work->n; row++) {
+
+        if (rewrite_mine(work, row)) {
+            continue;
+        }
+
+        time = mr_times_get(&work->times, row);
+
+        if (work->has[TIMES]) {
+            time = (int64_t) BSON_UINT64_TO_LE((uint64_t) time);
+            memcpy(times + left++ * sizeof(time), &time, sizeof(time));
+
+        } else {
+            mr_times_put(times, n, width, left++, time - work->tmin);
+        }
+    }
+
+    rc = BSON_APPEND_BINARY(block, names[work->has[TIMES] ? TIMES : SINCE],
+             BSON_SUBTYPE_BINARY, times, n * width)
+             ? 0
+             : -1;
+
+    bson_free(times);
 
     return rc;
 }
@@ -697,18 +735,6 @@ rewrite_get(const uint8_t *p, size_t size)
     }
 
     return value;
-}
-
-
-static int64_t
-rewrite_time(const rewrite_t *work, uint32_t row)
-{
-    const uint8_t *p;
-
-    p = work->times.data + row * TIME_SIZE;
-
-    return (int64_t) ((uint64_t) rewrite_get(p, 4)
-                      | (uint64_t) rewrite_get(p + 4, 4) << 32);
 }
 
 

@@ -71,7 +71,7 @@ mr_candidates_add(
 
     for (row = 0; row < header->n; row++) {
 
-        time = mr_header_time(header, row);
+        time = mr_times_get(&header->times, row);
         rank = candidates->plan->order == MR_ORDER_ASC ? time : -time;
 
         if (rank < candidates->first || rank > candidates->limit

@@ -13,6 +13,7 @@
 #include <millrace/error.h>
 #include <millrace/uuid.h>
 
+#include "../common/times.h"
 #include "key.h"
 #include "plan.h"
 
@@ -34,24 +35,12 @@ typedef struct {
     int layout;   /* of ../common/layout.h */
     int64_t tmin; /* ms */
     int64_t tmax;
-    uint32_t n;            /* rows */
-    const uint8_t *times;  /* n little-endian int64, ms */
+    uint32_t n; /* rows */
+    mr_times_t times;
     const uint8_t *kinds;  /* n little-endian uint16: index into wanted */
     const uint8_t *wanted; /* whether a kind is one of the plan's types; */
     size_t n_kinds;        /* both NULL when the plan has no types */
 } mr_header_t;
-
-
-/* When a row is, ms. */
-static inline int64_t
-mr_header_time(const mr_header_t *header, uint32_t row)
-{
-    uint64_t time;
-
-    memcpy(&time, header->times + (size_t) row * sizeof(time), sizeof(time));
-
-    return (int64_t) le64toh(time);
-}
 
 
 /* Is a row of one of the plan's types, or has the plan none? */

@@ -436,6 +436,7 @@ mr_blocks_projection(const mr_ask_t *ask, bson_t *opts)
     BSON_APPEND_INT32(&fields, "tmax", 1);
     BSON_APPEND_INT32(&fields, "n", 1);
     BSON_APPEND_INT32(&fields, "layout", 1);
+    BSON_APPEND_INT32(&fields, "since", 1);
     BSON_APPEND_INT32(&fields, "times", 1);
 
     if (plan->user_id.data != NULL) {

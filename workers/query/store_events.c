@@ -128,7 +128,7 @@ static int
 mr_events_fields(mr_events_t *events, const bson_t *doc, mr_types_list_t *types,
     mr_error_t *err)
 {
-    uint32_t times, kinds;
+    uint32_t kinds;
     bson_iter_t iter;
     bson_subtype_t subtype;
 
@@ -142,13 +142,6 @@ mr_events_fields(mr_events_t *events, const bson_t *doc, mr_types_list_t *types,
         return -1;
     }
 
-    if (!bson_iter_init_find(&iter, doc, "times")
-        || !BSON_ITER_HOLDS_BINARY(&iter)) {
-        return mr_session_damaged(err);
-    }
-
-    bson_iter_binary(&iter, &subtype, &times, &events->times);
-
     if (!bson_iter_init_find(&iter, doc, "kinds")
         || !BSON_ITER_HOLDS_BINARY(&iter)) {
         return mr_session_damaged(err);
@@ -157,7 +150,9 @@ mr_events_fields(mr_events_t *events, const bson_t *doc, mr_types_list_t *types,
     bson_iter_binary(&iter, &subtype, &kinds, &events->kinds);
     events->n = kinds / 2;
 
-    return times == (uint64_t) kinds * 4 ? 0 : mr_session_damaged(err);
+    return mr_mongo_times(&events->times, events->n, doc) == 0
+               ? 0
+               : mr_session_damaged(err);
 }
 
 
@@ -224,11 +219,9 @@ mr_events_place(mr_events_t *events)
 static int
 mr_events_columns(const mr_events_t *events, mr_row_t *row)
 {
-    int64_t time;
     uint16_t kind;
 
-    memcpy(&time, events->times + (size_t) events->row * 8, 8);
-    row->key.time = (int64_t) BSON_UINT64_FROM_LE((uint64_t) time);
+    row->key.time = mr_times_get(&events->times, events->row);
 
     memcpy(&kind, events->kinds + (size_t) events->row * 2, 2);
     kind = BSON_UINT16_FROM_LE(kind);

@@ -34,6 +34,7 @@ static int mr_rows_group_cmp(const void *a, const void *b);
 static int mr_rows_id_cmp(const mr_block_id_t *a, const mr_block_id_t *b);
 static void mr_rows_ids(
     const mr_ref_t *refs, size_t n, bson_t *parent, const char *key);
+static void mr_rows_columns(bson_t *project);
 static void mr_rows_whole(bson_t *opts);
 static int mr_rows_paths(const mr_ref_t *refs, size_t n, bson_t *opts);
 static int mr_rows_path_cmp(const void *a, const void *b);
@@ -241,15 +242,25 @@ mr_rows_ids(const mr_ref_t *refs, size_t n, bson_t *parent, const char *key)
 }
 
 
+/* What says the times and types of the rows. */
+static void
+mr_rows_columns(bson_t *project)
+{
+    BSON_APPEND_INT32(project, "tmin", 1);
+    BSON_APPEND_INT32(project, "types", 1);
+    BSON_APPEND_INT32(project, "since", 1);
+    BSON_APPEND_INT32(project, "times", 1);
+    BSON_APPEND_INT32(project, "kinds", 1);
+}
+
+
 static void
 mr_rows_whole(bson_t *opts)
 {
     bson_t project;
 
     BSON_APPEND_DOCUMENT_BEGIN(opts, "projection", &project);
-    BSON_APPEND_INT32(&project, "types", 1);
-    BSON_APPEND_INT32(&project, "times", 1);
-    BSON_APPEND_INT32(&project, "kinds", 1);
+    mr_rows_columns(&project);
     BSON_APPEND_INT32(&project, "events", 1);
     bson_append_document_end(opts, &project);
     BSON_APPEND_INT64(opts, "batchSize", MR_ROWS_BATCH);
@@ -259,7 +270,7 @@ mr_rows_whole(bson_t *opts)
 /*
  * Of each block only the rows asked for travel:
  *
- *   { types: 1, times: 1, kinds: 1, events.<key of the user>.<row>: 1, ... }
+ *   { ..., events.<key of the user>.<row>: 1, ... }
  *
  * These are the rows of all of them.  A block has none of another's, unless
  * it has the same user in the same place.  Plain paths cost MongoDB less than
@@ -287,9 +298,7 @@ mr_rows_paths(const mr_ref_t *refs, size_t n, bson_t *opts)
     qsort(list, n, sizeof(mr_ref_t *), mr_rows_path_cmp);
 
     BSON_APPEND_DOCUMENT_BEGIN(opts, "projection", &project);
-    BSON_APPEND_INT32(&project, "types", 1);
-    BSON_APPEND_INT32(&project, "times", 1);
-    BSON_APPEND_INT32(&project, "kinds", 1);
+    mr_rows_columns(&project);
 
     for (i = 0, rc = 0; i < n && rc == 0; i++) {
 

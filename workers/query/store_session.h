@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "../common/mongo.h"
+#include "../common/mongo_times.h"
 #include "crew.h"
 #include "store.h"
 
@@ -121,13 +122,13 @@ typedef struct {
         MR_EVENTS_LIST, /* [ event, ... ] */
         MR_EVENTS_USERS /* { key of a user: { place: event, ... } } */
     } kind;
-    uint32_t row;         /* the place of the present one */
-    uint32_t next;        /* in a list, of the next one */
-    bson_iter_t iter;     /* at the present one */
-    bson_iter_t users;    /* at its user, */
-    int in_user;          /* if there is one */
-    uint32_t n;           /* in each of these: */
-    const uint8_t *times; /* little-endian int64, ms */
+    uint32_t row;      /* the place of the present one */
+    uint32_t next;     /* in a list, of the next one */
+    bson_iter_t iter;  /* at the present one */
+    bson_iter_t users; /* at its user, */
+    int in_user;       /* if there is one */
+    uint32_t n;        /* in each of these: */
+    mr_times_t times;
     const uint8_t *kinds; /* little-endian uint16, index into types */
     const mr_types_list_t *types;
 } mr_events_t;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../common/layout.h"
+#include "../common/times.h"
 #include "bson_write.h"
 #include "span.h"
 
@@ -287,17 +288,19 @@ block_columns(
     mr_buf_t *buf, const block_input_t *in, const block_summary_t *summary)
 {
     size_t i, first;
-    int64_t time;
     uint16_t value;
+    uint32_t width;
     unsigned char *p;
 
-    if (mr_bson_binary(buf, mr_str("times"), in->n * 8, &p) != 0) {
+    width = mr_times_width(summary->tmax - summary->tmin);
+
+    if (mr_bson_binary(buf, mr_str("since"), in->n * width, &p) != 0) {
         return -1;
     }
 
     for (i = 0; i < in->n; i++) {
-        time = (int64_t) htole64((uint64_t) block_entry(in, i)->time);
-        memcpy(p + 8 * i, &time, 8);
+        mr_times_put(p, (uint32_t) in->n, width, (uint32_t) i,
+            block_entry(in, i)->time - summary->tmin);
     }
 
     if (mr_bson_binary(buf, mr_str("kinds"), in->n * 2, &p) != 0) {

@@ -9,7 +9,7 @@ import struct
 from collections import Counter, defaultdict
 from functools import cached_property
 
-from . import ids, values
+from . import columns, ids, values
 from .bsondoc import Date, Long
 from .partition import partition_of
 
@@ -338,7 +338,7 @@ def _block_problems(doc, size, log, known):
         yield f"the fields are {order}"
         return
 
-    if order.index("events") < max(map(order.index, ("times", "kinds", "counts",
+    if order.index("events") < max(map(order.index, ("since", "kinds", "counts",
                                                      "who", "types"))):
         yield f"events do not stand behind the columns: {order}"
 
@@ -354,11 +354,13 @@ def _block_problems(doc, size, log, known):
             yield f"an event has the fields {list(event)}"
             return
 
-    if (len(doc["times"]), len(doc["kinds"])) != (8 * n, 2 * n):
-        yield "the columns times and kinds are not of as many events"
+    if len(doc["since"]) % n != 0 or len(doc["kinds"]) != 2 * n:
+        yield "the columns since and kinds are not of as many events"
         return
 
-    times = struct.unpack(f"<{n}q", doc["times"])
+    times = columns.times(doc, doc["tmin"])
+    if doc["since"] != columns.since(times):
+        yield "the column since is wider than it has to be"
     kinds = struct.unpack(f"<{n}H", doc["kinds"])
     if (doc["tmin"], doc["tmax"]) != (min(times), max(times)):
         yield f"tmin, tmax are {doc['tmin']}, {doc['tmax']}"
@@ -395,7 +397,7 @@ def _block_problems(doc, size, log, known):
         yield "events are not sorted by user, time and offset"
 
     counts = [len(mine) for mine in doc["events"].values()]
-    if doc["counts"] != struct.pack(f"<{len(counts)}H", *counts):
+    if doc["counts"] != columns.uint16s(counts):
         yield "the column counts does not agree with the events"
 
     yield from _who_problems(doc, users, kinds, known)

@@ -13,9 +13,10 @@ import struct
 import pymongo
 from bson import Binary, Int64
 
-from . import ids, sketches
+from . import columns, ids, sketches
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+MILLISECOND = datetime.timedelta(milliseconds=1)
 
 # Milliseconds: the widest tmax - tmin of each span class but ANY, the
 # narrowest first.
@@ -24,8 +25,8 @@ SPANS = {0: 10_000, 5: 300_000, 1: 600_000, 2: 86_400_000,
 ANY = 4
 
 # How a block may be made: as it is now, and as by earlier versions, the newest
-# first: these had ends instead of counts, named users alone, and had a list of
-# events that say everything.
+# first: these had times and ends instead of since and counts, named users alone,
+# and had a list of events that say everything.
 COUNTS, ENDS, USERS, LIST = FORMS = "counts", "ends", "users", "list"
 
 NARROW = [("span", 1), ("tmax", 1)]
@@ -55,6 +56,14 @@ WIDTHS = (1, 60, 3600, 86400)
 
 def date(ms):
     return EPOCH + datetime.timedelta(milliseconds=ms)
+
+
+def ms(date):
+    """Of one that pymongo has read, with a zone or without, or bsondoc."""
+
+    if isinstance(date, int):
+        return int(date)
+    return (date.replace(tzinfo=EPOCH.tzinfo) - EPOCH) // MILLISECOND
 
 
 def create(database):
@@ -146,7 +155,8 @@ def block(events, epoch, partition, first, number, form=COUNTS, numbers=None):
         "types": types,
         **({"who": who_of(events, numbers or {})} if has_who
            else {"users": users}),
-        "times": Binary(struct.pack(f"<{len(times)}q", *times)),
+        **({"since": Binary(columns.since(times))} if form == COUNTS else
+           {"times": Binary(struct.pack(f"<{len(times)}q", *times))}),
         "kinds": column(types.index(e["event_type"]) for e in events),
         **({"counts": column(counts.values())} if form == COUNTS
            else {"ends": column(itertools.accumulate(counts.values()))}),
@@ -169,7 +179,7 @@ def block(events, epoch, partition, first, number, form=COUNTS, numbers=None):
 
 
 def column(numbers):
-    return Binary(b"".join(struct.pack("<H", n) for n in numbers))
+    return Binary(columns.uint16s(numbers))
 
 
 def who_of(events, numbers):
@@ -214,7 +224,7 @@ def rows_of(block):
 def events_of(block):
     """The events that block() is made of; the columns say type and time."""
 
-    times = struct.unpack(f"<{block['n']}q", block["times"])
+    times = columns.times(block, ms(block["tmin"]))
     kinds = struct.unpack(f"<{block['n']}H", block["kinds"])
 
     return [dict(e, event_type=block["types"][kind], timestamp=time)
@@ -226,6 +236,7 @@ def form_of(block):
     """How the block is made; all of its events have to agree."""
 
     assert ("counts" in block) != ("ends" in block)
+    assert ("since" in block) == ("counts" in block) != ("times" in block)
     if block.get("layout") == 1:
         events = [event for mine in block["events"].values()
                   for event in mine.values()]

@@ -120,6 +120,7 @@ main(void)
     srunner_add_suite(runner, mr_suite_metrics());
     srunner_add_suite(runner, mr_suite_run());
     srunner_add_suite(runner, mr_suite_listen());
+    srunner_add_suite(runner, mr_suite_times());
     srunner_add_suite(runner, mr_suite_clients());
 
     srunner_run_all(runner, CK_ENV);

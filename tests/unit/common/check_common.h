@@ -15,6 +15,7 @@ Suite *mr_suite_metrics(void);
 Suite *mr_suite_run(void);
 Suite *mr_suite_listen(void);
 Suite *mr_suite_clients(void);
+Suite *mr_suite_times(void);
 
 
 /*

@@ -291,7 +291,9 @@ fake_next(void *ctx, size_t course, size_t lacking, mr_header_t *ret_header,
         ret_header->tmin = block->tmin;
         ret_header->tmax = block->tmax;
         ret_header->n = block->n;
-        ret_header->times = block->times;
+        ck_assert_int_eq(mr_times_plain(&ret_header->times, block->n,
+                             block->times, block->n * 8),
+            0);
 
         if (fake->plan->n_types > 0) {
             ret_header->kinds = block->kinds;

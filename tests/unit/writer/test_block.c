@@ -4,6 +4,7 @@
 
 #include <bson/bson.h>
 
+#include <common/mongo_times.h>
 #include <writer/flush.h>
 #include <writer/span.h>
 
@@ -214,9 +215,10 @@ look(const bson_t *block, int32_t number)
     int64_t tmin, tmax, received, time, offset, last_time, last_offset;
     uint16_t kind, count;
     given_t *one;
+    mr_times_t times;
     bson_t id, event;
     bson_iter_t iter, mine, child;
-    const uint8_t *data, *times, *kinds, *counts;
+    const uint8_t *data, *kinds, *counts;
     static const char *users[MR_BLOCK_EVENTS], *types[MR_BLOCK_EVENTS];
     static unsigned char used[MR_BLOCK_EVENTS];
     static int32_t bits[MR_BLOCK_EVENTS], found;
@@ -240,7 +242,9 @@ look(const bson_t *block, int32_t number)
 
     n_users = members(block, users, bits, MR_BLOCK_EVENTS);
     n_types = strings(block, "types", types, MR_BLOCK_EVENTS);
-    times = column(block, "times", (uint32_t) n * 8);
+    ck_assert_int_eq(mr_mongo_times(&times, (uint32_t) n, block), 0);
+    ck_assert_uint_eq(times.width,
+        mr_times_width(integer(block, "tmax") - integer(block, "tmin")));
     kinds = column(block, "kinds", (uint32_t) n * 2);
     counts = column(block, "counts", (uint32_t) n_users * 2);
 
@@ -288,7 +292,7 @@ look(const bson_t *block, int32_t number)
         used[kind] = 1;
         found |= bits_of(one->type);
 
-        memcpy(&time, times + 8 * i, 8);
+        time = mr_times_get(&times, (uint32_t) i);
         ck_assert_int_eq(time, one->time);
         ck_assert(
             time > last_time || (time == last_time && offset > last_offset));

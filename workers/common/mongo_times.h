@@ -1,0 +1,16 @@
+/* When the events of a block are that was read. */
+#ifndef MILLRACE_MONGO_TIMES_H
+#define MILLRACE_MONGO_TIMES_H
+
+#include <bson/bson.h>
+
+#include "times.h"
+
+
+/*
+ * Its column `since`, which needs its `tmin`, or `times`: whichever it has.
+ * -1: neither, or not one of n events.
+ */
+int mr_mongo_times(mr_times_t *times, uint32_t n, const bson_t *block);
+
+#endif /* MILLRACE_MONGO_TIMES_H */
