@@ -46,7 +46,11 @@ WANTED_USER, WANTED = (5, 25), (20, 60)
 def users_of(block):
     """The user of each event of a block."""
     users = [one['u'] for one in block['who']]
-    counts = struct.unpack(f'<{len(users)}H', block['counts'])
+    # --use may have blocks of an earlier version.
+    counts = struct.unpack(f'<{len(users)}H',
+                           block.get('counts') or block['ends'])
+    if 'ends' in block:
+        counts = [end - start for start, end in zip((0, *counts), counts)]
     return [user for user, count in zip(users, counts) for _ in range(count)]
 
 
@@ -58,7 +62,8 @@ class Kinds:
         # An event at random, and its user: busy users are asked for more.
         users = [user for block in storage.database.blocks
                  .aggregate([{'$sample': {'size': SAMPLE}},
-                             {'$project': {'who.u': 1, 'counts': 1}}])
+                             {'$project': {'who.u': 1, 'counts': 1,
+                                           'ends': 1}}])
                  for user in users_of(block)]
         self.users = [rng.choice(users) for _ in range(4096)]
         self.types = ['view', 'click', 'search', 'add_to_cart', 'purchase',

@@ -45,6 +45,7 @@ static int64_t fuzz_take(
 static void fuzz_blocks(mr_flush_t *flush, int64_t end);
 static void fuzz_block(
     const mr_buf_t *buf, int64_t end, uint8_t *seen, size_t *ret_n);
+static void fuzz_times(const bson_t *doc, uint32_t n);
 static void fuzz_accounts(const mr_flush_t *flush, int64_t end);
 
 
@@ -188,10 +189,41 @@ fuzz_blocks(mr_flush_t *flush, int64_t end)
 }
 
 
+/* Between the block's first and last. */
+static void
+fuzz_times(const bson_t *doc, uint32_t n)
+{
+    int64_t tmin, tmax, time, first, last;
+    uint32_t i, len;
+    mr_times_t times;
+    bson_iter_t iter;
+    const uint8_t *bytes;
+
+    fuzz_assert(bson_iter_init_find(&iter, doc, "tmin"));
+    tmin = bson_iter_date_time(&iter);
+    fuzz_assert(bson_iter_init_find(&iter, doc, "tmax"));
+    tmax = bson_iter_date_time(&iter);
+    fuzz_assert(bson_iter_init_find(&iter, doc, "since"));
+    bson_iter_binary(&iter, NULL, &len, &bytes);
+    fuzz_assert(mr_times_open_since(bytes, len, n, tmin, &times) == 0);
+
+    first = INT64_MAX;
+    last = INT64_MIN;
+
+    for (i = 0; i < n; i++) {
+        time = mr_times_get(&times, i);
+        first = time < first ? time : first;
+        last = time > last ? time : last;
+    }
+
+    fuzz_assert(first == tmin && last == tmax);
+}
+
+
 static void
 fuzz_block(const mr_buf_t *buf, int64_t end, uint8_t *seen, size_t *ret_n)
 {
-    int32_t n;
+    int32_t n, sum;
     uint32_t len;
     bson_t doc;
     int64_t offset;
@@ -203,9 +235,15 @@ fuzz_block(const mr_buf_t *buf, int64_t end, uint8_t *seen, size_t *ret_n)
 
     fuzz_assert(bson_iter_init_find(&iter, &doc, "n"));
     n = bson_iter_int32(&iter);
-    fuzz_assert(bson_iter_init_find(&iter, &doc, "since"));
+    fuzz_times(&doc, (uint32_t) n);
+    fuzz_assert(bson_iter_init_find(&iter, &doc, "counts"));
     bson_iter_binary(&iter, NULL, &len, &bytes);
-    fuzz_assert(len <= MR_TIMES_WIDTH * (uint32_t) n && len % n == 0);
+
+    for (sum = 0; len > 0; len -= 2) {
+        sum += bytes[len - 2] + 256 * bytes[len - 1];
+    }
+
+    fuzz_assert(sum == n);
     fuzz_assert(bson_iter_init_find(&iter, &doc, "kinds"));
     bson_iter_binary(&iter, NULL, &len, &bytes);
     fuzz_assert(len == 2 * (uint32_t) n);

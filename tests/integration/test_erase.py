@@ -486,6 +486,9 @@ DAMAGES = {
         block, "since", since=block["since"], times=eights(block)),
     "times of the other form": lambda block: instead(
         block, "since", since=eights(block)),
+    "a tmin too late": lambda block: block.update(
+        tmin=bson.DatetimeMS(10**14)),
+    "a tmin too early": lambda block: block.update(tmin=bson.DatetimeMS(-1)),
     "times too short": lambda block: block.update(
         since=block["since"][:-1]),
     "columns of both forms": lambda block: instead(

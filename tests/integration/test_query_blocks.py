@@ -74,6 +74,12 @@ def spoil(block, what):
     if what in columns:
         what = "since" if what == "times" and "since" in block else what
         block[what] = Binary(block[what][:-columns[what]])
+    elif what == "fewer kinds":  # as many as divide `since`
+        block["kinds"] = Binary(block["kinds"][:80])
+    elif what == "no tmin":
+        block.pop("times", None)
+        block["since"] = Binary(bytes(block["n"]))
+        del block["tmin"]
     elif what == "wider times":
         block.pop("times", None)
         block["since"] = Binary(bytes(7 * block["n"]))
@@ -103,8 +109,8 @@ def spoil(block, what):
 
 
 @pytest.mark.some(13)
-@pytest.mark.parametrize("what", ["times", "wider times", "kinds", "types",
-                                  "type", "events", "fewer", "none",
+@pytest.mark.parametrize("what", ["times", "wider times", "no tmin", "kinds",
+                                  "fewer kinds", "types", "type", "events", "fewer", "none",
                                   "event_id", "user_id", "offset", "metadata",
                                   *IDS])
 @pytest.mark.parametrize("form", storage.FORMS)

@@ -1,7 +1,7 @@
 #include <string.h>
 
-#include "../common/span_class.h"
 #include "../common/mongo_times.h"
+#include "../common/span_class.h"
 #include "store_private.h"
 
 
@@ -172,7 +172,7 @@ windows_block(void *ctx, const bson_t *document)
 
     bson_iter_binary(&iter, NULL, &n_kinds, &kinds);
 
-    if (mr_mongo_times(&times, n_kinds / 2, document) != 0) {
+    if (mr_mongo_times(document, n_kinds / 2, &times) != 0) {
         return 0;
     }
 

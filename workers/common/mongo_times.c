@@ -2,7 +2,7 @@
 
 
 int
-mr_mongo_times(mr_times_t *times, uint32_t n, const bson_t *block)
+mr_mongo_times(const bson_t *block, uint32_t n, mr_times_t *ret_times)
 {
     uint32_t len;
     bson_iter_t iter, tmin;
@@ -20,7 +20,8 @@ mr_mongo_times(mr_times_t *times, uint32_t n, const bson_t *block)
 
         bson_iter_binary(&iter, &subtype, &len, &data);
 
-        return mr_times_since(times, n, data, len, bson_iter_date_time(&tmin));
+        return mr_times_open_since(
+            data, len, n, bson_iter_date_time(&tmin), ret_times);
     }
 
     if (!bson_iter_init_find(&iter, block, "times")
@@ -31,5 +32,5 @@ mr_mongo_times(mr_times_t *times, uint32_t n, const bson_t *block)
 
     bson_iter_binary(&iter, &subtype, &len, &data);
 
-    return mr_times_plain(times, n, data, len);
+    return mr_times_open_plain(data, len, n, ret_times);
 }

@@ -11,6 +11,6 @@
  * Its column `since`, which needs its `tmin`, or `times`: whichever it has.
  * -1: neither, or not one of n events.
  */
-int mr_mongo_times(mr_times_t *times, uint32_t n, const bson_t *block);
+int mr_mongo_times(const bson_t *block, uint32_t n, mr_times_t *ret_times);
 
 #endif /* MILLRACE_MONGO_TIMES_H */

@@ -1,36 +1,41 @@
 #include "times.h"
 
+#include <millrace/limits.h>
+
 
 int
-mr_times_since(mr_times_t *times, uint32_t n, const uint8_t *data, uint32_t len,
-    int64_t tmin)
+mr_times_open_since(const uint8_t *data, uint32_t len, uint32_t n, int64_t tmin,
+    mr_times_t *ret_times)
 {
-    if (n == 0 || len % n != 0 || len / n > MR_TIMES_WIDTH) {
+    if (n == 0 || len % n != 0 || len / n > MR_TIMES_WIDTH || tmin < 0
+        || tmin > MR_TIMESTAMP_MAX)
+    {
         return -1;
     }
 
-    times->data = data;
-    times->base = tmin;
-    times->width = len / n;
-    times->next_byte = n;
-    times->next_event = 1;
+    ret_times->data = data;
+    ret_times->base = tmin;
+    ret_times->width = len / n;
+    ret_times->next_byte = n;
+    ret_times->next_event = 1;
 
     return 0;
 }
 
 
 int
-mr_times_plain(mr_times_t *times, uint32_t n, const uint8_t *data, uint32_t len)
+mr_times_open_plain(
+    const uint8_t *data, uint32_t len, uint32_t n, mr_times_t *ret_times)
 {
     if (n == 0 || len != (uint64_t) n * sizeof(int64_t)) {
         return -1;
     }
 
-    times->data = data;
-    times->base = 0;
-    times->width = sizeof(int64_t);
-    times->next_byte = 1;
-    times->next_event = sizeof(int64_t);
+    ret_times->data = data;
+    ret_times->base = 0;
+    ret_times->width = sizeof(int64_t);
+    ret_times->next_byte = 1;
+    ret_times->next_event = sizeof(int64_t);
 
     return 0;
 }

@@ -24,10 +24,10 @@ typedef struct {
 
 
 /* Both return -1 if it is no such column of n events. */
-int mr_times_since(mr_times_t *times, uint32_t n, const uint8_t *data,
-    uint32_t len, int64_t tmin);
-int mr_times_plain(
-    mr_times_t *times, uint32_t n, const uint8_t *data, uint32_t len);
+int mr_times_open_since(const uint8_t *data, uint32_t len, uint32_t n,
+    int64_t tmin, mr_times_t *ret_times);
+int mr_times_open_plain(
+    const uint8_t *data, uint32_t len, uint32_t n, mr_times_t *ret_times);
 
 /* Of the event in place i < n. */
 static inline int64_t

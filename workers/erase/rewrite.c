@@ -28,12 +28,12 @@ enum {
     LAYOUT, /* absent: MR_LAYOUT_LIST */
     TYPES,
     WHO,
-    USERS, /* in blocks of earlier versions instead of WHO, */
+    USERS, /* instead of WHO in blocks of earlier versions */
     SINCE,
-    TIMES, /* of SINCE, */
+    TIMES, /* instead of SINCE, as above */
     KINDS,
     COUNTS,
-    ENDS, /* and of COUNTS */
+    ENDS, /* instead of COUNTS */
     EVENTS,
     FIELDS
 };
@@ -182,7 +182,7 @@ rewrite_read(rewrite_t *work, const bson_t *source)
 
     work->n = (uint32_t) bson_iter_int32(&iter);
 
-    return mr_mongo_times(&work->times, work->n, source) == 0
+    return mr_mongo_times(source, work->n, &work->times) == 0
                    && work->kinds.len == work->n * KIND_SIZE
                ? 0
                : -1;

@@ -45,7 +45,7 @@ typedef struct {
     int spans[MR_SPANS];
     int by_tmin;   /* in order of tmin, else of tmax */
     int64_t width; /* by tmax ascending: of the widest, ms */
-    int earlier;   /* of a user, in blocks of earlier versions */
+    int earlier;   /* of a user, in blocks with `users`, not `who` */
 } mr_course_t;
 
 #define MR_COURSES 6

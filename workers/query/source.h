@@ -101,8 +101,8 @@ typedef struct {
     /*
      * Of the header that came last, where the plan has a user: `observer` for
      * each of the user's rows, and perhaps for others, of any time and type.
-     * Those of a block of an earlier version are fetched, and what fetch()
-     * says of retention and erasing holds for them.
+     * Those of a block of MR_LAYOUT_LIST are fetched, and what fetch() says of
+     * retention and erasing holds for them.
      */
     int (*rows)(void *ctx, mr_row_observer_t *observer, void *observer_ctx,
         mr_error_t *err);

@@ -278,8 +278,8 @@ mr_blocks_filter(const mr_ask_t *ask, const mr_range_t *range, bson_t *filter)
 
     /*
      * Of blocks in which the event is not MongoDB would say nothing, for as
-     * long as it takes.  So it is looked for in the rows, but for those of
-     * earlier versions: they do not come along.
+     * long as it takes.  So it is looked for in the rows, but for blocks with
+     * `users`: the rows of some do not come along.
      */
     if (plan->event_id.data != NULL && ask->course->earlier) {
         mr_blocks_event(ask, filter);
@@ -372,7 +372,7 @@ mr_blocks_user(const mr_ask_t *ask, bson_t *filter)
 
 
 /*
- * A block of an earlier version holds the plan's event:
+ * A block with `users` holds the plan's event:
  *
  *   $or: [ { events: { $elemMatch: { user_id, event_id } } },
  *     { $expr: { $let: { vars: { mine: { $getField: ... } },

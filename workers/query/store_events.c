@@ -128,6 +128,7 @@ static int
 mr_events_fields(mr_events_t *events, const bson_t *doc, mr_types_list_t *types,
     mr_error_t *err)
 {
+    int64_t n;
     uint32_t kinds;
     bson_iter_t iter;
     bson_subtype_t subtype;
@@ -150,7 +151,13 @@ mr_events_fields(mr_events_t *events, const bson_t *doc, mr_types_list_t *types,
     bson_iter_binary(&iter, &subtype, &kinds, &events->kinds);
     events->n = kinds / 2;
 
-    return mr_mongo_times(&events->times, events->n, doc) == 0
+    if (!bson_iter_init_find(&iter, doc, "n") || mr_bson_int64(&iter, &n) == -1
+        || kinds != (uint64_t) n * 2)
+    {
+        return mr_session_damaged(err);
+    }
+
+    return mr_mongo_times(doc, events->n, &events->times) == 0
                ? 0
                : mr_session_damaged(err);
 }

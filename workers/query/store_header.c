@@ -9,12 +9,9 @@
 typedef struct {
     int64_t n;
     int64_t layout;
-    bson_iter_t users;    /* or who */
-    const uint8_t *times; /* or since */
-    int are_since;
+    bson_iter_t users;   /* or who */
     uint32_t counts_len; /* bytes, of each: */
     uint32_t kinds_len;
-    uint32_t times_len;
     const uint8_t *counts; /* or, in blocks of earlier versions, ends */
     int are_ends;
     int has_users;
@@ -25,8 +22,6 @@ static int mr_header_fields(mr_session_t *session, const bson_t *doc,
     mr_header_fields_t *fields, mr_header_t *header);
 static int mr_header_field(mr_session_t *session, const bson_iter_t *iter,
     mr_header_fields_t *fields, mr_header_t *header);
-static int mr_header_times(
-    const mr_header_fields_t *fields, mr_header_t *header);
 static int mr_header_name(const bson_iter_t *user, mr_str_t *ret_name);
 static int mr_header_listed(mr_session_t *session, mr_row_observer_t *observer,
     void *observer_ctx, mr_error_t *err);
@@ -47,7 +42,8 @@ mr_header_read(
     fields.n = -1;
 
     if (mr_header_fields(session, doc, &fields, &header) == -1 || fields.n < 1
-        || fields.n > UINT16_MAX || mr_header_times(&fields, &header) == -1
+        || fields.n > UINT16_MAX
+        || mr_mongo_times(doc, (uint32_t) fields.n, &header.times) == -1
         || (plan->n_types > 0
             && (fields.kinds_len != (uint64_t) fields.n * 2
                 || header.wanted == NULL)))
@@ -230,11 +226,7 @@ mr_header_field(mr_session_t *session, const bson_iter_t *iter,
         return 0;
     }
 
-    if (strcmp(key, "since") == 0 || strcmp(key, "times") == 0) {
-        bson_iter_binary(iter, &subtype, &fields->times_len, &fields->times);
-        fields->are_since = *key == 's';
-
-    } else if (strcmp(key, "kinds") == 0 && session->plan->n_types > 0) {
+    if (strcmp(key, "kinds") == 0 && session->plan->n_types > 0) {
         bson_iter_binary(iter, &subtype, &fields->kinds_len, &header->kinds);
 
     } else if (strcmp(key, "counts") == 0 || strcmp(key, "ends") == 0) {
@@ -246,26 +238,8 @@ mr_header_field(mr_session_t *session, const bson_iter_t *iter,
 }
 
 
-static int
-mr_header_times(const mr_header_fields_t *fields, mr_header_t *header)
-{
-    uint32_t n;
-
-    n = (uint32_t) fields->n;
-
-    if (fields->times == NULL) {
-        return -1;
-    }
-
-    return fields->are_since ? mr_times_since(&header->times, n, fields->times,
-               fields->times_len, header->tmin)
-                             : mr_times_plain(&header->times, n, fields->times,
-                                 fields->times_len);
-}
-
-
 /*
- * The rows of a block of an earlier version.  Only its events say whose they
+ * The rows of a block of MR_LAYOUT_LIST.  Only its events say whose they
  * are, so it is read whole, unless none of it can be wanted.
  */
 static int

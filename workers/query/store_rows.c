@@ -247,6 +247,7 @@ static void
 mr_rows_columns(bson_t *project)
 {
     BSON_APPEND_INT32(project, "tmin", 1);
+    BSON_APPEND_INT32(project, "n", 1);
     BSON_APPEND_INT32(project, "types", 1);
     BSON_APPEND_INT32(project, "since", 1);
     BSON_APPEND_INT32(project, "times", 1);

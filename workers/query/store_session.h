@@ -13,7 +13,7 @@
 
 /* What a user's walk has to know beforehand (store_known.c). */
 typedef struct {
-    int earlier; /* there are blocks of earlier versions */
+    int earlier; /* there are blocks with `users` instead of `who` */
     int bits;    /* of ../common/layout.h, any of which a block has to have */
 } mr_known_t;
 

@@ -58,14 +58,14 @@ START_TEST(round_trip)
         BSON_APPEND_DATE_TIME(&block, "tmin", tmin);
         BSON_APPEND_BINARY(
             &block, "since", BSON_SUBTYPE_BINARY, data, n * width);
-        ck_assert_int_eq(mr_mongo_times(&times, n, &block), 0);
+        ck_assert_int_eq(mr_mongo_times(&block, n, &times), 0);
 
         for (i = 0; i < n; i++) {
             ck_assert_int_eq(mr_times_get(&times, i), tmin + after[i]);
         }
 
         if (width > 0) {
-            ck_assert_int_eq(mr_mongo_times(&times, n + 1, &block),
+            ck_assert_int_eq(mr_mongo_times(&block, n + 1, &times),
                 n * width % (n + 1) == 0 ? 0 : -1);
             ck_assert_uint_eq(data[n * width - 1],
                 (uint64_t) after[n - 1] >> 8 * (width - 1));
@@ -89,13 +89,13 @@ START_TEST(of_earlier_versions)
     BSON_APPEND_BINARY(
         &block, "times", BSON_SUBTYPE_BINARY, data, sizeof(data));
 
-    ck_assert_int_eq(mr_mongo_times(&times, 2, &block), 0);
+    ck_assert_int_eq(mr_mongo_times(&block, 2, &times), 0);
     ck_assert_int_eq(mr_times_get(&times, 0), 123456789);
     ck_assert_int_eq(mr_times_get(&times, 1), MR_TIMESTAMP_MAX);
 
     for (i = 0; i < 4; i++) {
         ck_assert_int_eq(
-            mr_mongo_times(&times, (uint32_t) i, &block), i == 2 ? 0 : -1);
+            mr_mongo_times(&block, (uint32_t) i, &times), i == 2 ? 0 : -1);
     }
 
     bson_destroy(&block);
@@ -109,30 +109,36 @@ START_TEST(no_column)
     mr_times_t times;
     static const uint8_t data[7 * 2] = {0};
 
+    ck_assert_int_eq(mr_times_open_since(data, 2, 2, -1, &times), -1);
+    ck_assert_int_eq(
+        mr_times_open_since(data, 2, 2, MR_TIMESTAMP_MAX + 1, &times), -1);
+    ck_assert_int_eq(
+        mr_times_open_since(data, 2, 2, MR_TIMESTAMP_MAX, &times), 0);
+
     /* wider than any time */
-    ck_assert_int_eq(mr_times_since(&times, 2, data, 14, 0), -1);
-    ck_assert_int_eq(mr_times_since(&times, 2, data, 12, 0), 0);
-    ck_assert_int_eq(mr_times_since(&times, 2, data, 11, 0), -1);
-    ck_assert_int_eq(mr_times_since(&times, 2, data, 0, 5), 0);
+    ck_assert_int_eq(mr_times_open_since(data, 14, 2, 0, &times), -1);
+    ck_assert_int_eq(mr_times_open_since(data, 12, 2, 0, &times), 0);
+    ck_assert_int_eq(mr_times_open_since(data, 11, 2, 0, &times), -1);
+    ck_assert_int_eq(mr_times_open_since(data, 0, 2, 5, &times), 0);
     ck_assert_int_eq(mr_times_get(&times, 1), 5);
-    ck_assert_int_eq(mr_times_since(&times, 0, data, 0, 0), -1);
-    ck_assert_int_eq(mr_times_plain(&times, 0, data, 0), -1);
-    ck_assert_int_eq(mr_times_plain(&times, 1, data, 7), -1);
+    ck_assert_int_eq(mr_times_open_since(data, 0, 0, 0, &times), -1);
+    ck_assert_int_eq(mr_times_open_plain(data, 0, 0, &times), -1);
+    ck_assert_int_eq(mr_times_open_plain(data, 7, 1, &times), -1);
 
     block = bson_new();
-    ck_assert_int_eq(mr_mongo_times(&times, 2, block), -1);
+    ck_assert_int_eq(mr_mongo_times(block, 2, &times), -1);
     BSON_APPEND_BINARY(block, "since", BSON_SUBTYPE_BINARY, data, 4);
-    ck_assert_int_eq(mr_mongo_times(&times, 2, block), -1);
+    ck_assert_int_eq(mr_mongo_times(block, 2, &times), -1);
     BSON_APPEND_INT64(block, "tmin", 5);
-    ck_assert_int_eq(mr_mongo_times(&times, 2, block), -1);
+    ck_assert_int_eq(mr_mongo_times(block, 2, &times), -1);
     bson_destroy(block);
 
     block = BCON_NEW("tmin", BCON_DATE_TIME(5), "since", BCON_INT32(1));
-    ck_assert_int_eq(mr_mongo_times(&times, 2, block), -1);
+    ck_assert_int_eq(mr_mongo_times(block, 2, &times), -1);
     bson_destroy(block);
 
     block = BCON_NEW("tmin", BCON_DATE_TIME(5), "times", BCON_INT32(1));
-    ck_assert_int_eq(mr_mongo_times(&times, 2, block), -1);
+    ck_assert_int_eq(mr_mongo_times(block, 2, &times), -1);
     bson_destroy(block);
 }
 END_TEST

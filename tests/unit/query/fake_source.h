@@ -32,6 +32,7 @@ typedef struct {
     int64_t tmax;
     uint32_t n;
     uint8_t times[FAKE_ROWS * 8];
+    uint8_t since[FAKE_ROWS * MR_TIMES_WIDTH]; /* made of them */
     uint8_t kinds[FAKE_ROWS * 2];
     fake_event_t *events[FAKE_ROWS]; /* by user, as in MongoDB */
 } fake_block_t;

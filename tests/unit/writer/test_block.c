@@ -242,7 +242,7 @@ look(const bson_t *block, int32_t number)
 
     n_users = members(block, users, bits, MR_BLOCK_EVENTS);
     n_types = strings(block, "types", types, MR_BLOCK_EVENTS);
-    ck_assert_int_eq(mr_mongo_times(&times, (uint32_t) n, block), 0);
+    ck_assert_int_eq(mr_mongo_times(block, (uint32_t) n, &times), 0);
     ck_assert_uint_eq(times.width,
         mr_times_width(integer(block, "tmax") - integer(block, "tmin")));
     kinds = column(block, "kinds", (uint32_t) n * 2);
