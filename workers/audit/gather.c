@@ -74,8 +74,6 @@ gather_all(mr_audit_t *audit, mr_kafka_log_t *log, mr_store_t *store,
         return mr_error_set(err, MR_ERROR_MEMORY, NULL, "out of memory");
     }
 
-    rc = 0;
-
     if (settle) {
         /* What was found settled is what is audited: the last look's moment. */
         rc = gather_settle(audit, log, store, offsets, deadline, err);
