@@ -110,9 +110,9 @@ def spoil(block, what):
 
 @pytest.mark.some(13)
 @pytest.mark.parametrize("what", ["times", "wider times", "no tmin", "kinds",
-                                  "fewer kinds", "types", "type", "events", "fewer", "none",
-                                  "event_id", "user_id", "offset", "metadata",
-                                  *IDS])
+                                  "fewer kinds", "types", "type", "events",
+                                  "fewer", "none", "event_id", "user_id",
+                                  "offset", "metadata", *IDS])
 @pytest.mark.parametrize("form", storage.FORMS)
 def test_a_damaged_block_is_said_to_be(alone, client, what, form):
     """Whether MongoDB picks a row, sends the block whole, or a user's rows

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "../common/mongo_times.h"
+#include "../common/mongo_columns.h"
 #include "../common/span_class.h"
 #include "store_private.h"
 
@@ -164,15 +164,9 @@ windows_block(void *ctx, const bson_t *document)
         }
     }
 
-    if (!bson_iter_init_find(&iter, document, "kinds")
-        || !BSON_ITER_HOLDS_BINARY(&iter))
+    if (mr_mongo_column(document, "kinds", &kinds, &n_kinds) != 0
+        || mr_mongo_times(document, n_kinds / 2, &times) != 0)
     {
-        return 0;
-    }
-
-    bson_iter_binary(&iter, NULL, &n_kinds, &kinds);
-
-    if (mr_mongo_times(document, n_kinds / 2, &times) != 0) {
         return 0;
     }
 

@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "../common/layout.h"
-#include "../common/mongo_times.h"
+#include "../common/mongo_columns.h"
 #include "rewrite.h"
 
 
@@ -42,7 +42,6 @@ enum {
 typedef struct {
     const bson_t *source;
     int has[FIELDS];
-    int layout;
     int users;    /* WHO or USERS: which it has */
     int per_user; /* COUNTS or ENDS */
     uint32_t n;
@@ -221,7 +220,6 @@ rewrite_fields(rewrite_t *work)
         work->has[field] = 1;
     }
 
-    work->layout = work->has[LAYOUT] ? MR_LAYOUT_USERS : MR_LAYOUT_LIST;
     work->users = work->has[WHO] ? WHO : USERS;
     work->per_user = work->has[COUNTS] ? COUNTS : ENDS;
 
@@ -362,8 +360,9 @@ rewrite_bounds(rewrite_t *work, bson_t *block)
                    && rewrite_copy(work, RECEIVED, block) == 0
                    && BSON_APPEND_INT32(block, names[N],
                        (int32_t) (work->n - (work->end - work->first)))
-                   && (work->layout == MR_LAYOUT_LIST
-                       || BSON_APPEND_INT32(block, names[LAYOUT], work->layout))
+                   && (!work->has[LAYOUT]
+                       || BSON_APPEND_INT32(
+                           block, names[LAYOUT], MR_LAYOUT_USERS))
                ? 0
                : -1;
 }
@@ -545,8 +544,8 @@ rewrite_times(rewrite_t *work, bson_t *block)
 static int
 rewrite_events(rewrite_t *work, bson_t *block)
 {
-    return work->layout == MR_LAYOUT_LIST ? rewrite_listed(work, block)
-                                          : rewrite_by_user(work, block);
+    return work->has[LAYOUT] ? rewrite_by_user(work, block)
+                             : rewrite_listed(work, block);
 }
 
 
@@ -699,18 +698,8 @@ rewrite_list(rewrite_t *work, int field, bson_iter_t *ret_items)
 static int
 rewrite_column(rewrite_t *work, int field, column_t *ret_column)
 {
-    bson_iter_t iter;
-    bson_subtype_t subtype;
-
-    if (!bson_iter_init_find(&iter, work->source, names[field])
-        || !BSON_ITER_HOLDS_BINARY(&iter))
-    {
-        return -1;
-    }
-
-    bson_iter_binary(&iter, &subtype, &ret_column->len, &ret_column->data);
-
-    return 0;
+    return mr_mongo_column(
+        work->source, names[field], &ret_column->data, &ret_column->len);
 }
 
 

@@ -131,7 +131,6 @@ mr_events_fields(mr_events_t *events, const bson_t *doc, mr_types_list_t *types,
     int64_t n;
     uint32_t kinds;
     bson_iter_t iter;
-    bson_subtype_t subtype;
 
     events->types = types;
 
@@ -143,19 +142,14 @@ mr_events_fields(mr_events_t *events, const bson_t *doc, mr_types_list_t *types,
         return -1;
     }
 
-    if (!bson_iter_init_find(&iter, doc, "kinds")
-        || !BSON_ITER_HOLDS_BINARY(&iter)) {
-        return mr_session_damaged(err);
-    }
-
-    bson_iter_binary(&iter, &subtype, &kinds, &events->kinds);
-    events->n = kinds / 2;
-
-    if (!bson_iter_init_find(&iter, doc, "n") || mr_bson_int64(&iter, &n) == -1
-        || kinds != (uint64_t) n * 2)
+    if (mr_mongo_column(doc, "kinds", &events->kinds, &kinds) == -1
+        || !bson_iter_init_find(&iter, doc, "n")
+        || mr_bson_int64(&iter, &n) == -1 || kinds != (uint64_t) n * 2)
     {
         return mr_session_damaged(err);
     }
+
+    events->n = kinds / 2;
 
     return mr_mongo_times(doc, events->n, &events->times) == 0
                ? 0

@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 
 #include "../common/mongo.h"
-#include "../common/mongo_times.h"
+#include "../common/mongo_columns.h"
 #include "crew.h"
 #include "store.h"
 

@@ -3,7 +3,7 @@
 #include <bson/bson.h>
 #include <millrace/limits.h>
 
-#include <common/mongo_times.h>
+#include <common/mongo_columns.h>
 
 #include "check_common.h"
 

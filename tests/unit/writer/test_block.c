@@ -4,7 +4,7 @@
 
 #include <bson/bson.h>
 
-#include <common/mongo_times.h>
+#include <common/mongo_columns.h>
 #include <writer/flush.h>
 #include <writer/span.h>
 
