@@ -203,7 +203,8 @@ def test_an_order_that_is_not_needed_is_forgotten(rig):
     assert one.run("--new-epoch", "0")[0] == 0
     one.start()
     wait_until(lambda: "resume" not in one.ledger(), 20, one.ledger)
-    assert "partition=0 next=1 is read: what the operator said" in one.log()
+    wait_until(lambda: "partition=0 next=1 is read: what the operator said"
+               in one.log(), 20, one.log)
     one.stop()
 
     # It would have been obeyed.
