@@ -108,3 +108,18 @@ def test_links_lead_somewhere(path):
         assert os.path.exists(file), f"{path}: {target}"
         if anchor and file.endswith(".md"):
             assert anchor in anchors(read(file)), f"{path}: {target}"
+
+
+@pytest.mark.parametrize("index, pattern", [
+    ("docs/README.md", r"docs/[^/]+\.(md|yaml)"),
+    ("docs/decisions/README.md", r"docs/decisions/[^/]+\.md"),
+])
+def test_every_document_is_listed(index, pattern):
+    folder = os.path.dirname(index)
+    there = {os.path.join(folder, name)
+             for name in os.listdir(os.path.join(REPO, folder))}
+    there = {path for path in there if re.fullmatch(pattern, path)} - {index}
+    listed = {os.path.normpath(os.path.join(folder, name)) for name in
+              re.findall(r"\]\(([^)#\s]+)\)", read(index))}
+    assert len(there) > 10
+    assert not there - listed
