@@ -283,7 +283,11 @@ def test_a_partition_without_a_leader_keeps_no_other_waiting(
         produce(others)
         stored(others, 2)
         followed(others)
-        assert one.log().count(" waits: ") == len(away)
+        # Said once, if the group gave them once, which it does unless the
+        # machine is so busy that the session ends.
+        log = one.log()
+        assert len(away) <= log.count(" waits: ") \
+            <= len(away) * log.count("the group gave us")
         one.stop()
     finally:
         one.close()
