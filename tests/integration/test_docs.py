@@ -38,7 +38,8 @@ def shown(step, stack, directory):
     """What a command prints; one that only reads is given some time."""
 
     command = step.command.replace(ADDRESS, stack.url)
-    reads = re.fullmatch(r"curl -s '[^']*'", command)
+    reads = re.fullmatch(r"curl -s '[^']*'( \|\s+python3 -c '[^']*')?",
+                         command)
     end = time.monotonic() + 30
     while True:
         printed = run(command, directory, os.environ)
