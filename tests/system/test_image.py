@@ -228,15 +228,15 @@ set -e
 mount -t tmpfs tmpfs /tmp
 mount -t tmpfs tmpfs /etc/nginx/sites-available
 scripts/nginx-site > /etc/nginx/sites-available/millrace
-mkdir /tmp/bin
-cat > /tmp/bin/nginx <<END
+mkdir /tmp/wrapper
+cat > /tmp/wrapper/nginx <<END
 #!/bin/sh
 sed -i "s|/usr/lib/nginx/modules|$PWD/build|" /tmp/nginx.conf
 PATH=$PATH
 exec nginx "\$@"
 END
-chmod +x /tmp/bin/nginx
-PATH=/tmp/bin:$PATH
+chmod +x /tmp/wrapper/nginx
+PATH=/tmp/wrapper:$PATH
 exec conf/docker/entrypoint nginx
 """
 
