@@ -281,8 +281,13 @@ mr_reader_advance(mr_reader_t *reader, size_t course, mr_error_t *err)
         reader->bounds[course] = bound;
     }
 
-    /* Pruning looks at all there are, so some have to be new. */
-    if (reader->added <= reader->need / 8) {
+    /*
+     * Pruning looks at all there are, so some have to be new: but as soon as
+     * there are enough for the page, that is where reading may end.
+     */
+    if (reader->candidates.n + reader->n < reader->need
+        || reader->added <= reader->need / 8)
+    {
         return 0;
     }
 

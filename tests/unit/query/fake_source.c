@@ -89,6 +89,30 @@ fake_fill(fake_t *fake, uint32_t seed, size_t events)
 }
 
 
+void
+fake_scatter(fake_t *fake, size_t events)
+{
+    size_t i;
+    uint32_t state;
+    fake_event_t *event;
+
+    memset(fake, 0, sizeof(fake_t));
+    state = 1;
+    fake->n_events = events;
+
+    for (i = 0; i < events; i++) {
+        event = &fake->events[i];
+        event->time = INT64_C(1700000000000) + (int64_t) i * 20000;
+        event->offset = (int64_t) i;
+
+        (void) snprintf(event->event_id, sizeof(event->event_id), "e%zu", i);
+        (void) snprintf(event->user_id, sizeof(event->user_id), "u1");
+
+        fake_cut(fake, &state, 0, &event, 1);
+    }
+}
+
+
 mr_source_t
 fake_source(fake_t *fake, const mr_plan_t *plan)
 {

@@ -63,6 +63,9 @@ extern const char *const fake_kinds[FAKE_KINDS];
 /* Random events in random blocks: close together and far apart, with ties. */
 void fake_fill(fake_t *fake, uint32_t seed, size_t events);
 
+/* Events of "u1", 20 s apart, each in a block of its own. */
+void fake_scatter(fake_t *fake, size_t events);
+
 /* A reading of the plan. */
 mr_source_t fake_source(fake_t *fake, const mr_plan_t *plan);
 

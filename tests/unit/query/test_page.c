@@ -272,6 +272,34 @@ START_TEST(reading_stops_early)
 END_TEST
 
 
+/* A block of one event each: hardly more of them than events are asked for. */
+START_TEST(a_scattered_user_costs_what_the_page_needs)
+{
+    mr_page_t page;
+    mr_plan_t plan;
+    mr_error_t err = MR_ERROR_INIT;
+    mr_source_t source;
+    mr_params_t params;
+    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL, 0};
+    static const char *const queries[] = {
+        "user_id=u1&limit=104", "user_id=u1&limit=104&order=asc"};
+
+    fake_scatter(fake, 400);
+    test_plan(queries[_i], &params, &plan);
+
+    source = fake_source(fake, &plan);
+    ck_assert_int_eq(mr_page_read(&plan, &source, &budget, &page, &err), 0);
+    ck_assert_uint_eq(page.n, 104);
+    ck_assert_uint_ge(page.blocks, 104);
+    ck_assert_uint_le(page.blocks, 108);
+    mr_page_free(&page);
+
+    mr_plan_free(&plan);
+    mr_params_free(&params);
+}
+END_TEST
+
+
 /* What vanishes while a page is read is left out, and nothing else is. */
 START_TEST(blocks_that_pass_their_retention)
 {
@@ -499,6 +527,8 @@ suite_page(void)
     tcase_add_loop_test(tcase, a_budget_of_bytes_changes_no_answer, 0, FILTERS);
     tcase_add_test(tcase, one_millisecond_with_everything_in_it);
     tcase_add_test(tcase, reading_stops_early);
+    tcase_add_loop_test(
+        tcase, a_scattered_user_costs_what_the_page_needs, 0, 2);
     tcase_add_loop_test(tcase, blocks_that_pass_their_retention, 0, 2);
     tcase_add_loop_test(tcase, blocks_that_are_rewritten, 0, 4);
     tcase_add_test(tcase, failures_are_passed_on);
