@@ -27,6 +27,9 @@ int
 mr_times_open_plain(
     const uint8_t *data, uint32_t len, uint32_t n, mr_times_t *ret_times)
 {
+    uint32_t i;
+    int64_t time;
+
     if (n == 0 || len != (uint64_t) n * sizeof(int64_t)) {
         return -1;
     }
@@ -36,6 +39,14 @@ mr_times_open_plain(
     ret_times->width = sizeof(int64_t);
     ret_times->next_byte = 1;
     ret_times->next_event = sizeof(int64_t);
+
+    for (i = 0; i < n; i++) {
+        time = mr_times_get(ret_times, i);
+
+        if (time < 0 || time > MR_TIMESTAMP_MAX) {
+            return -1;
+        }
+    }
 
     return 0;
 }

@@ -23,7 +23,7 @@ typedef struct {
 } mr_times_t;
 
 
-/* Both return -1 if it is no such column of n events. */
+/* Both return -1 if it is no such column of n events; no time is negative. */
 int mr_times_open_since(const uint8_t *data, uint32_t len, uint32_t n,
     int64_t tmin, mr_times_t *ret_times);
 int mr_times_open_plain(

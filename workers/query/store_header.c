@@ -42,7 +42,7 @@ mr_header_read(
     fields.n = -1;
 
     if (mr_header_fields(session, doc, &fields, &header) == -1 || fields.n < 1
-        || fields.n > UINT16_MAX
+        || fields.n > UINT16_MAX || header.tmax < 0
         || mr_mongo_times(doc, (uint32_t) fields.n, &header.times) == -1
         || (plan->n_types > 0
             && (fields.kinds_len != (uint64_t) fields.n * 2

@@ -108,6 +108,7 @@ START_TEST(no_column)
     bson_t *block;
     mr_times_t times;
     static const uint8_t data[7 * 2] = {0};
+    static const uint8_t negative[8] = {0, 0, 0, 0, 0, 0, 0, 0x80};
 
     ck_assert_int_eq(mr_times_open_since(data, 2, 2, -1, &times), -1);
     ck_assert_int_eq(
@@ -124,6 +125,8 @@ START_TEST(no_column)
     ck_assert_int_eq(mr_times_open_since(data, 0, 0, 0, &times), -1);
     ck_assert_int_eq(mr_times_open_plain(data, 0, 0, &times), -1);
     ck_assert_int_eq(mr_times_open_plain(data, 7, 1, &times), -1);
+    ck_assert_int_eq(mr_times_open_plain(data, 8, 1, &times), 0);
+    ck_assert_int_eq(mr_times_open_plain(negative, 8, 1, &times), -1);
 
     block = bson_new();
     ck_assert_int_eq(mr_mongo_times(block, 2, &times), -1);
