@@ -240,6 +240,32 @@ def brokers(tmp_path_factory):
         stack.close()
 
 
+def test_an_order_to_a_partition_that_is_read_is_forgotten(rig):
+    """It would be obeyed one day, when the log has lost its end."""
+
+    one = rig(partitions=1)
+    one.start()
+    one.produce([event("a")])
+    one.settle()
+    for order in "--new-epoch", "--accept-gap":
+        assert one.run(order, "0")[0] == 0
+        wait_until(lambda: "resume" not in one.ledger(), 20, one.ledger)
+    one.produce([event("b")])
+    one.settle()
+    assert one.ledger()["epoch"] == 1
+    one.stop()
+
+
+def test_another_topics_database_is_refused(rig):
+    """Its blocks and windows do not say of which topic they are."""
+
+    one = rig(partitions=1)
+    status, said = one.run(options={"kafka": {"topic": "others"}})
+    assert status == 1
+    assert (f'holds the events of topic "{one.topic}", the configuration says '
+            "[kafka] topic = others") in said
+
+
 @pytest.mark.slow
 def test_a_partition_without_a_leader_keeps_no_other_waiting(
         brokers, servers, tmp_path):

@@ -95,6 +95,10 @@ mr_partition_start(mr_partition_t *partition, const mr_ledger_t *ledger,
         atomic_store(&partition->corrupted, 0);
     }
 
+    if (partition->window_epoch != ledger->epoch) {
+        partition->later_end = -1;
+    }
+
     partition->window_epoch = ledger->epoch;
     partition->filled = partition->fill;
     partition->ledger = *ledger;

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "../common/mongo_state.h"
 #include "store_private.h"
 
 
@@ -81,6 +82,14 @@ mr_store_check(mr_store_t *store, mr_error_t *err)
     bson_error_t error;
     const bson_t *document;
     mongoc_cursor_t *cursor;
+
+    /* Blocks and windows do not say of which topic they are. */
+    if (mr_mongo_state_check(
+            store->mongo, store->client, store->options->kafka.topic, err)
+        != 0)
+    {
+        return -1;
+    }
 
     found = 0;
     window = 0;

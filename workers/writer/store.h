@@ -42,7 +42,7 @@ typedef enum {
 
 /*
  * Everything up to `time` (ms), and below the offset `reached`, is stored, if
- * the ledger still stands so.
+ * the ledger still stands so.  Then no order of the operator's is needed.
  */
 typedef struct {
     int32_t partition;

@@ -211,10 +211,15 @@ mr_store_caught_up(
         fence = mr_store_fence(
             store, claims[i].partition, claims[i].epoch, claims[i].next);
 
-        /* Not $max: a clock may have been ahead when the last one was made. */
+        /*
+         * Not $max: a clock may have been ahead when the last one was made.
+         * An order that was given meanwhile has nothing to do: what it names
+         * is read.
+         */
         update =
             BCON_NEW("$set", "{", "caught_up", BCON_DATE_TIME(claims[i].time),
-                "reached", BCON_INT64(claims[i].reached), "}");
+                "reached", BCON_INT64(claims[i].reached), "}", "$unset", "{",
+                "resume", BCON_INT32(1), "}");
 
         if (!mongoc_bulk_operation_update_one_with_opts(
                 bulk, fence, update, NULL, &error))
