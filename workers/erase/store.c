@@ -304,6 +304,10 @@ store_block(store_erasure_t *erasure, mongoc_client_session_t *session,
     if (mr_rewrite(found, erasure->user, &block, &result, &why) != 0) {
         store_unread(erasure, found, why.message);
 
+    } else if (result.removed == 0) {
+        store_unread(
+            erasure, found, "it has no event of the user it is found by");
+
     } else if (erasure->count_only) {
         erasure->erased->events += result.removed;
         erasure->erased->blocks++;
