@@ -64,6 +64,9 @@ static const tail_property_t tail_fixed[] = {
     {"isolation.level", "read_committed"},
     {"check.crcs", "true"},
 
+    /* Read ahead, a partition. */
+    {"queued.max.messages.kbytes", "2048"},
+
     /* Behind the last record there may be markers of transactions. */
     {"enable.partition.eof", "true"},
 };

@@ -51,6 +51,7 @@ static const mr_refused_t mr_refused[] = {
         "positions are kept in MongoDB, with the data"},
     {"isolation.level", "aborted records must never be read"},
     {"partition.assignment.strategy", "the writer relies on eager rebalancing"},
+    {"group.protocol", "the writer relies on eager rebalancing"},
     {"enable.partition.eof", "the writer needs it to know that it has "
                              "caught up"},
     {"allow.auto.create.topics", "topics are created by millrace-setup"},
