@@ -2,6 +2,6 @@
 #ifndef MILLRACE_VERSION_H
 #define MILLRACE_VERSION_H
 
-#define MR_VERSION "0.1.0"
+#define MR_VERSION "0.2.0"
 
 #endif /* MILLRACE_VERSION_H */
