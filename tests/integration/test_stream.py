@@ -481,7 +481,8 @@ def test_a_thousand_listeners(stack, publish, name):
     print(f"1,000 listeners: {(opened[1] - before[1]) / 1000 / 1024:.1f} KiB "
           f"each; 50,000 messages in {seconds:.1f} s, "
           f"{(after[0] - opened[0]) / 50_000 * 1e6:.1f} us of CPU each")
-    assert opened[1] - before[1] < 1000 * 112 * 1024 \
+    # By how the kernel backs libmicrohttpd's buffers it is 78 to 124 KiB each.
+    assert opened[1] - before[1] < 1000 * 144 * 1024 \
         or BUILD.endswith(("asan", "tsan"))
 
     # Nobody tells the daemon: it has to look at the sockets.
