@@ -105,7 +105,8 @@ fake_scatter(fake_t *fake, size_t events)
         event->time = INT64_C(1700000000000) + (int64_t) i * 20000;
         event->offset = (int64_t) i;
 
-        (void) snprintf(event->event_id, sizeof(event->event_id), "e%zu", i);
+        (void) snprintf(event->event_id, sizeof(event->event_id), "e%u",
+            (unsigned) (i % FAKE_EVENTS));
         (void) snprintf(event->user_id, sizeof(event->user_id), "u1");
 
         fake_cut(fake, &state, 0, &event, 1);
