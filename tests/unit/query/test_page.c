@@ -120,6 +120,25 @@ check(const char *query, const mr_budget_t *budget, int changing)
 }
 
 
+/* The first page, which the caller frees, by a budget that bounds nothing. */
+static void
+read_first(const char *query, mr_page_t *ret_page)
+{
+    mr_plan_t plan;
+    mr_error_t err = MR_ERROR_INIT;
+    mr_source_t source;
+    mr_params_t params;
+    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL, 0};
+
+    test_plan(query, &params, &plan);
+    source = fake_source(fake, &plan);
+    ck_assert_int_eq(mr_page_read(&plan, &source, &budget, ret_page, &err), 0);
+
+    mr_plan_free(&plan);
+    mr_params_free(&params);
+}
+
+
 static const char *const filters[] = {
     "",
     "user_id=u1",
@@ -250,24 +269,13 @@ END_TEST
 START_TEST(reading_stops_early)
 {
     mr_page_t page;
-    mr_plan_t plan;
-    mr_error_t err = MR_ERROR_INIT;
-    mr_source_t source;
-    mr_params_t params;
-    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL, 0};
 
     fake_fill(fake, 5, FAKE_EVENTS);
-    test_plan("limit=5&to=1699999995", &params, &plan);
-
-    source = fake_source(fake, &plan);
-    ck_assert_int_eq(mr_page_read(&plan, &source, &budget, &page, &err), 0);
+    read_first("limit=5&to=1699999995", &page);
     ck_assert_uint_eq(page.n, 5);
     ck_assert_uint_le(page.fetched, 64);
     ck_assert_uint_lt(page.blocks, fake->n_blocks / 2);
     mr_page_free(&page);
-
-    mr_plan_free(&plan);
-    mr_params_free(&params);
 }
 END_TEST
 
@@ -276,26 +284,15 @@ END_TEST
 START_TEST(a_scattered_user_costs_what_the_page_needs)
 {
     mr_page_t page;
-    mr_plan_t plan;
-    mr_error_t err = MR_ERROR_INIT;
-    mr_source_t source;
-    mr_params_t params;
-    mr_budget_t budget = {UNBOUNDED, UNBOUNDED, 0, NULL, NULL, 0};
     static const char *const queries[] = {
         "user_id=u1&limit=104", "user_id=u1&limit=104&order=asc"};
 
     fake_scatter(fake, 400);
-    test_plan(queries[_i], &params, &plan);
-
-    source = fake_source(fake, &plan);
-    ck_assert_int_eq(mr_page_read(&plan, &source, &budget, &page, &err), 0);
+    read_first(queries[_i], &page);
     ck_assert_uint_eq(page.n, 104);
     ck_assert_uint_ge(page.blocks, 104);
     ck_assert_uint_le(page.blocks, 108);
     mr_page_free(&page);
-
-    mr_plan_free(&plan);
-    mr_params_free(&params);
 }
 END_TEST
 
