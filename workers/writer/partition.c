@@ -72,6 +72,7 @@ int
 mr_partition_start(mr_partition_t *partition, const mr_ledger_t *ledger,
     int64_t log_start, int64_t *ret_start)
 {
+    int same;
     int64_t kept, start;
 
     if (partition->window == NULL) {
@@ -81,7 +82,8 @@ mr_partition_start(mr_partition_t *partition, const mr_ledger_t *ledger,
         }
     }
 
-    kept = partition->window_epoch == ledger->epoch ? partition->filled : -1;
+    same = partition->window_epoch == ledger->epoch;
+    kept = same ? partition->filled : -1;
 
     start = mr_ledger_start(
         ledger, log_start, partition->window_size, kept, &partition->fill);
@@ -90,12 +92,11 @@ mr_partition_start(mr_partition_t *partition, const mr_ledger_t *ledger,
         mr_dedup_reset(partition->window);
     }
 
-    if (start > partition->corrupt || partition->window_epoch != ledger->epoch)
-    {
+    if (start > partition->corrupt || !same) {
         atomic_store(&partition->corrupted, 0);
     }
 
-    if (partition->window_epoch != ledger->epoch) {
+    if (!same) {
         partition->later_end = -1;
     }
 
