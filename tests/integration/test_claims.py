@@ -223,23 +223,6 @@ def test_an_order_that_is_not_needed_is_forgotten(rig):
     one.stop()
 
 
-# A partition that cannot be begun.
-
-@pytest.fixture
-def brokers(tmp_path_factory):
-    """Three of them."""
-
-    stack = Pipeline(tmp_path_factory.mktemp("brokers"), build=BUILD,
-                     members=3)
-    try:
-        stack.start("kafka", "kafka-2", "kafka-3")
-        yield stack
-    finally:
-        for part in "kafka", "kafka-2", "kafka-3":
-            stack.kill(part)
-        stack.close()
-
-
 def test_an_order_to_a_partition_that_is_read_is_forgotten(rig):
     """It would be obeyed one day, when the log has lost its end."""
 
@@ -264,6 +247,23 @@ def test_another_topics_database_is_refused(rig):
     assert status == 1
     assert (f'holds the events of topic "{one.topic}", the configuration says '
             "[kafka] topic = others") in said
+
+
+# A partition that cannot be begun.
+
+@pytest.fixture
+def brokers(tmp_path_factory):
+    """Three of them."""
+
+    stack = Pipeline(tmp_path_factory.mktemp("brokers"), build=BUILD,
+                     members=3)
+    try:
+        stack.start("kafka", "kafka-2", "kafka-3")
+        yield stack
+    finally:
+        for part in "kafka", "kafka-2", "kafka-3":
+            stack.kill(part)
+        stack.close()
 
 
 @pytest.mark.slow
